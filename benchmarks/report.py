@@ -1,0 +1,58 @@
+"""How a benchmark tells its figures: a table to read, JSON lines to keep."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+_PACKAGES = ("faiss-cpu", "fastai", "numpy", "spacy", "torch")
+
+
+def machine() -> dict[str, Any]:
+    """The processor, its cores and the versions a figure depends on."""
+    return {"cpu": _cpu(), "cores": os.cpu_count(), "python": platform.python_version()} | {
+        package: _version(package) for package in _PACKAGES
+    }
+
+
+def report(name: str, rows: list[dict[str, Any]]) -> None:
+    """Print `rows` as a table and append each, with the date and the machine, to `results/<name>.jsonl`."""
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    cells = [columns, *([_cell(row.get(column)) for column in columns] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for line in cells:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    facts = {"benchmark": name, "date": datetime.now(UTC).isoformat(timespec="seconds"), "machine": machine()}
+    RESULTS.mkdir(exist_ok=True)
+    with (RESULTS / f"{name}.jsonl").open("a", encoding="utf-8") as file:
+        file.writelines(json.dumps(facts | row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+    return f"{value:,}" if type(value) is int else str(value)
+
+
+def _cpu() -> str:
+    facts = Path("/proc/cpuinfo")
+    if facts.exists():
+        for line in facts.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,107 @@
+"""Small real things to test with: encoders of random weights, a demo encoder with exact vectors, and the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from vecsearch.corpus.document import Document
+from vecsearch.encoders import UlmfitEncoder, open_encoder
+from vecsearch.encoders.folder import write_encoder
+from vecsearch.text.rules import SPECIAL_TOKENS
+from vecsearch.text.vocabulary import Vocabulary
+
+WORDS = (*SPECIAL_TOKENS, *"the a of on in sat bank river king queen tomato he she it is film heist city war love . , ! ?".split())
+
+
+def random_tensors(directions: tuple[str, ...], dims: tuple[int, ...], words: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Weights of an AWD-LSTM whose embedding and layers have the sizes `dims`."""
+
+    def draw(*shape: int) -> np.ndarray:
+        return rng.uniform(-0.6, 0.6, shape).astype(np.float32)
+
+    tensors = {}
+    for direction in directions:
+        tensors[f"{direction}.embedding"] = draw(words, dims[0])
+        for n, (i, h) in enumerate(zip(dims, dims[1:], strict=False)):
+            tensors[f"{direction}.lstm.{n}.weight_ih"] = draw(4 * h, i)
+            tensors[f"{direction}.lstm.{n}.weight_hh"] = draw(4 * h, h)
+            tensors[f"{direction}.lstm.{n}.bias"] = draw(4 * h)
+    return tensors
+
+
+@pytest.fixture(scope="session")
+def tokenizer():
+    """The shipped encoder's tokenizer: English, without importing spaCy."""
+    return open_encoder()._opened.tokenizer
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory, tokenizer) -> Callable[..., Path]:
+    """Makes an encoder folder of random weights, once for each set of arguments."""
+    made: dict[tuple, Path] = {}
+
+    def make(directions: tuple[str, ...] = ("forward",), dims: tuple[int, ...] = (6, 10, 7), seed: int = 0) -> Path:
+        key = (directions, dims, seed)
+        if key not in made:
+            made[key] = tmp_path_factory.mktemp("encoder")
+            tensors = random_tensors(directions, dims, len(WORDS), np.random.default_rng(seed))
+            write_encoder(made[key], tensors, Vocabulary(WORDS), tokenizer, source={"name": "random"})
+        return made[key]
+
+    return make
+
+
+@pytest.fixture
+def tiny(tiny_folder) -> UlmfitEncoder:
+    return UlmfitEncoder(tiny_folder())
+
+
+class AxisEncoder:
+    """An encoder of your own in ten lines: component i of a text's vector counts its i-th letter of "abc"."""
+
+    dim = 3
+    fingerprint = "axis-1"
+
+    def encode(self, texts):
+        return np.array([[text.count(letter) for letter in "abc"] for text in texts], np.float32).reshape(-1, 3)
+
+    def save(self, folder):
+        (Path(folder) / "config.json").write_text('{"kind": "axis"}')
+
+
+@pytest.fixture
+def axis() -> AxisEncoder:
+    return AxisEncoder()
+
+
+def documents(*texts: str) -> list[Document]:
+    """Documents d0, d1, … with these texts."""
+    return [Document(f"d{i}", text, {"length": len(text)}) for i, text in enumerate(texts)]
+
+
+class Ran(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def vecsearch(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ran]:
+    """Runs the command line in this process, from parsing to exit code."""
+
+    def run(*arguments: object) -> Ran:
+        from vecsearch.cli.main import main
+
+        capsys.readouterr()
+        monkeypatch.setattr("sys.argv", ["vecsearch", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        return Ran(ended.value.code or 0, out, err)
+
+    return run

@@ -1,0 +1,106 @@
+"""Faults on disk, on demand: work is stopped, refused or watched at each of its steps (open, write, fsync, rename …).
+
+Only calls through the `os` module are steps; what SQLite does inside its own library is not. `killed` needs `fork`.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from unittest import mock
+
+STEPS = ("open", "mkdir", "write", "pwrite", "ftruncate", "fsync", "replace", "rename", "unlink", "rmdir")
+
+Before = Callable[[int, str, tuple], None]
+"""Called with a step's number (from 0), its name and its arguments, before it is taken."""
+
+
+@contextmanager
+def stepping(before: Before) -> Iterator[None]:
+    """While entered, every step on disk of this process calls `before` first."""
+    count = 0
+
+    def wrap(name: str, real: Callable) -> Callable:
+        def step(*arguments, **keywords):
+            nonlocal count
+            count += 1
+            before(count - 1, name, arguments)
+            return real(*arguments, **keywords)
+
+        return step
+
+    with mock.patch.multiple(os, **{name: wrap(name, getattr(os, name)) for name in STEPS}):
+        yield
+
+
+def trace(work: Callable[[], object]) -> list[tuple[str, str]]:
+    """Run `work`; the steps it took: (name, path), for a step on a descriptor the path of what it was opened on."""
+    taken = []
+
+    def note(_: int, name: str, arguments: tuple) -> None:
+        target = arguments[1] if name in ("replace", "rename") else arguments[0]
+        taken.append((name, os.readlink(f"/proc/self/fd/{target}") if isinstance(target, int) else os.fspath(target)))
+
+    with stepping(note):
+        work()
+    return taken
+
+
+def failing(errno: int, at: int) -> AbstractContextManager[None]:
+    """While entered, the system refuses with `errno` from step `at` on, as a full or dying disk does."""
+
+    def refuse(number: int, name: str, arguments: tuple) -> None:
+        if number >= at:
+            raise OSError(errno, os.strerror(errno))
+
+    return stepping(refuse)
+
+
+def killed(work: Callable[[], object], at: int, *, half: bool = False) -> bool:
+    """Whether a child process doing `work` was killed before its step `at`; with `half` a write is half done by then.
+
+    False when the work is done in fewer steps.
+    """
+
+    def die(number: int, name: str, arguments: tuple) -> None:
+        if number != at:
+            return
+        if half and name == "pwrite":
+            descriptor, data, offset = arguments
+            real_pwrite(descriptor, data[: len(data) // 2], offset)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    real_pwrite = os.pwrite
+
+    def stepped() -> None:
+        with stepping(die):
+            work()
+
+    return wait(start(stepped)) == -signal.SIGKILL
+
+
+def start(work: Callable[[], object]) -> int:
+    """Id of a child process that does `work`."""
+    process = os.fork()
+    if process == 0:
+        try:
+            work()
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+    return process
+
+
+def wait(process: int) -> int:
+    """How a child ended: 0, or minus the signal that killed it.
+
+    Raises: AssertionError: its work raised.
+    """
+    code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+    if code > 0:
+        raise AssertionError(f"the child's work raised; its exit code is {code}")
+    return code

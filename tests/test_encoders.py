@@ -1,0 +1,354 @@
+"""The encoder against fastai's own model, and its promise: one text, one vector."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from conftest import WORDS
+from vecsearch.encoders import UlmfitEncoder, batches, open_encoder, ulmfit
+from vecsearch.encoders.lstm import NumpyEngine, TorchEngine
+from vecsearch.encoders.pooling import Pool, Pooling
+from vecsearch.errors import CheckpointError, DataError, UsageError
+
+POOLINGS = ("raw", "mean", "max", "last", "concat")
+DIRECTIONS = (("forward",), ("forward", "backward"))
+TEXTS = st.lists(st.sampled_from([*WORDS[9:], "Bank", "FILM", "zzyzx"]), max_size=40).map(" ".join)
+SLOW_FIXTURES = settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@pytest.fixture
+def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows and batches so small that short texts meet their edges, and torch from the first token on."""
+    monkeypatch.setattr(batches, "WINDOW", 5)
+    monkeypatch.setattr(batches, "BATCH_TOKENS", 15)
+    monkeypatch.setattr(ulmfit, "FEW_TOKENS", 0)
+
+
+def fastai_states(encoder: UlmfitEncoder, direction: str, ids: np.ndarray) -> np.ndarray:
+    """States of the last layer by fastai's own AWD_LSTM holding the same weights, in eval mode and reset."""
+    import torch
+    from fastai.text.models.awdlstm import AWD_LSTM
+
+    stack = encoder._opened.stacks[direction]
+    model = AWD_LSTM(len(stack.embedding), stack.dims[0], stack.dims[1], len(stack.layers)).eval()
+    state = {"encoder.weight": stack.embedding, "encoder_dp.emb.weight": stack.embedding}
+    for n, layer in enumerate(stack.layers):
+        state |= {
+            f"rnns.{n}.weight_hh_l0_raw": layer.weight_hh,
+            f"rnns.{n}.module.weight_ih_l0": layer.weight_ih,
+            f"rnns.{n}.module.bias_ih_l0": layer.bias,
+            f"rnns.{n}.module.bias_hh_l0": np.zeros_like(layer.bias),
+        }
+    missing, unexpected = model.load_state_dict({k: torch.from_numpy(v) for k, v in state.items()}, strict=False)
+    assert not unexpected and all(name.endswith("module.weight_hh_l0") for name in missing)
+    model.reset()
+    with torch.no_grad():
+        return model(torch.from_numpy(ids)[None])[0].numpy()
+
+
+# fastai's own sizes: every layer but the last has the same number of states, the last that of the embedding.
+FASTAI_DIMS = (6, 10, 10, 6)
+
+
+@pytest.mark.parametrize("direction", ["forward", "backward"])
+@pytest.mark.parametrize("few", [0, 10_000], ids=["torch", "numpy"])
+def test_vectors_are_the_pooled_states_of_fastais_model(tiny_folder, monkeypatch, direction, few):
+    monkeypatch.setattr(ulmfit, "FEW_TOKENS", few)
+    text = "he sat on the bank of the river , " * 20
+    encoder = UlmfitEncoder(tiny_folder(("forward", "backward"), FASTAI_DIMS), pooling="concat")
+    engine = encoder._engine(direction, few=bool(few))
+    assert isinstance(engine, NumpyEngine if few else TorchEngine)
+    ids = encoder._read([text])[0].ids[0]
+    assert len(ids) > 2 * batches.WINDOW
+    states = fastai_states(encoder, direction, ids if direction == "forward" else ids[::-1].copy())
+    expected = np.concatenate([states[-1], states.max(axis=0), states.mean(axis=0)])
+    half = slice(0, 18) if direction == "forward" else slice(18, 36)
+    np.testing.assert_allclose(encoder.encode([text])[0][half], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("directions", DIRECTIONS, ids=len)
+@given(texts=st.lists(TEXTS, min_size=1, max_size=12), data=st.data())
+@SLOW_FIXTURES
+def test_a_text_has_one_vector(tiny_folder, small_windows, pooling, directions, texts, data):
+    encoder = UlmfitEncoder(tiny_folder(directions), pooling=pooling)
+    together = encoder.encode(texts)
+    assert together.shape == (len(texts), encoder.dim) and together.dtype == np.float32
+    order = data.draw(st.permutations(range(len(texts))))
+    np.testing.assert_allclose(encoder.encode([texts[i] for i in order]), together[order], atol=1e-5)
+    for text, vector in zip(texts, together, strict=True):
+        np.testing.assert_allclose(encoder.encode([text])[0], vector, atol=1e-5)
+    in_blocks = np.concatenate(list(encoder.encode_blocks([texts[:3], texts[3:]])))
+    np.testing.assert_allclose(in_blocks, together, atol=1e-5)
+
+
+@pytest.mark.parametrize("layer", [0, 1, 2, -1])
+def test_layer_chooses_whose_states_are_pooled(tiny_folder, layer):
+    encoder = UlmfitEncoder(tiny_folder(), layer=layer)
+    assert encoder.dim == (6, 10, 7)[layer]
+    tokens, states = encoder.states("he sat on the bank")
+    assert tokens[0] == "xxbos" and states.shape == (6, encoder.dim)
+    np.testing.assert_allclose(encoder.encode(["he sat on the bank"])[0], states.mean(axis=0), atol=1e-6)
+
+
+def test_layers_differ(tiny_folder):
+    first, last = (UlmfitEncoder(tiny_folder(("forward",), (8, 8, 8)), layer=layer) for layer in (1, 2))
+    assert not np.allclose(first.encode(["a film"]), last.encode(["a film"]))
+    assert first.fingerprint != last.fingerprint
+
+
+@pytest.mark.parametrize("text", ["", "   ", "xxbos", "zzyzx qwrty"])
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_a_text_without_known_words_has_the_zero_vector(tiny_folder, text, pooling):
+    assert not UlmfitEncoder(tiny_folder(), pooling=pooling).encode([text, "film"])[0].any()
+
+
+def test_raw_is_the_mean_of_the_words_embeddings(tiny_folder):
+    encoder = UlmfitEncoder(tiny_folder(), pooling="raw")
+    rows = encoder._opened.stacks["forward"].embedding
+    index = encoder.vocabulary.index
+    np.testing.assert_allclose(encoder.encode(["King sat"])[0], (rows[index["king"]] + rows[index["sat"]]) / 2, atol=1e-7)
+    np.testing.assert_array_equal(encoder.encode_words(np.array([12, 9])), rows[[12, 9]])
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 1000])
+def test_raw_in_chunks_is_raw_at_once(tiny_folder, monkeypatch, chunk):
+    encoder = UlmfitEncoder(tiny_folder(), pooling="raw")
+    texts = ["the king sat", "", "film " * 7, "a queen , a tomato !"]
+    at_once = encoder.encode(texts)
+    monkeypatch.setattr(ulmfit, "RAW_TOKENS", chunk)
+    np.testing.assert_allclose(encoder.encode(texts), at_once, atol=1e-6)
+
+
+# -- a word in its context ---------------------------------------------------------------------------------------------
+
+
+def test_a_marked_word_gives_its_own_state(tiny):
+    tokens, states = tiny.states("he sat on the bank of the river")
+    vector = tiny.encode_in_context(["he sat on the [[bank]] of the river"])[0]
+    np.testing.assert_allclose(vector, states[tokens.index("bank")], atol=1e-6)
+
+
+def test_the_same_word_in_two_contexts_has_two_vectors(tiny):
+    river, money = tiny.encode_in_context(["the river [[bank]]", "the king , the [[bank]]"])
+    assert not np.allclose(river, money)
+
+
+def test_a_marked_capital_is_pooled_without_its_mark(tiny):
+    tokens, states = tiny.states("the Bank of love")
+    assert "xxmaj" in tokens
+    np.testing.assert_allclose(tiny.encode_in_context(["the [[Bank]] of love"])[0], states[tokens.index("bank")], atol=1e-6)
+
+
+def test_a_marked_word_of_a_backward_model_has_read_what_follows(tiny_folder):
+    encoder = UlmfitEncoder(tiny_folder(("forward", "backward")))
+    a, b = encoder.encode_in_context(["the [[bank]] of love", "the [[bank]] of war"])
+    np.testing.assert_allclose(a[:7], b[:7], atol=1e-6)
+    assert not np.allclose(a[7:], b[7:])
+
+
+def test_without_a_mark_the_whole_text_is_pooled(tiny):
+    np.testing.assert_array_equal(tiny.encode_in_context(["a film"]), tiny.encode(["a film"]))
+
+
+@pytest.mark.parametrize("text", ["a [[b", "a [[]] b", "[[a]] and [[b]]", "ri[[ver]]", "[[ ]]"])
+def test_a_mark_that_cannot_be_used_is_refused(tiny, text):
+    with pytest.raises(DataError) as refused:
+        tiny.encode_in_context([text])
+    assert text in str(refused.value)
+
+
+# -- counting and cutting ----------------------------------------------------------------------------------------------
+
+
+def test_the_tally_counts_what_was_encoded(tiny):
+    tiny.encode(["the king zzyzx", ""])
+    assert tiny.tally.as_dict() == {"texts": 2, "empty": 1, "tokens": 5, "unknown": 1, "cut_texts": 0, "cut_tokens": 0}
+
+
+def test_blocks_read_ahead_are_not_counted_before_they_are_encoded(tiny):
+    blocks = tiny.encode_blocks([["a film"], ["a war"], ["a king"]])
+    next(blocks)
+    assert tiny.tally.texts == 1
+    blocks.close()
+
+
+def test_max_tokens_cuts_and_counts(tiny_folder):
+    encoder = UlmfitEncoder(tiny_folder(), max_tokens=4)
+    np.testing.assert_array_equal(encoder.encode(["the king of love of war"]), encoder.encode(["the king of"]))
+    assert (encoder.tally.cut_texts, encoder.tally.cut_tokens) == (1, 3)
+    assert encoder.fingerprint != UlmfitEncoder(tiny_folder()).fingerprint
+
+
+# -- precision and engines ---------------------------------------------------------------------------------------------
+
+
+def test_bfloat16_is_close_and_says_so(tiny_folder, small_windows):
+    exact, fast = (UlmfitEncoder(tiny_folder(), dtype=dtype) for dtype in ("float32", "bfloat16"))
+    texts = ["he sat on the bank of the river", "a film"]
+    a, b = exact.encode(texts), fast.encode(texts)
+    assert fast.dtype == "bfloat16" and not np.array_equal(a, b)
+    np.testing.assert_allclose(a, b, atol=0.03)
+    assert exact.fingerprint == fast.fingerprint
+
+
+def test_auto_takes_a_precision_that_the_machine_has(tiny_folder):
+    assert UlmfitEncoder(tiny_folder(), dtype="auto").dtype in ("float32", "bfloat16")
+
+
+def test_both_engines_give_the_same_states(tiny_folder):
+    stack = UlmfitEncoder(tiny_folder())._opened.stacks["forward"]
+    ids = np.random.default_rng(0).integers(0, len(WORDS), (9, 4))
+    carried_numpy, carried_torch = [], []
+    for width in (4, 3, 1):  # texts end, the others go on
+        a, carried_numpy = NumpyEngine(stack, 2).run(ids[:, :width], carried_numpy)
+        b, carried_torch = TorchEngine(stack, 2, "float32").run(np.ascontiguousarray(ids[:, :width]), carried_torch)
+        np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+def test_a_query_imports_neither_torch_nor_spacy():
+    code = (
+        "import sys; from vecsearch.encoders import open_encoder; open_encoder().encode(['A heist in Las Vegas?']); "
+        "print([name for name in ('torch', 'spacy', 'fastai') if name in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+# -- batches, windows, pooling -----------------------------------------------------------------------------------------
+
+
+@given(lengths=st.lists(st.integers(1, 400), max_size=300))
+def test_batches_hold_every_text_once_within_the_budget(lengths):
+    found = list(batches.batches(np.array(lengths, np.int64)))
+    assert sorted(i for batch in found for i in batch) == list(range(len(lengths)))
+    for batch in found:
+        longest = min(lengths[batch[0]], batches.WINDOW)
+        assert len(batch) * longest <= batches.BATCH_TOKENS
+        assert [lengths[i] for i in batch] == sorted((lengths[i] for i in batch), reverse=True)
+
+
+@given(lengths=st.lists(st.integers(1, 300), min_size=1, max_size=20))
+def test_windows_lose_no_token(lengths):
+    rng = np.random.default_rng(0)
+    texts = [rng.integers(1, 1000, length) for length in sorted(lengths, reverse=True)]
+    read = [[] for _ in texts]
+    for first, ids in batches.windows(texts):
+        assert ids.shape[0] <= batches.WINDOW
+        for row in range(ids.shape[1]):
+            read[row].extend(ids[: len(texts[row]) - first, row])
+    assert [np.array(r).tolist() for r in read] == [t.tolist() for t in texts]
+
+
+@given(data=st.data(), pooling=st.sampled_from(["mean", "max", "last", "concat"]))
+def test_pooling_by_windows_is_pooling_at_once(data, pooling):
+    length, start = data.draw(st.integers(1, 12)), data.draw(st.integers(0, 11))
+    start = min(start, length - 1)
+    stop = data.draw(st.integers(start + 1, length))
+    states = np.random.default_rng(1).standard_normal((length, 1, 3)).astype(np.float32)
+    pool = Pool(Pooling(pooling), 3, np.array([start]), np.array([stop]))
+    cut = data.draw(st.integers(0, length))
+    for first, last in ((0, cut), (cut, length)):
+        if last > first:
+            pool.add(first, states[first:last])
+    inside = states[start:stop, 0]
+    parts = {"mean": inside.mean(axis=0), "max": inside.max(axis=0), "last": inside[-1]}
+    expected = np.concatenate([parts[part] for part in Pooling(pooling).parts])
+    np.testing.assert_allclose(pool.vectors()[0], expected, atol=1e-6)
+
+
+def test_ahead_keeps_order_and_passes_errors_on():
+    def items():
+        yield from range(5)
+        raise DataError("line 6")
+
+    seen = []
+    with pytest.raises(DataError, match="line 6"):
+        for item in batches.ahead(items()):
+            seen.append(item)
+    assert seen == [0, 1, 2, 3, 4]
+
+
+def test_ahead_is_one_item_ahead_and_no_more():
+    made = []
+    iterator = batches.ahead(made.append(i) or i for i in range(100))
+    next(iterator)
+    iterator.close()
+    assert len(made) <= 2
+
+
+# -- the folder --------------------------------------------------------------------------------------------------------
+
+
+def test_saving_keeps_the_vectors_and_the_options(tiny_folder, tmp_path):
+    encoder = UlmfitEncoder(tiny_folder(("forward", "backward")), pooling="max", layer=1, max_tokens=9)
+    encoder.save(tmp_path)
+    again = UlmfitEncoder(tmp_path)
+    assert again.fingerprint == encoder.fingerprint and again.pooling == "max"
+    np.testing.assert_array_equal(again.encode(["he sat on the bank"]), encoder.encode(["he sat on the bank"]))
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "vocab.json", "tokenizer.json", "config.json"])
+@pytest.mark.parametrize("damage", ["flip", "truncate", "remove"])
+def test_a_damaged_file_is_named(tiny_folder, tmp_path, name, damage):
+    UlmfitEncoder(tiny_folder()).save(tmp_path)
+    data = bytearray((tmp_path / name).read_bytes())
+    data[len(data) // 2 if name != "config.json" else 0] ^= 0x20
+    if damage == "remove":
+        (tmp_path / name).unlink()
+    else:
+        (tmp_path / name).write_bytes(data if damage == "flip" else data[: len(data) // 2])
+    with pytest.raises(CheckpointError, match=name):
+        UlmfitEncoder(tmp_path)
+
+
+def test_a_newer_format_is_refused(tiny_folder, tmp_path):
+    UlmfitEncoder(tiny_folder()).save(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "format": 2}))
+    with pytest.raises(CheckpointError, match="format 2.*reads format 1.*upgrade"):
+        UlmfitEncoder(tmp_path)
+
+
+def test_a_vocabulary_of_another_length_is_refused_with_both_figures(tiny_folder, tmp_path):
+    from vecsearch.encoders.folder import VOCABULARY, read_encoder, sha256, write_config
+    from vecsearch.text.vocabulary import Vocabulary
+
+    UlmfitEncoder(tiny_folder()).save(tmp_path)
+    Vocabulary(WORDS[:-1]).save(tmp_path / VOCABULARY)
+    config = read_encoder(tiny_folder()).config
+    write_config(tmp_path, replace(config, files={**config.files, VOCABULARY: sha256(tmp_path / VOCABULARY)}))
+    with pytest.raises(CheckpointError, match=f"{len(WORDS) - 1} words.*{len(WORDS)} rows"):
+        UlmfitEncoder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"layer": 3}, "layer 3: the model has layers 0"), ({"max_tokens": 0}, "max_tokens is 0")],
+)
+def test_options_that_the_model_does_not_have_are_refused(tiny_folder, options, message):
+    with pytest.raises(UsageError, match=message):
+        UlmfitEncoder(tiny_folder(), **options)
+
+
+def test_an_encoder_that_is_not_there_is_refused_with_the_names_that_are():
+    with pytest.raises(CheckpointError, match=r"no encoder folder no-such.*english"):
+        open_encoder("no-such")
+
+
+def test_untrained_words_are_those_that_share_a_vector(tmp_path, tokenizer):
+    from conftest import random_tensors
+    from vecsearch.encoders.folder import write_encoder
+    from vecsearch.text.vocabulary import Vocabulary
+
+    tensors = random_tensors(("forward",), (6, 7), len(WORDS), np.random.default_rng(0))
+    tensors["forward.embedding"][[10, 20, 22]] = tensors["forward.embedding"].mean(axis=0)
+    write_encoder(tmp_path, tensors, Vocabulary(WORDS), tokenizer, source={})
+    assert UlmfitEncoder(tmp_path).untrained_words().tolist() == [10, 20, 22]

@@ -1,0 +1,151 @@
+"""Every byte of an index counts: a flipped bit and a missing end are found, and the file is named."""
+
+import hashlib
+import random
+import shutil
+import sqlite3
+
+import numpy as np
+import pytest
+from store_builds import DIM, build
+
+from vecsearch.errors import DamagedIndexError
+from vecsearch.store.commit import describe_file, replace_current
+from vecsearch.store.layout import files_below, npy_header
+from vecsearch.store.snapshot import open_snapshot, read_manifest
+from vecsearch.store.verify import verify
+
+FILES = [
+    "CURRENT",
+    "manifest-000001.json",
+    "encoder/0123456789abcdef-000001/config.json",
+    "segments/000001-0/documents.sqlite",
+    "segments/000001-0/index.faiss",
+    "segments/000001-0/norms.npy",
+    "segments/000001-0/vectors.npy",
+]
+SEGMENT = "segments/000001-0"
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("original")
+    build(folder, "old")
+    assert sorted(FILES) == sorted(path for path in files_below(folder) if path != "LOCK")
+    return folder
+
+
+@pytest.fixture
+def index(original, tmp_path):
+    return shutil.copytree(original, tmp_path / "index")
+
+
+def assert_found(index, name, *, sizes=False):
+    """Opening and verifying both name the file, and say what to do; opening without hashes does where the size is wrong."""
+    way_out = "restore it from a copy, or build the index again; nothing was changed"
+    for check in (True, False) if sizes else (True,):
+        with pytest.raises(DamagedIndexError) as damage:
+            open_snapshot(index, check=check)
+        assert name in str(damage.value) and way_out in str(damage.value)
+    (problem,) = verify(index).problems
+    assert name in problem and way_out in problem
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_flipped_bits(index, name):
+    rng, path = random.Random(name), index / name
+    whole = path.read_bytes()
+    for _ in range(40):
+        at = rng.randrange(len(whole))
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1 << rng.randrange(8)]) + whole[at + 1 :])
+        assert_found(index, name)
+    path.write_bytes(whole)
+    assert verify(index).problems == []
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_wrong_lengths(index, name):
+    rng, path = random.Random(name), index / name
+    whole = path.read_bytes()
+    for size in {0, len(whole) - 1, *(rng.randrange(len(whole)) for _ in range(10))}:
+        path.write_bytes(whole[:size])
+        assert_found(index, name, sizes=True)
+    path.write_bytes(whole + b"\n")
+    assert_found(index, name, sizes=True)
+    path.unlink()
+    assert_found(index, name, sizes=True)
+
+
+def test_both_figures_are_given(index):
+    path = index / SEGMENT / "norms.npy"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1])
+    with pytest.raises(DamagedIndexError, match=f"norms.npy has {len(whole) - 1} bytes, not {len(whole)};"):
+        open_snapshot(index)
+    path.write_bytes(whole[:-1] + b"\xff")
+    hashes = [hashlib.sha256(data).hexdigest() for data in (path.read_bytes(), whole)]
+    with pytest.raises(DamagedIndexError, match=f"norms.npy has sha256 {hashes[0]}, not {hashes[1]};"):
+        open_snapshot(index)
+
+
+def test_a_file_that_is_not_read_yet_is_still_checked_when_it_is(index):
+    path = index / SEGMENT / "documents.sqlite"
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b'"year": 1903', b'"year" 1903}'))
+    with (
+        open_snapshot(index, check=False) as snapshot,
+        pytest.raises(DamagedIndexError, match=r"documents\.sqlite cannot be read"),
+    ):
+        snapshot.segments[0].documents.get([3])
+
+
+def test_verify_reports_everything(index):
+    (index / SEGMENT / "norms.npy").unlink()
+    (index / SEGMENT / "index.faiss").write_bytes(b"")
+    (index / FILES[2]).write_bytes(b"[]")
+    (index / "notes.txt").touch()
+    found = verify(index)
+    assert all(
+        part in problem for part, problem in zip(["config.json", "index.faiss", "norms.npy"], found.problems, strict=True)
+    )
+    assert found.notes == [f"{index / 'notes.txt'} is not part of the index"]
+
+
+def commit_as_it_is(index):
+    """A manifest that vouches for the files as they are, for damage that was there before the hash was taken."""
+    manifest = read_manifest(index)
+    manifest.files.update({name: describe_file(index / name) for name in manifest.files})
+    replace_current(index, manifest)
+
+
+def run_sql(index, statement):
+    with sqlite3.connect(index / SEGMENT / "documents.sqlite") as db:
+        db.execute(statement)
+    db.close()
+
+
+def overwrite(name, rows):
+    return lambda index: (index / SEGMENT / name).write_bytes(npy_header(rows.shape) + rows.tobytes())
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda index: run_sql(index, "DELETE FROM documents WHERE row = 3"), "documents.sqlite holds 6 documents, not 7"),
+        (lambda index: run_sql(index, "UPDATE documents SET row = 9 WHERE row = 3"), "rows are numbered 0 to 9, not 0 to 6"),
+        (lambda index: run_sql(index, "DROP TABLE documents"), "documents.sqlite cannot be read (no such table: documents)"),
+        (overwrite("norms.npy", np.ones(7, "<f4")), "the norm of row 0 is stored as 1.0, but is"),
+        (overwrite("vectors.npy", np.full((7, DIM), np.nan, "<f4")), "the vector of row 0 holds NaN or infinity"),
+        (overwrite("vectors.npy", np.ones((DIM, 7), "<f4")), "does not begin with the header of (7, 3) float32"),
+    ],
+)
+def test_contradictions_that_hashes_do_not_show(index, spoil, message):
+    spoil(index)
+    commit_as_it_is(index)
+    assert any(message in problem for problem in verify(index).problems)
+
+
+def test_current_and_manifest_must_agree_on_the_generation(index):
+    (index / "manifest-000001.json").rename(index / "manifest-000002.json")
+    (index / "CURRENT").write_text((index / "CURRENT").read_text().replace("000001", "000002"))
+    assert_found(index, "manifest-000002.json")

@@ -1,0 +1,200 @@
+"""Tokens are those of fastai's own tokenizer, and splits those of spaCy's."""
+
+from __future__ import annotations
+
+import json
+import lzma
+import os
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vecsearch.errors import UsageError
+from vecsearch.text import tokenizer as tokenizer_module
+from vecsearch.text.splitting import SplitRules, Splitter
+from vecsearch.text.tokenizer import WordTokenizer
+
+PIECES = [
+    *"aAeizZ059 \n\t\r\x1c\x85\xa0\u2028.,;:!?'\"’“”()[]{}<>-–—…/\\#@&%$€£°*+=_^~|",
+    *"ΣςЖж中文ไทยعربي،؟。！हि😀\u200d\u200b\u0301\ufe0f",
+    *(
+        "don't",
+        "can't've",
+        "I'm",
+        "I’ll",
+        "U.S.A.",
+        "a.m.",
+        "10am",
+        "10km",
+        "e.g.",
+        "Mr.",
+        "gonna",
+        ":)",
+        ":-)",
+        ">:(",
+        "8-)",
+        "<3",
+    ),
+    *(
+        "http://",
+        "www.",
+        "ex.com",
+        "/a?b=c",
+        "user@",
+        "it's",
+        "'s",
+        "--",
+        "state-of",
+        "naïve",
+        "STRASSE",
+        "l'",
+        "z.B.",
+        "aujourd'",
+    ),
+    *(
+        "EE. UU.",
+        "D.C.",
+        "...",
+        "!!!",
+        "ha ha ha ",
+        "xxmaj",
+        "xxbos",
+        "C++",
+        "o.o",
+        "(*_*)",
+        "¯\\(ツ)/¯",
+        ":",
+        ")",
+        "(",
+        "v.",
+        "p.m",
+    ),
+]
+nasty = st.lists(st.sampled_from(PIECES), max_size=14).map("".join)
+# Emoticons cut into pieces are where one chunk's tokens can depend on the next one's.
+emoticons = st.text(":;)(-8x=DpP|/ '\n", max_size=14)
+
+
+def python_paragraphs(count: int) -> list[str]:
+    """Paragraphs of the standard library's sources, then of its tests' e-mails and web pages where they are installed."""
+    library = Path(os.__file__).parent
+    files = sorted([*library.glob("*.py"), *library.glob("test/**/*.txt"), *library.glob("test/test_htmlparser.py")])
+    paragraphs = [part for file in files for part in file.read_text("utf-8", "replace").split("\n\n")]
+    return paragraphs[:: max(1, len(paragraphs) // count)]
+
+
+class Pair:
+    """Ours and fastai's tokenizer of one language."""
+
+    def __init__(self, lang: str) -> None:
+        from fastai.text.core import SpacyTokenizer, TokenizeWithRules
+
+        self.rules = SplitRules.from_spacy(lang)
+        self.ours = WordTokenizer(self.rules)
+        self.spacy = SpacyTokenizer(lang)
+        self.splitter = Splitter(self.rules)
+        self._fastai = TokenizeWithRules(self.spacy)
+
+    def check(self, texts: list[str]) -> None:
+        for text, expected in zip(texts, self._fastai(texts), strict=True):
+            assert self.ours.tokens(text) == list(expected), text
+
+
+@pytest.fixture(scope="module")
+def english() -> Pair:
+    return Pair("en")
+
+
+@pytest.fixture(scope="module", params=["de", "es", "el", "ru", "gd", "hu"])
+def other(request) -> Pair:
+    return Pair(request.param)
+
+
+def test_tokens_of_thousands_of_real_texts(english):
+    paragraphs = python_paragraphs(4000)
+    assert len(paragraphs) >= 4000
+    english.check(paragraphs)
+
+
+@given(nasty | emoticons)
+@settings(max_examples=400)
+def test_tokens_of_nasty_texts(english, text):
+    english.check([text])
+
+
+@given(st.lists(nasty, min_size=1, max_size=3))
+@settings(max_examples=60)
+def test_tokens_in_other_languages(other, texts):
+    other.check(texts)
+
+
+@given(nasty | emoticons | st.text(max_size=30))
+@settings(max_examples=300)
+def test_splits_are_spacys_without_the_rules(english, text):
+    assert english.splitter.split(text) == list(next(iter(english.spacy([text]))))
+
+
+@pytest.mark.parametrize(
+    "text", ["a:) ) b", "x:-) :( )", "EE. UU.", "(a.m.)", "", " ", "\n", " \n ", "a \n b", "a\u3000b  c", "xxmaj"]
+)
+def test_chunks_that_meet(english, text):
+    english.check([text])
+    assert english.splitter.split(text) == list(next(iter(english.spacy([text]))))
+
+
+@pytest.mark.slow
+def test_french():
+    # Its expressions are 1.5 million characters long and take seconds to compile.
+    french = Pair("fr")
+    french.check(["Aujourd'hui, l'été n'est-il pas là ? Peut-être qu'Anne-Marie l'a dit.", "Va-t'en ! C.-à-d. à 10h30 ; 12°C"])
+    french.check(python_paragraphs(200)[:200])
+
+
+def test_a_memo_that_overflows_changes_nothing(english, monkeypatch):
+    monkeypatch.setattr(tokenizer_module._Memo, "most", 7)
+    monkeypatch.setattr("vecsearch.text.splitting._MOST_KNOWN", 7)
+    small = WordTokenizer(english.rules)
+    for text in python_paragraphs(100):
+        assert small.tokens(text) == english.ours.tokens(text)
+        assert len(small._memo) <= 7
+
+
+def test_threads_share_a_tokenizer(english, monkeypatch):
+    monkeypatch.setattr(tokenizer_module._Memo, "most", 50)
+    texts = python_paragraphs(300)
+    expected = [english.ours.tokens(text) for text in texts]
+    shared = WordTokenizer(english.rules)
+    found: list[list[list[str]]] = []
+    threads = [threading.Thread(target=lambda: found.append([shared.tokens(text) for text in texts])) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [expected] * 4
+
+
+def test_rules_survive_json(english):
+    assert SplitRules.from_json(json.loads(json.dumps(english.rules.to_json()))) == english.rules
+
+
+def test_a_special_case_must_be_its_parts(english):
+    with pytest.raises(ValueError, match="'ab'"):
+        SplitRules.from_json(replace(english.rules, special_cases={"ab": ["a", "c"]}).to_json())
+
+
+@pytest.mark.parametrize("lang", ["zh", "qq"])
+def test_languages_without_rules_are_refused(lang):
+    with pytest.raises(UsageError, match=repr(lang)):
+        SplitRules.from_spacy(lang)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("VECSEARCH_DATA" not in os.environ, reason="VECSEARCH_DATA does not name a folder of corpora")
+@pytest.mark.parametrize("name", ["corpora/movies", "corpora/trivia", "text/film-reviews"])
+def test_tokens_of_whole_corpora(english, name):
+    with lzma.open(Path(os.environ["VECSEARCH_DATA"]) / f"{name}.jsonl.xz", "rt", encoding="utf-8") as file:
+        english.check([value for line in file for value in json.loads(line).values() if isinstance(value, str)])

@@ -1,0 +1,112 @@
+"""Any FAISS factory string as an index over stored vectors; its hits are ranked again by their exact scores."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vecsearch.ann.exact import merge, unit_rows
+from vecsearch.errors import DamagedIndexError, UsageError, writing
+from vecsearch.metric import Metric, normalise
+
+EXACT = "exact"
+"""The spec of an index without a FAISS file: every query looks at every vector."""
+OVERSAMPLE = 4
+"""Hits fetched for each one asked for, to be ranked again from the stored vectors."""
+TRAINING_ROWS = 262_144
+"""Vectors that centroids and quantisers are trained on at the most, spread evenly over the index."""
+BLOCK_ROWS = 65_536
+
+
+def check_spec(spec: str, dim: int) -> None:
+    """Raise UsageError unless `spec` is "exact" or a factory string that FAISS accepts for vectors of length `dim`."""
+    if spec != EXACT:
+        _new_index(spec, dim)
+
+
+def _new_index(spec: str, dim: int) -> Any:
+    import faiss
+
+    try:
+        return faiss.index_factory(dim, spec, faiss.METRIC_INNER_PRODUCT)
+    except RuntimeError as error:
+        reason = re.sub(r"^Error in .*? at [^:]+:\d+: (?:Error: )?", "", str(error)).strip()
+        raise UsageError(
+            f"FAISS does not accept the spec {spec!r} for vectors of length {dim}: {reason}. "
+            "Use exact, or a factory string such as HNSW32, IVF256,Flat or HNSW32,SQ8"
+        ) from None
+
+
+def build(spec: str, vectors: np.ndarray, norms: np.ndarray, metric: Metric, path: Path) -> None:
+    """Train and fill the index `spec` over vectors (n, d) float32 and write it to `path`.
+
+    Raises UsageError when the spec does not fit the vectors: their length, or too few of them to train on.
+    """
+    import faiss
+
+    index = _new_index(spec, vectors.shape[1])
+    step = max(1, len(vectors) // TRAINING_ROWS)
+    try:
+        if not index.is_trained:
+            index.train(_rows(vectors[::step], norms[::step], metric))
+        for first in range(0, len(vectors), BLOCK_ROWS):
+            part = slice(first, first + BLOCK_ROWS)
+            index.add(_rows(vectors[part], norms[part], metric))
+    except RuntimeError as error:
+        raise UsageError(f"the spec {spec!r} cannot be built over {len(vectors):,} vectors: {error}") from None
+    with writing(path):
+        faiss.write_index(index, str(path))
+
+
+def _rows(vectors: np.ndarray, norms: np.ndarray, metric: Metric) -> np.ndarray:
+    return unit_rows(vectors, norms) if metric is Metric.COSINE else np.ascontiguousarray(vectors)
+
+
+class ApproximateSearcher:
+    """A FAISS file over stored vectors (n, d) float32, for the one metric that it was built for."""
+
+    def __init__(self, path: Path, vectors: np.ndarray, norms: np.ndarray, metric: Metric) -> None:
+        import faiss
+
+        try:
+            self._index = faiss.read_index(str(path))
+        except RuntimeError as error:
+            raise DamagedIndexError(f"FAISS cannot read {path}: {error}; build the index again") from None
+        if (self._index.ntotal, self._index.d) != vectors.shape:
+            raise DamagedIndexError(
+                f"{path} holds {self._index.ntotal} vectors of length {self._index.d}, "
+                f"vectors.npy {vectors.shape[0]} of length {vectors.shape[1]}; build the index again"
+            )
+        self._vectors, self._norms, self._metric = vectors, norms, metric
+
+    def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Scores (q, k') float32, best first, and rows int64; k' <= k, and row -1 with score -inf where nothing was found."""
+        wanted = min(k * OVERSAMPLE, len(self._vectors))
+        if self._metric is Metric.COSINE:
+            queries = normalise(queries)
+        _, rows = self._index.search(np.ascontiguousarray(queries), wanted, params=_effort(self._index, wanted))
+        scores = np.full(rows.shape, -np.inf, np.float32)
+        for query, found, out in zip(queries, rows, scores, strict=True):
+            hits = found >= 0  # FAISS marks a missing hit with row -1
+            exact = self._vectors[found[hits]] @ query
+            out[hits] = exact / np.maximum(self._norms[found[hits]], 1e-30) if self._metric is Metric.COSINE else exact
+        empty = np.empty((len(queries), 0))
+        return merge((scores, empty.astype(np.float32)), (rows, empty.astype(np.int64)), k)
+
+
+def _effort(index: Any, wanted: int) -> Any:
+    """Search parameters with a useful recall; FAISS's own defaults look at one list (nprobe 1) and 16 graph nodes."""
+    import faiss
+
+    inner = faiss.downcast_index(index)
+    if isinstance(inner, faiss.IndexPreTransform):
+        effort = _effort(inner.index, wanted)
+        return faiss.SearchParametersPreTransform(index_params=effort) if effort else None
+    if isinstance(inner, faiss.IndexIVF):
+        return faiss.SearchParametersIVF(nprobe=max(8, inner.nlist // 16))
+    if isinstance(inner, faiss.IndexHNSW):
+        return faiss.SearchParametersHNSW(efSearch=max(128, wanted))
+    return None

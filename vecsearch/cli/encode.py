@@ -1,0 +1,85 @@
+"""vecsearch encode"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING
+
+import click
+
+from vecsearch.cli.options import FOLDER, corpus_options, dtype_option, encoder_options, open_named_encoder
+from vecsearch.cli.output import emit, note
+from vecsearch.cli.progress import progress_bar
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from vecsearch.corpus.document import Document
+
+    Block = tuple[list[Document], np.ndarray]
+
+
+@click.command()
+@click.argument("corpus", type=FOLDER)
+@click.option("-o", "--output", type=FOLDER, help="A .npy file, or .h5 with the ids; by default JSON lines on stdout.")
+@click.option("--marked", is_flag=True, help="Give the vector of the [[marked]] word of each text.")
+@corpus_options
+@encoder_options
+@dtype_option
+def encode(
+    corpus: str,
+    output: str | None,
+    marked: bool,
+    text_fields: tuple[str, ...],
+    id_field: str | None,
+    format: str | None,
+    skip_bad: bool,
+    encoder: str | None,
+    pooling: str | None,
+    layer: int | None,
+    max_tokens: int | None,
+    dtype: str,
+) -> None:
+    """Vectors of the texts of CORPUS, without an index: row i is the corpus's i-th document."""
+    from vecsearch.building import encoded
+    from vecsearch.cli.sources import from_corpus
+    from vecsearch.corpus.vector_writer import write_vectors
+    from vecsearch.encoders import encode_blocks
+
+    reading = {"text_fields": text_fields, "id_field": id_field, "format": format, "skip_bad": skip_bad}
+    source = from_corpus(corpus, reading)
+    model = open_named_encoder(encoder, pooling=pooling, layer=layer, max_tokens=max_tokens, dtype=dtype)
+    turn = partial(map, model.encode_in_context) if marked else partial(encode_blocks, model)
+    started = time.perf_counter()
+    with progress_bar("texts", source.fraction) as progress:
+        blocks = _watched(encoded(iter(source.documents), turn), progress)
+        if output:
+            ids: list[str] = []
+            rows = write_vectors(output, _noting_ids(blocks, ids), dim=model.dim, ids=ids)
+        else:
+            rows = sum(map(_print, blocks))
+    seconds = time.perf_counter() - started
+    note(f"{rows:,} vectors of length {model.dim} in {seconds:.1f} s ({model.tally.tokens / seconds:,.0f} tokens/s)")
+
+
+def _watched(blocks: Iterator[Block], progress: Callable[[int], None]) -> Iterator[Block]:
+    done = 0
+    for documents, vectors in blocks:
+        yield documents, vectors
+        done += len(documents)
+        progress(done)
+
+
+def _noting_ids(blocks: Iterator[Block], ids: list[str]) -> Iterator[np.ndarray]:
+    for documents, vectors in blocks:
+        ids.extend(document.id for document in documents)
+        yield vectors
+
+
+def _print(block: Block) -> int:
+    documents, vectors = block
+    rows = ({"id": d.id, "text": d.text, "vector": v.tolist()} for d, v in zip(documents, vectors, strict=True))
+    emit(rows, as_json=True)
+    return len(documents)

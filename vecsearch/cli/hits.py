@@ -1,0 +1,57 @@
+"""Hits as rows of output, shared by `query`, `similar` and `demo`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from vecsearch.cli.output import emit, note
+
+if TYPE_CHECKING:
+    from vecsearch.index import Hit, Index
+
+TITLES = ("title", "name")
+"""Fields that tell what a document is, shown beside its text."""
+
+
+def emit_hits(
+    index: Index,
+    answers: Sequence[tuple[str, list[Hit]]],
+    k: int,
+    min_score: float | None,
+    show: Sequence[str],
+    as_json: bool,
+) -> None:
+    """Print the hits of each query, and on stderr what a reader of them should know."""
+    if k > len(index):
+        note(f"note: k is {k}, the index holds {len(index)} documents: there are no more")
+    _note_unknown_words(index)
+    for query, hits in answers:
+        kept = [hit for hit in hits if min_score is None or hit.score >= min_score]
+        if not as_json and len(answers) > 1:
+            click.echo(f"query: {query}")
+        columns = ["rank", "score", "id", *(show or _titles(kept))]
+        # A word is its own text: its column would only say the id again.
+        if any(hit.text != hit.id for hit in kept):
+            columns.append("text")
+        rows = (
+            {"query": query, "rank": rank, "score": hit.score, "id": hit.id, "text": hit.text, "fields": hit.fields}
+            for rank, hit in enumerate(kept, 1)
+        )
+        emit(rows if as_json else ({**row["fields"], **row} for row in rows), as_json=as_json, columns=columns)
+        if not hits:
+            note(f"note: nothing to search with in {query!r}: no word in it is known to the model")
+        elif not kept:
+            note(f"note: no hit of {query!r} scores {min_score} or more; the best has {hits[0].score:.3f}")
+
+
+def _titles(hits: Sequence[Hit]) -> list[str]:
+    return [name for name in TITLES if any(name in hit.fields for hit in hits)][:1]
+
+
+def _note_unknown_words(index: Index) -> None:
+    tally = getattr(index.opened_encoder, "tally", None)
+    if tally and tally.unknown:
+        note(f"note: {tally.unknown} of {tally.tokens - tally.texts} words are unknown to the model")

@@ -1,0 +1,42 @@
+"""vecsearch info"""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from vecsearch.cli.options import FOLDER, output_options
+
+
+@click.command()
+@click.argument("index", type=FOLDER)
+@output_options
+def info(index: str, as_json: bool) -> None:
+    """What INDEX holds, how it was made, and what was counted while it was. Checks the sizes of its files, not their bytes."""
+    from vecsearch.index import Index
+
+    with Index.open(index, check=False) as opened:
+        manifest = opened.manifest
+    facts = {
+        "index": index,
+        "rows": manifest.rows,
+        "dim": manifest.dim,
+        "metric": manifest.metric,
+        "spec": manifest.spec,
+        "generation": manifest.generation,
+        "created": manifest.created,
+        "size_bytes": sum(entry["bytes"] for entry in manifest.files.values()),
+        "encoder": manifest.encoder,
+        "counts": manifest.counts,
+        "provenance": manifest.provenance,
+    }
+    if as_json:
+        click.echo(json.dumps(facts, ensure_ascii=False))
+        return
+    for name, value in facts.items():
+        if not isinstance(value, dict):
+            click.echo(f"{name:12} {value}")
+        for key, part in value.items() if isinstance(value, dict) else ():
+            click.echo(f"{name:12} {key}: {part}")
+            name = ""

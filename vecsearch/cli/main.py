@@ -1,0 +1,63 @@
+"""The `vecsearch` command: errors become one line on stderr and an exit code, never a traceback."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from vecsearch.cli.build import build
+from vecsearch.cli.demo import demo
+from vecsearch.cli.doctor import doctor
+from vecsearch.cli.encode import encode
+from vecsearch.cli.info import info
+from vecsearch.cli.model import model
+from vecsearch.cli.query import query
+from vecsearch.cli.similar import similar
+from vecsearch.cli.similarity import similarity
+from vecsearch.cli.verify import verify
+from vecsearch.errors import VecsearchError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="vecsearch")
+def cli() -> None:
+    """Search by meaning with the ULMFiT language model you trained.
+
+    \b
+    vecsearch build films.jsonl -o indexes/films      a corpus becomes an index
+    vecsearch query indexes/films "a heist in Vegas"  the index answers
+
+    Exit codes: 0 done, 1 no (a check failed), 2 usage, 3 bad input data, 4 damaged or unsupported index, 5 disk, memory or lock,
+    130 interrupted.
+    """
+
+
+for command in (build, query, similar, similarity, encode, info, verify, model, doctor, demo):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Run the command line; ends the process with the documented exit code."""
+    try:
+        code = cli.main(standalone_mode=False)
+    except VecsearchError as error:
+        code = _fail(str(error), error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        code = 2
+    except (click.Abort, KeyboardInterrupt):
+        code = _fail("interrupted", 130)
+    except BrokenPipeError:
+        # The reader of our output (head, less) has seen enough; Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except MemoryError:
+        code = _fail("out of memory; close other programs, or work on a smaller part of the data", 5)
+    sys.exit(code)
+
+
+def _fail(message: str, code: int) -> int:
+    click.echo(f"error: {message}", err=True)
+    return code

@@ -1,0 +1,112 @@
+"""`vecsearch model`: encoders from fastai checkpoints, and what is in an encoder folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from vecsearch.errors import UsageError
+
+FILE = click.Path(path_type=Path)
+
+
+@click.group()
+def model() -> None:
+    """Turn fastai's ULMFiT checkpoints into encoders, and look into one."""
+
+
+@model.command("import")
+@click.argument("checkpoint", type=FILE, required=False)
+@click.option("--vocab", type=FILE, help="Its words: .pkl, .json or .txt. Default: looked for beside the checkpoint.")
+@click.option("--backward", type=FILE, help="A backward model of the same vocabulary; vectors are then concatenated.")
+@click.option("--lang", default="en", show_default=True, help="spaCy language of the tokenizer it was trained with.")
+@click.option("--sentencepiece", type=FILE, help="SentencePiece model, for a checkpoint trained with one.")
+@click.option("--half", is_flag=True, help="Store float16: half the size.")
+@click.option(
+    "--unsafe", is_flag=True, help="Open an export.pkl. RUNS ANY CODE in that file, as you: only for files you trust."
+)
+@click.option(
+    "--download",
+    type=click.Choice(["wt103-fwd", "wt103-bwd"]),
+    multiple=True,
+    help="Fetch fast.ai's stock model (105 MB) and use it as the checkpoint (fwd) or as --backward (bwd).",
+)
+@click.option("-o", "--output", type=FILE, required=True, help="The encoder folder to make.")
+def import_(
+    checkpoint: Path | None,
+    vocab: Path | None,
+    backward: Path | None,
+    lang: str,
+    sentencepiece: Path | None,
+    half: bool,
+    unsafe: bool,
+    download: tuple[str, ...],
+    output: Path,
+) -> None:
+    """Make an encoder folder from CHECKPOINT: a .pth of learn.save or save_encoder (fastai 1 or 2), a wt103 .tgz, or a folder
+    with one .pth and its vocabulary. No code in the file is run, and nothing is downloaded without --download."""
+    from vecsearch.encoders.checkpoints import import_checkpoint
+
+    for name, given in (("wt103-fwd", checkpoint), ("wt103-bwd", backward)):
+        if name in download and given:
+            raise UsageError(f"both {given} and --download {name} are given; choose one of them")
+    if not checkpoint and "wt103-fwd" not in download:
+        raise UsageError("no checkpoint: give a file, or --download wt103-fwd for fast.ai's stock model")
+    fetched = {name: _download(name) for name in download}
+    report = import_checkpoint(
+        checkpoint or fetched["wt103-fwd"],
+        vocab,
+        output,
+        backward=backward or fetched.get("wt103-bwd"),
+        lang=lang,
+        sentencepiece=sentencepiece,
+        dtype="float16" if half else "float32",
+        unsafe=unsafe,
+    )
+    _show(
+        {
+            "encoder": report.folder,
+            "vocabulary": f"{report.words:,} words, from {report.vocabulary}",
+            **{direction: _sizes(dims) for direction, dims in report.dims.items()},
+            "stored": f"{report.dtype}, {report.size_bytes / 1e6:.1f} MB",
+        }
+    )
+
+
+@model.command()
+@click.argument("folder", type=FILE)
+def info(folder: Path) -> None:
+    """Show what is in an encoder FOLDER, after checking every file against its hash."""
+    from vecsearch.encoders.folder import read_encoder
+
+    encoder = read_encoder(folder)
+    _show(
+        {
+            "encoder": folder,
+            "vocabulary": f"{len(encoder.vocabulary):,} words",
+            **{direction: _sizes(stack.dims) for direction, stack in encoder.stacks.items()},
+            "tokenizer": ", ".join(str(value) for value in encoder.tokenizer.describe().values()),
+            "pooling": f"{encoder.config.pooling} of layer {encoder.config.layer}",
+            **encoder.config.source,
+            "licence file": next((path.name for path in sorted(folder.glob("LICENSE*"))), "none"),
+        }
+    )
+
+
+def _download(name: str) -> Path:
+    from vecsearch.encoders.download import PRETRAINED, download
+
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vecsearch"
+    with click.progressbar(length=PRETRAINED[name].size, label=name, file=click.get_text_stream("stderr")) as bar:
+        return download(name, cache, progress=bar.update)
+
+
+def _sizes(dims: tuple[int, ...]) -> str:
+    return f"embedding {dims[0]}, {len(dims) - 1} LSTM layers of {', '.join(map(str, dims[1:]))}"
+
+
+def _show(facts: dict[str, object]) -> None:
+    for name, value in facts.items():
+        click.echo(f"{name.replace('_', ' '):16} {value}")

@@ -1,0 +1,67 @@
+"""Options that several commands share, each with one name, one meaning and one help text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from vecsearch.cli.output import is_terminal
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+FOLDER = click.Path(path_type=str)
+
+
+def _apply(*options: Callable[[F], F]) -> Callable[[F], F]:
+    def decorate(function: F) -> F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+output_options = click.option(
+    "--json/--table",
+    "as_json",
+    default=None,
+    callback=lambda context, option, value: not is_terminal() if value is None else value,
+    help="JSON lines, or a table. By default a table on a terminal and JSON lines elsewhere.",
+)
+
+corpus_options = _apply(
+    click.option("--text-field", "text_fields", multiple=True, metavar="NAME", help="Field to encode; repeat it to join several."),
+    click.option("--id-field", metavar="NAME", help="Field that names a document. By default id or _id, else its number."),
+    click.option("--format", "format", metavar="NAME", help="txt, jsonl, csv, tsv, parquet, h5 or beir, where the suffix does not tell."),
+    click.option("--skip-bad", is_flag=True, help="Skip records that cannot be used, and count them, instead of stopping."),
+)
+
+encoder_options = _apply(
+    click.option("--encoder", metavar="NAME|FOLDER", help="The model: a folder made by `vecsearch model import`, or a shipped one."),
+    click.option(
+        "--pooling",
+        type=click.Choice(["raw", "mean", "max", "last", "concat"]),
+        help="raw: the words' embeddings, averaged; the others pool contextual states. By default the encoder's own (mean).",
+    ),
+    click.option("--layer", type=int, metavar="N", help="Layer whose states are pooled: 0 the embedding, 1…, -1 the last."),
+    click.option("--max-tokens", type=int, metavar="N", help="Cut longer texts, and count what was cut. By default nothing is cut."),
+)
+
+dtype_option = click.option(
+    "--dtype",
+    type=click.Choice(["auto", "float32", "bfloat16"]),
+    default="auto",
+    show_default=True,
+    help="Precision of the model's arithmetic; auto takes bfloat16 where the processor is fast at it.",
+)
+
+metric_option = click.option("--metric", type=click.Choice(["cosine", "ip"]), help="Cosine, or inner product.")
+
+
+def open_named_encoder(encoder: str | None, **options: Any) -> Any:
+    """The encoder that the options name; the shipped one when they name none."""
+    from vecsearch.encoders import DEFAULT, open_encoder
+
+    return open_encoder(encoder or DEFAULT, **{name: value for name, value in options.items() if value is not None})

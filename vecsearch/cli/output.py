@@ -1,0 +1,65 @@
+"""What a command prints: data on stdout, as a table for people or JSON lines for programs; everything else on stderr."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import click
+
+WIDEST = 60
+"""Characters of a table's column at the most, the last one aside: it takes what the terminal has left."""
+
+
+def emit(rows: Iterable[Mapping[str, Any]], *, as_json: bool, columns: Sequence[str] | None = None) -> None:
+    """Print rows as JSON lines, whole, or as a table of `columns` (by default the first row's keys) cut to the terminal's width."""
+    if as_json:
+        for row in rows:
+            click.echo(json.dumps(row, ensure_ascii=False))
+        return
+    rows = list(rows)
+    if rows:
+        click.echo(_table(rows, columns or list(rows[0])))
+
+
+def note(message: str) -> None:
+    """Print a timing, a count or a warning on stderr."""
+    click.echo(message, err=True)
+
+
+def is_terminal() -> bool:
+    """Whether stdout is looked at by a person."""
+    return sys.stdout.isatty()
+
+
+def _table(rows: list[Mapping[str, Any]], columns: Sequence[str]) -> str:
+    cells = [[_cell(row.get(column)) for column in columns] for row in rows]
+    widths = [max(len(line[i]) for line in [list(columns), *cells]) for i in range(len(columns))]
+    widths = [min(width, WIDEST) for width in widths[:-1]]
+    numeric = [all(isinstance(row.get(column), int | float) for row in rows) for column in columns]
+    left = shutil.get_terminal_size((110, 24)).columns - sum(widths) - 2 * len(widths)
+    widths.append(max(left, 20))
+    lines = []
+    for line in [list(columns), *cells]:
+        parts = (_fit(text, width, right) for text, width, right in zip(line, widths, numeric, strict=True))
+        lines.append("  ".join(parts).rstrip())
+    return "\n".join(lines)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return " ".join(str(value).split())
+
+
+def _fit(text: str, width: int, right: bool) -> str:
+    if len(text) > width:
+        text = text[: width - 1] + "…"
+    return text.rjust(width) if right else text.ljust(width)

@@ -1,0 +1,36 @@
+"""vecsearch similar"""
+
+from __future__ import annotations
+
+import click
+
+from vecsearch.cli.hits import emit_hits
+from vecsearch.cli.options import FOLDER, metric_option, output_options
+
+
+@click.command()
+@click.argument("index", type=FOLDER)
+@click.argument("ids", nargs=-1, required=True)
+@click.option("-k", "k", type=int, default=10, show_default=True, help="Hits for each id.")
+@metric_option
+@click.option("--exact", is_flag=True, help="Look at every vector, whatever the index's kind.")
+@click.option("--min-score", type=float, metavar="X", help="Leave out hits below this score.")
+@click.option("--show", multiple=True, metavar="FIELD", help="Fields for the table's columns; by default title or name.")
+@output_options
+def similar(
+    index: str,
+    ids: tuple[str, ...],
+    k: int,
+    metric: str | None,
+    exact: bool,
+    min_score: float | None,
+    show: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """The K documents of INDEX most like each of its own documents IDS."""
+    from vecsearch.index import Index
+    from vecsearch.metric import Metric
+
+    with Index.open(index) as opened:
+        found = opened.similar(ids, k, metric=Metric(metric) if metric else None, exact=exact)
+        emit_hits(opened, list(zip(ids, found, strict=True)), k, min_score, show, as_json)

@@ -1,0 +1,55 @@
+"""vecsearch similarity"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import click
+
+from vecsearch.cli.options import FOLDER, encoder_options, open_named_encoder, output_options
+from vecsearch.cli.output import emit, note
+from vecsearch.errors import UsageError
+
+SEED = 0
+"""The random pairs are the same each time: a percentile does not change between two looks."""
+
+
+@click.command()
+@click.argument("a")
+@click.argument("b")
+@click.option("--index", type=FOLDER, help="Compare documents of this index by id, or texts by its encoder, among its documents.")
+@encoder_options
+@output_options
+def similarity(
+    a: str,
+    b: str,
+    index: str | None,
+    encoder: str | None,
+    pooling: str | None,
+    layer: int | None,
+    max_tokens: int | None,
+    as_json: bool,
+) -> None:
+    """Cosine and inner product of the texts A and B, each with its percentile among random pairs.
+
+    A raw score says little: 0.33 may be high for one model and low for another. The percentile is the share of random pairs, of words
+    of the model or of documents of the index, that score lower. A [[marked]] word compares that word as its sentence uses it.
+    """
+    import numpy as np
+
+    from vecsearch.quality.similarity import index_similarity, model_similarity
+
+    rng = np.random.default_rng(SEED)
+    chosen = {"encoder": encoder, "pooling": pooling, "layer": layer, "max_tokens": max_tokens}
+    if index:
+        if any(value is not None for value in chosen.values()):
+            raise UsageError("an index has its own encoder: give --index or the encoder's options, not both")
+        from vecsearch.index import Index
+
+        with Index.open(index) as opened:
+            found = index_similarity(opened, a, b, rng)
+    else:
+        found = model_similarity(open_named_encoder(**chosen), a, b, rng)
+    emit([asdict(found)], as_json=as_json, columns=["a", "b", "cosine", "cosine_percentile", "ip", "ip_percentile"])
+    if found.note:
+        note(f"note: {found.note}")

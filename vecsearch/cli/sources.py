@@ -1,0 +1,103 @@
+"""What `build` and `encode` read: documents, ready vectors, and what is known of them, from the command line's options."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vecsearch.corpus.document import Document
+from vecsearch.corpus.readers import read_corpus
+from vecsearch.corpus.source import CorpusTally
+from vecsearch.corpus.vectors import VectorFile, open_vectors, read_ids
+from vecsearch.encoders.ulmfit import UlmfitEncoder
+from vecsearch.errors import VectorsError
+
+BLOCK_ROWS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Documents to index; `vectors` and `dim` where they are ready, `fraction()` how much has been read, 0 to 1."""
+
+    name: str
+    documents: Iterable[Document]
+    vectors: Iterable[np.ndarray] | None = None
+    dim: int | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    counts: Callable[[], dict[str, int]] = dict
+    fraction: Callable[[], float] = float
+
+
+def from_corpus(path: str, reading: dict[str, Any]) -> Source:
+    """A corpus file; `reading` are the options of `read_corpus`."""
+    tally = CorpusTally()
+    return Source(
+        name=path if path == "-" else str(Path(path).absolute()),
+        documents=read_corpus(path, tally=tally, **reading),
+        options={name: value for name, value in reading.items() if value},
+        counts=lambda: {"blank": tally.blank, "skipped": tally.skipped},
+        fraction=lambda: tally.fraction(),
+    )
+
+
+def from_vectors(path: str, ids: str | None, corpus: str | None, reading: dict[str, Any]) -> Source:
+    """Ready vectors, with the documents of a corpus, or with ids for documents."""
+    file = open_vectors(path)
+    done = Counted(file)
+    documents = read_corpus(corpus, tally=CorpusTally(), **reading) if corpus else _named(file, ids)
+    return Source(
+        name=str(Path(path).absolute()),
+        documents=documents,
+        vectors=done,
+        dim=file.dim,
+        options={"corpus": str(Path(corpus).absolute())} if corpus else {},
+        fraction=lambda: done.rows / file.rows,
+    )
+
+
+class Counted:
+    """The blocks of a vector file; `rows` is how many have been read."""
+
+    def __init__(self, file: VectorFile) -> None:
+        self._file, self.rows = file, 0
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        for block in self._file.blocks(BLOCK_ROWS):
+            self.rows += len(block)
+            yield block
+
+
+def _named(file: VectorFile, ids: str | None) -> Iterator[Document]:
+    names = read_ids(ids) if ids else file.ids
+    if names is not None and len(names) != file.rows:
+        raise VectorsError(f"{ids or file.path} has {len(names):,} ids for {file.rows:,} vectors; give one id for each vector")
+    for row in range(file.rows):
+        name = str(row) if names is None else names[row]
+        yield Document(name, name, where=f"{ids or file.path}, {'line' if ids else 'row'} {row + bool(ids)}")
+
+
+def from_vocabulary(encoder: UlmfitEncoder, *, all_words: bool) -> Source:
+    """An encoder's own words; without `all_words` only those with a vector of their own."""
+    special, untrained = encoder.vocabulary.special_ids, encoder.untrained_words()
+    left_out = np.array([], np.int64) if all_words else np.union1d(special, untrained)
+    chosen = np.setdiff1d(np.arange(len(encoder.vocabulary)), left_out)
+    words = encoder.vocabulary.words
+    blocks = (encoder.encode_words(chosen[first : first + BLOCK_ROWS]) for first in range(0, len(chosen), BLOCK_ROWS))
+    counts = {} if all_words else {"special_words": len(special), "untrained_words": len(np.setdiff1d(untrained, special))}
+    return Source(
+        name="the encoder's vocabulary",
+        documents=(Document(_unique(words, i), words[i], where=f"word {i} of the vocabulary") for i in chosen),
+        vectors=blocks,
+        options={"all_words": all_words},
+        counts=lambda: counts,
+        fraction=lambda: 1.0,
+    )
+
+
+def _unique(words: list[str], i: int) -> str:
+    # fastai pads vocabularies with "xxfake" to a multiple of 8: the only word that occurs twice.
+    return f"xxfake {i}" if words[i] == "xxfake" else words[i]

@@ -1,0 +1,27 @@
+"""vecsearch verify"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from vecsearch.cli.options import FOLDER
+from vecsearch.cli.output import note
+
+
+@click.command()
+@click.argument("index", type=FOLDER)
+@click.pass_context
+def verify(context: click.Context, index: str) -> None:
+    """Check every byte of INDEX against its hash, and its parts against one another. Exit code 1 if anything is wrong."""
+    from vecsearch.store.verify import verify as verify_index
+
+    found = verify_index(Path(index))
+    for line in found.notes:
+        note(f"note: {line}")
+    for problem in found.problems:
+        click.echo(problem)
+    if found.problems:
+        context.exit(1)
+    click.echo(f"{index} is whole")

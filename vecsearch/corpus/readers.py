@@ -1,0 +1,114 @@
+"""A corpus file, whatever its format, as a stream of documents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import chain
+from os import PathLike
+from pathlib import Path
+
+from vecsearch.corpus.columns import hdf5_records, parquet_records, require_pyarrow
+from vecsearch.corpus.document import Document
+from vecsearch.corpus.layout import Layout
+from vecsearch.corpus.lines import COMPRESSIONS, byte_lines, delimited_records, json_records, plain_records
+from vecsearch.corpus.source import BadRecord, CorpusTally, Records, Source
+from vecsearch.errors import CorpusError, UsageError
+
+_LINE_FORMATS = {
+    "txt": plain_records,
+    "jsonl": json_records,
+    "ndjson": json_records,
+    "csv": partial(delimited_records, delimiter=","),
+    "tsv": partial(delimited_records, delimiter="\t"),
+}
+_COLUMN_FORMATS = {"parquet": parquet_records, "h5": hdf5_records, "hdf5": hdf5_records}
+_KNOWN = f"known are {', '.join(_LINE_FORMATS)} (each also with .gz or .xz), {', '.join(_COLUMN_FORMATS)}, and a BEIR folder"
+
+
+def read_corpus(
+    path: str | PathLike[str],
+    *,
+    text_fields: Sequence[str] = (),
+    id_field: str | None = None,
+    format: str | None = None,
+    skip_bad: bool = False,
+    tally: CorpusTally,
+) -> Iterator[Document]:
+    """Documents of the file or BEIR folder `path` ("-" is standard input), read as they are asked for and counted in `tally`.
+
+    `format` (a suffix such as "jsonl.gz") stands in for the file's own. The text is the field "text", or `text_fields` joined
+    by newlines; in a BEIR folder title and text. The id is `id_field`, else "id" or "_id" where the first record has it, else
+    the number of the line or record. Every other field is kept; `skip_bad` leaves out what cannot be used.
+
+    Raises: UsageError for an unknown format; CorpusError for a file that cannot be used, naming it and the line.
+    """
+    file = _find(path)
+    kind, compression = _format(file, format)
+    name = "stdin" if file == "-" else file
+    source = Source(name, "line" if kind in _LINE_FORMATS else "record", skip_bad, tally)
+    if kind in _LINE_FORMATS:
+        records = _LINE_FORMATS[kind](byte_lines(file, compression, source), source)
+    else:
+        records = _COLUMN_FORMATS[kind](file, source)
+    layout = partial(Layout.of, text_fields=text_fields, id_field=id_field, beir=Path(path).is_dir())
+    return _documents(records, layout, source)
+
+
+def _find(path: str | PathLike[str]) -> str:
+    """The file to read: `path`, or the corpus in the BEIR folder `path`."""
+    place = Path(path)
+    if str(place) == "-":
+        return "-"
+    if not place.exists():
+        raise CorpusError(f"{place} does not exist; check the path")
+    if not place.is_dir():
+        return str(place)
+    names = ("corpus.jsonl", *(f"corpus.jsonl.{suffix}" for suffix in COMPRESSIONS))
+    found = next((place / name for name in names if (place / name).is_file()), None)
+    if found is None:
+        raise CorpusError(f"{place} is a folder without corpus.jsonl, so no BEIR corpus; name a file, or a folder that has one")
+    return str(found)
+
+
+def _format(file: str, format: str | None) -> tuple[str, str]:
+    """The kind and the compression of a corpus file: ("jsonl", "gz"), ("csv", "")."""
+    if file == "-" and format is None:
+        return "txt", ""
+    _, own_compression = _split(Path(file).name)
+    kind, compression = _split(format or Path(file).name)
+    compression = compression or own_compression
+    if kind not in _LINE_FORMATS and kind not in _COLUMN_FORMATS:
+        what = f"format {format!r}" if format else f"suffix of {file}"
+        raise UsageError(f"unknown {what}; {_KNOWN}; say which it is with --format")
+    if kind in _COLUMN_FORMATS and (compression or file == "-"):
+        place = "standard input" if file == "-" else file
+        raise UsageError(f"{kind} is read only from a file that is not compressed, not from {place}; save it as one")
+    if kind == "parquet":
+        require_pyarrow()
+    return kind, compression
+
+
+def _split(name: str) -> tuple[str, str]:
+    stem, _, last = name.lower().rpartition(".")
+    compression = last if last in COMPRESSIONS else ""
+    return (stem if compression else name.lower()).rpartition(".")[2], compression
+
+
+def _documents(records: Records, layout_of: partial[Layout], source: Source) -> Iterator[Document]:
+    first = next(records, None)
+    found = False
+    if first is not None:
+        layout = layout_of(first[1])
+        for number, record in chain([first], records):
+            try:
+                document = layout.document(number, record, source.where(number))
+            except BadRecord as bad:
+                source.refuse(number, bad)
+                continue
+            found = True
+            source.tally.read += 1
+            yield document
+    if not found:
+        reason = f" (the first problem: {source.tally.first_problem})" if source.tally.first_problem else ""
+        raise CorpusError(f"{source.name} holds no documents{reason}; check that it is the file you mean")

@@ -1,0 +1,50 @@
+"""What an encoder is: anything that turns texts into vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """Four members make an encoder; `vecsearch.encoders.ulmfit.UlmfitEncoder` is the one that ships."""
+
+    dim: int
+    """Length of its vectors."""
+    fingerprint: str
+    """Equal for two encoders exactly when they give the same vectors; an index refuses texts from any other."""
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        """Vectors of `texts` in input order: (n, dim) float32. An empty text gives the zero vector."""
+
+    def save(self, folder: Path) -> None:
+        """Write everything needed to open it again into the existing, empty `folder`."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What an encoder has met since it was opened: nothing is cut or unknown in silence."""
+
+    texts: int = 0
+    empty: int = 0
+    tokens: int = 0
+    unknown: int = 0
+    cut_texts: int = 0
+    cut_tokens: int = 0
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))
+
+    def as_dict(self) -> dict[str, int]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+def encode_blocks(encoder: Encoder, blocks: Iterable[Sequence[str]]) -> Iterator[np.ndarray]:
+    """Vectors of each block of texts, lazily; an encoder's own `encode_blocks` is used where it has one, to overlap work."""
+    own = getattr(encoder, "encode_blocks", None)
+    return own(blocks) if own else map(encoder.encode, blocks)

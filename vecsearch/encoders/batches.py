@@ -1,0 +1,58 @@
+"""Texts of unequal length as full batches, and an iterator's work done one item ahead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import numpy as np
+
+T = TypeVar("T")
+
+WINDOW = 64
+"""Tokens a text advances at a time; its state is carried on to the next window."""
+BATCH_TOKENS = 8192
+"""Tokens of one window over all texts of a batch: enough rows for full matrix speed, few enough for the cache and memory."""
+
+
+def batches(lengths: np.ndarray) -> Iterator[np.ndarray]:
+    """Positions of texts of like length, longest first, in batches of at most BATCH_TOKENS padded tokens a window.
+
+    `lengths` (n,) int64 -> arrays (b,) int64 that together hold every position once. Longest first, so that the largest
+    memory is asked for at the start and texts that end early are at the end of their batch.
+    """
+    order = np.argsort(-lengths, kind="stable")
+    first = 0
+    while first < len(order):
+        longest = max(1, min(int(lengths[order[first]]), WINDOW))
+        rows = max(1, BATCH_TOKENS // longest)
+        yield order[first : first + rows]
+        first += rows
+
+
+def windows(sequences: list[np.ndarray]) -> Iterator[tuple[int, np.ndarray]]:
+    """(first token, ids (t, b) int64) of each window over token sequences sorted longest first.
+
+    b shrinks as texts end; what is left of a window after a text's end is id 0, which its vector never sees.
+    """
+    lengths = np.array([len(sequence) for sequence in sequences])
+    for first in range(0, int(lengths[0]), WINDOW):
+        running = int(np.searchsorted(-lengths, -first, side="left"))
+        width = min(WINDOW, int(lengths[0]) - first)
+        ids = np.zeros((running, width), np.int64)
+        for row, sequence in enumerate(sequences[:running]):
+            part = sequence[first : first + width]
+            ids[row, : len(part)] = part
+        yield first, np.ascontiguousarray(ids.T)
+
+
+def ahead(items: Iterable[T]) -> Iterator[T]:
+    """The items of `items`, each made in a background thread while the one before it is being used."""
+    end = object()
+    iterator = iter(items)
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, iterator, end)
+        while (item := coming.result()) is not end:
+            coming = pool.submit(next, iterator, end)
+            yield item

@@ -1,0 +1,147 @@
+"""Any fastai AWD-LSTM checkpoint as an encoder folder of ours, without running code from the file."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vecsearch.encoders.fastai_files import Checkpoint, read_checkpoint
+from vecsearch.encoders.folder import sha256, write_encoder
+from vecsearch.encoders.pooling import Pooling
+from vecsearch.errors import CheckpointError, UsageError, writing
+from vecsearch.text.splitting import SplitRules
+from vecsearch.text.tokenizer import SentencePieceTokenizer, WordTokenizer
+
+
+@dataclass(frozen=True, slots=True)
+class ImportReport:
+    """What was imported: the folder, the vocabulary file that was used, and the sizes read from the tensors."""
+
+    folder: Path
+    checkpoint: Path
+    backward: Path | None
+    vocabulary: str
+    words: int
+    dims: dict[str, tuple[int, ...]]
+    """For each direction the size of the vectors at each depth: the embedding, then each LSTM layer."""
+    dtype: str
+    size_bytes: int
+
+
+def import_checkpoint(
+    checkpoint: Path,
+    vocabulary: Path | None,
+    output: Path,
+    *,
+    backward: Path | None = None,
+    lang: str = "en",
+    sentencepiece: Path | None = None,
+    dtype: str = "float32",
+    pooling: Pooling = Pooling.MEAN,
+    unsafe: bool = False,
+    source: Mapping[str, Any] | None = None,
+) -> ImportReport:
+    """Write the encoder folder `output` from a fastai checkpoint; returns what was found. There is never half a folder.
+
+    `checkpoint` and `backward` are a .pth of `learn.save` or `save_encoder`, a .tgz or folder with one .pth and its vocabulary,
+    or, with `unsafe`, an export.pkl, whose code then runs. Without `vocabulary` it is looked for beside the checkpoint. `lang`
+    is the spaCy language of the tokenizer, unless `sentencepiece` names a model. `dtype` is "float32" or "float16". `source` is
+    kept as provenance.
+
+    Raises CheckpointError for a file that cannot be used, UsageError when `output` is not empty, ResourceError for a full disk.
+    """
+    if dtype not in ("float32", "float16"):
+        raise ValueError(f"dtype {dtype!r} is neither float32 nor float16")
+    _refuse_existing(output)
+    paths = {"forward": checkpoint} | ({"backward": backward} if backward else {})
+    read = {direction: read_checkpoint(path, vocabulary, unsafe=unsafe) for direction, path in paths.items()}
+    forward = read["forward"]
+    if backward:
+        _same_words(checkpoint, forward, backward, read["backward"])
+    tensors = {
+        f"{direction}.{name}": _cast(array, dtype, paths[direction])
+        for direction, part in read.items()
+        for name, array in part.tensors.items()
+    }
+    tokenizer = SentencePieceTokenizer(sentencepiece) if sentencepiece else WordTokenizer(SplitRules.from_spacy(lang))
+    origin = {f"{direction}_file": path.name for direction, path in paths.items()}
+    origin |= {f"{direction}_sha256": sha256(path) for direction, path in paths.items() if path.is_file()}
+    origin |= {"vocabulary_file": forward.vocabulary_path.name, **(source or {})}
+    with _new_folder(output) as folder:
+        write_encoder(folder, tensors, forward.vocabulary, tokenizer, source=origin, pooling=str(pooling))
+    return ImportReport(
+        folder=output,
+        checkpoint=checkpoint,
+        backward=backward,
+        vocabulary=forward.vocabulary_path.name,
+        words=len(forward.vocabulary),
+        dims={direction: part.dims for direction, part in read.items()},
+        dtype=dtype,
+        size_bytes=sum(path.stat().st_size for path in output.iterdir()),
+    )
+
+
+def _same_words(checkpoint: Path, forward: Checkpoint, backward: Path, other: Checkpoint) -> None:
+    """Both directions read the same row numbers, so row i must be the same word in both."""
+    ours, theirs = forward.vocabulary.words, other.vocabulary.words
+    if len(ours) != len(theirs):
+        raise CheckpointError(
+            f"{checkpoint} has a vocabulary of {len(ours):,} words, {backward} of {len(theirs):,}; "
+            "a forward and a backward model go together only when trained on the same vocabulary"
+        )
+    for row, (word, its) in enumerate(zip(ours, theirs, strict=True)):
+        if word != its:
+            raise CheckpointError(
+                f"word {row} is {word!r} in {forward.vocabulary_path.name} of {checkpoint}, {its!r} in "
+                f"{other.vocabulary_path.name} of {backward}; "
+                "a forward and a backward model go together only when trained on the same vocabulary"
+            )
+
+
+def _cast(array: np.ndarray, dtype: str, path: Path) -> np.ndarray:
+    limit = np.finfo(dtype).max
+    if (largest := np.abs(array).max()) > limit:
+        raise CheckpointError(f"{path}: a weight of {largest:g} is beyond {dtype}'s {limit:g}; import it in float32")
+    return array.astype(dtype)
+
+
+def _refuse_existing(output: Path) -> None:
+    if output.is_dir() and not any(output.iterdir()):
+        return
+    if output.exists():
+        raise UsageError(f"{output} exists and is not empty; choose another output folder, or remove it")
+
+
+@contextmanager
+def _new_folder(output: Path) -> Iterator[Path]:
+    """A folder to write in, which becomes `output` when all of it is on the disk, and vanishes when anything fails."""
+    with writing(output):
+        output = output.absolute()
+        output.parent.mkdir(parents=True, exist_ok=True)
+        folder = output.with_name(f".{output.name}.{uuid.uuid4().hex}.part")
+        folder.mkdir()
+        try:
+            yield folder
+            for path in (*folder.iterdir(), folder):
+                _sync(path)
+            os.replace(folder, output)
+            _sync(output.parent)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

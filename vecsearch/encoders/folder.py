@@ -1,0 +1,191 @@
+"""An encoder as a folder: config.json, model.safetensors, vocab.json, tokenizer.json. Nothing in it can run code.
+
+The tensors, float32 or float16, for each direction ("forward", "backward") of V words, embedding size e and layers of h states:
+
+    forward.embedding           (V, e)
+    forward.lstm.0.weight_ih    (4h, e)     gates in the order input, forget, cell, output, as in torch
+    forward.lstm.0.weight_hh    (4h, h)
+    forward.lstm.0.bias         (4h,)       the sum of the checkpoint's two biases
+    forward.lstm.1.…
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vecsearch.errors import CheckpointError, writing
+from vecsearch.text.tokenizer import Tokenizer, open_tokenizer
+from vecsearch.text.vocabulary import Vocabulary
+
+FORMAT = 1
+CONFIG, WEIGHTS, VOCABULARY = "config.json", "model.safetensors", "vocab.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One LSTM layer of `h` states over inputs of size `i`: weights (4h, i) and (4h, h), bias (4h,), all float32."""
+
+    weight_ih: np.ndarray
+    weight_hh: np.ndarray
+    bias: np.ndarray
+
+    @property
+    def dim(self) -> int:
+        return self.weight_hh.shape[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """One direction of the model: the embedding (V, e) in the file's own precision, and the LSTM layers over it."""
+
+    embedding: np.ndarray
+    layers: tuple[Layer, ...]
+
+    @property
+    def dims(self) -> tuple[int, ...]:
+        """Size of the vectors at each depth: the embedding, then each layer."""
+        return (self.embedding.shape[1], *(layer.dim for layer in self.layers))
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """config.json: what the tensors cannot say. `files` holds the sha256 of every other file in the folder."""
+
+    format: int
+    kind: str
+    directions: tuple[str, ...]
+    pooling: str
+    layer: int
+    max_tokens: int | None
+    files: dict[str, str]
+    source: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderFolder:
+    """A folder as opened: everything in it, checked against config.json's hashes."""
+
+    path: Path
+    config: Config
+    stacks: dict[str, Stack]
+    vocabulary: Vocabulary
+    tokenizer: Tokenizer
+
+
+def write_encoder(
+    folder: Path,
+    tensors: Mapping[str, np.ndarray],
+    vocabulary: Vocabulary,
+    tokenizer: Tokenizer,
+    *,
+    source: Mapping[str, Any],
+    pooling: str = "mean",
+    layer: int = -1,
+    max_tokens: int | None = None,
+) -> Config:
+    """Write an encoder into the existing, empty `folder`; returns its config.
+
+    `tensors` are named as in this module's docstring. Raises ResourceError when the disk says no.
+    """
+    from safetensors.numpy import save
+
+    with writing(folder):
+        (folder / WEIGHTS).write_bytes(save({name: np.ascontiguousarray(array) for name, array in tensors.items()}))
+        vocabulary.save(folder / VOCABULARY)
+        tokenizer.save(folder)
+        config = Config(
+            format=FORMAT,
+            kind="ulmfit",
+            directions=tuple(d for d in ("forward", "backward") if f"{d}.embedding" in tensors),
+            pooling=pooling,
+            layer=layer,
+            max_tokens=max_tokens,
+            files={path.name: sha256(path) for path in sorted(folder.iterdir())},
+            source=dict(source),
+        )
+        write_config(folder, config)
+    return config
+
+
+def write_config(folder: Path, config: Config) -> None:
+    """Write config.json."""
+    (folder / CONFIG).write_text(json.dumps(asdict(config), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_encoder(folder: Path) -> EncoderFolder:
+    """The encoder in `folder`. Raises CheckpointError naming the file that is missing, damaged or does not fit."""
+    config = _read_config(folder)
+    for name, expected in config.files.items():
+        path = folder / name
+        if not path.is_file():
+            raise CheckpointError(f"{path} is missing: the encoder folder is incomplete; copy it again or import the model again")
+        if (found := sha256(path)) != expected:
+            raise CheckpointError(
+                f"{path} is damaged: its sha256 is {found[:16]}…, config.json says {expected[:16]}…; "
+                "copy it again or import the model again"
+            )
+    vocabulary = Vocabulary.load(folder / VOCABULARY)
+    stacks = _read_stacks(folder / WEIGHTS, config.directions)
+    for direction, stack in stacks.items():
+        if len(vocabulary) != len(stack.embedding):
+            raise CheckpointError(
+                f"{folder}: the vocabulary has {len(vocabulary):,} words, the {direction} embedding "
+                f"{len(stack.embedding):,} rows; import the model again with the vocabulary it was trained with"
+            )
+    return EncoderFolder(folder, config, stacks, vocabulary, open_tokenizer(folder))
+
+
+def _read_config(folder: Path) -> Config:
+    path = folder / CONFIG
+    try:
+        values = json.loads(path.read_bytes())
+        if values.get("format") != FORMAT or values.get("kind") != "ulmfit":
+            raise CheckpointError(
+                f"{path}: encoder format {values.get('format')} of kind {values.get('kind')!r}; "
+                f"this vecsearch reads format {FORMAT} of kind 'ulmfit': upgrade vecsearch"
+            )
+        values["directions"] = tuple(values["directions"])
+        if any("/" in name or "\\" in name or name.startswith(".") for name in values["files"]):
+            raise ValueError("a file name that leaves the folder")
+        return Config(**{f.name: values[f.name] for f in fields(Config)})
+    except FileNotFoundError:
+        raise CheckpointError(
+            f"{folder} is not an encoder folder: it has no {CONFIG}; make one with `vecsearch model import CHECKPOINT -o FOLDER`"
+        ) from None
+    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+        raise CheckpointError(f"{path} cannot be read as an encoder's configuration ({error}); import the model again") from None
+
+
+def _read_stacks(path: Path, directions: tuple[str, ...]) -> dict[str, Stack]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np") as file:
+            names = set(file.keys())
+            stacks = {}
+            for direction in directions:
+                depth = sum(name.startswith(f"{direction}.lstm.") and name.endswith(".bias") for name in names)
+                layers = (
+                    (file.get_tensor(f"{direction}.lstm.{n}.{part}") for part in ("weight_ih", "weight_hh", "bias"))
+                    for n in range(depth)
+                )
+                stacks[direction] = Stack(
+                    file.get_tensor(f"{direction}.embedding"),
+                    tuple(Layer(*(array.astype(np.float32) for array in arrays)) for arrays in layers),
+                )
+            return stacks
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}; import the model again") from None
+
+
+def sha256(path: Path) -> str:
+    """Hex sha256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

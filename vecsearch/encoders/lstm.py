@@ -1,0 +1,110 @@
+"""The AWD-LSTM's forward pass (Merity, Keskar and Socher 2017) in evaluation mode, where it is a plain stack of LSTM layers.
+
+Two engines give the same states: torch, which runs batches at the processor's matrix rate, and numpy, which has answered a
+single query before torch would have been imported (1 to 2 seconds).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+
+from vecsearch.encoders.folder import Layer, Stack
+
+Carried = list[Any]
+"""Each layer's (h, c) after a window, in the engine's own arrays; an empty list before the first."""
+
+
+class Engine(Protocol):
+    """Runs a window of tokens through the first `depth` layers of one stack."""
+
+    def run(self, ids: np.ndarray, carried: Carried) -> tuple[np.ndarray, Carried]:
+        """States of the last layer, (t, b, dim) float32, for token ids (t, b), going on from `carried`.
+
+        `b` may shrink from window to window: the first b texts go on, the others have ended.
+        """
+
+
+class NumpyEngine:
+    """For a few tokens: no import, no thread pool; one text at a time is as fast as torch."""
+
+    def __init__(self, stack: Stack, depth: int) -> None:
+        self._embedding, self._layers = stack.embedding, stack.layers[:depth]
+
+    def run(self, ids: np.ndarray, carried: Carried) -> tuple[np.ndarray, Carried]:
+        x = self._embedding[ids].astype(np.float32)  # (t, b, e)
+        after = []
+        for depth, layer in enumerate(self._layers):
+            b = ids.shape[1]
+            h, c = (a[:b] for a in carried[depth]) if carried else np.zeros((2, b, layer.dim), np.float32)
+            x, h, c = _lstm(layer, x, h, c)
+            after.append((h, c))
+        return x, after
+
+
+def _lstm(layer: Layer, x: np.ndarray, h: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    inputs = x @ layer.weight_ih.T + layer.bias  # (t, b, 4h): all time steps in one product
+    states = np.empty((*x.shape[:2], layer.dim), np.float32)
+    for t, gates in enumerate(inputs):
+        gates = gates + h @ layer.weight_hh.T
+        i, f, g, o = np.split(gates, 4, axis=1)
+        c = _sigmoid(f) * c + _sigmoid(i) * np.tanh(g)
+        h = _sigmoid(o) * np.tanh(c)
+        states[t] = h
+    return states, h, c
+
+
+def _sigmoid(x: np.ndarray) -> np.ndarray:
+    return 0.5 * np.tanh(0.5 * x) + 0.5  # this form cannot overflow
+
+
+class TorchEngine:
+    """For batches, on the GPU where torch has one. On a processor oneDNN's LSTM is what `torch.nn.LSTM` runs in inference."""
+
+    def __init__(self, stack: Stack, depth: int, dtype: str) -> None:
+        import torch
+
+        self._dtype = getattr(torch, dtype)
+        self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._embedding = torch.from_numpy(stack.embedding).to(self._device)
+        self._layers = [self._build(layer) for layer in stack.layers[:depth]]
+
+    def _build(self, layer: Layer) -> Any:
+        import torch
+
+        lstm = torch.nn.LSTM(layer.weight_ih.shape[1], layer.dim)
+        parts = {
+            "weight_ih_l0": layer.weight_ih,
+            "weight_hh_l0": layer.weight_hh,
+            "bias_ih_l0": layer.bias,
+            "bias_hh_l0": np.zeros_like(layer.bias),
+        }
+        lstm.load_state_dict({name: torch.from_numpy(array) for name, array in parts.items()})
+        return lstm.eval().to(self._device, self._dtype)
+
+    def run(self, ids: np.ndarray, carried: Carried) -> tuple[np.ndarray, Carried]:
+        import torch
+
+        with torch.inference_mode():
+            rows = torch.from_numpy(ids).to(self._device)
+            x = torch.nn.functional.embedding(rows, self._embedding).to(self._dtype)  # (t, b, e)
+            after = []
+            for depth, lstm in enumerate(self._layers):
+                # (1, b, h) each; a fresh copy, since oneDNN wants the shrunken batch contiguous
+                before = tuple(a[:, : ids.shape[1]].contiguous() for a in carried[depth]) if carried else None
+                x, state = lstm(x, before)
+                after.append(state)
+            return x.float().cpu().numpy(), after
+
+
+def fast_dtype() -> str:
+    """The precision this machine multiplies matrices in fastest: "bfloat16" where it has instructions for it.
+
+    Without such instructions oneDNN converts to float32 and back, which is slower than float32 itself.
+    """
+    import torch
+
+    if torch.cuda.is_available():
+        return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
+    return "bfloat16" if getattr(torch.cpu, "_is_avx512_bf16_supported", bool)() else "float32"

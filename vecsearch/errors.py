@@ -1,0 +1,94 @@
+"""Everything a user can cause, as one tree of exceptions.
+
+    VecsearchError                      exit code
+    ├── UsageError                      2   the request does not make sense (k < 1, an unknown spec, another encoder)
+    ├── DataError                       3   the input cannot be used
+    │   ├── CorpusError                     a corpus: names the file and the line
+    │   ├── VectorsError                    ready vectors: names the file and the row
+    │   └── CheckpointError                 a model file: names the file and what in it does not fit
+    ├── IndexFileError                  4   an index on disk
+    │   ├── DamagedIndexError               its bytes are not the ones that were written
+    │   └── UnsupportedIndexError           written by a newer vecsearch, or no index at all
+    └── ResourceError                   5   the machine said no: disk, memory, permission
+        └── LockedError                     another process is writing to the index
+
+Exit code 0 is "done", 1 is "no" (a check failed), 130 "interrupted". Each message says what is wrong, with the values that
+do not fit, and what to do. Programming mistakes stay `TypeError` and `ValueError`.
+"""
+
+from __future__ import annotations
+
+import errno
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from os import PathLike
+
+
+class VecsearchError(Exception):
+    """A problem that a user can cause and mend; `exit_code` is what the command line ends with."""
+
+    exit_code = 3
+
+
+class UsageError(VecsearchError):
+    exit_code = 2
+
+
+class DataError(VecsearchError):
+    exit_code = 3
+
+
+class CorpusError(DataError):
+    pass
+
+
+class VectorsError(DataError):
+    pass
+
+
+class CheckpointError(DataError):
+    pass
+
+
+class IndexFileError(VecsearchError):
+    exit_code = 4
+
+
+class DamagedIndexError(IndexFileError):
+    pass
+
+
+class UnsupportedIndexError(IndexFileError):
+    pass
+
+
+class ResourceError(VecsearchError):
+    exit_code = 5
+
+
+class LockedError(ResourceError):
+    pass
+
+
+_HINTS = {
+    errno.ENOSPC: "no space left on the disk; free some space and run the same command again",
+    errno.EDQUOT: "the disk quota is used up; free some space and run the same command again",
+    errno.EROFS: "the folder is on a read-only disk; choose another output folder",
+    errno.EACCES: "permission denied; choose a folder you may write to",
+    errno.EPERM: "permission denied; choose a folder you may write to",
+}
+
+
+@contextmanager
+def writing(path: str | PathLike[str]) -> Iterator[None]:
+    """Turn the operating system's refusals to write below `path` into a `ResourceError` that names it."""
+    try:
+        yield
+    except OSError as error:
+        hint = _HINTS.get(error.errno, f"{error.strerror or error}")
+        raise ResourceError(f"cannot write {error.filename or path}: {hint}") from error
+    except sqlite3.OperationalError as error:
+        if "full" in str(error) or "readonly" in str(error) or "I/O" in str(error) or "unable to open" in str(error):
+            raise ResourceError(f"cannot write {path}: {error}; free some space or choose another folder") from error
+        raise

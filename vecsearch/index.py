@@ -1,0 +1,279 @@
+"""The index: documents and their vectors on disk, searched by vector, by text, or by a document of its own."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from vecsearch import ann
+from vecsearch.corpus.document import Document
+from vecsearch.building import add_faiss, blocks
+from vecsearch.encoders.base import Encoder
+from vecsearch.errors import CorpusError, UsageError
+from vecsearch.metric import Metric
+from vecsearch.store.manifest import Manifest
+from vecsearch.store.segment import Segment
+from vecsearch.store.snapshot import Snapshot, open_snapshot
+from vecsearch.store.writer import IndexWriter
+
+class Neighbors(NamedTuple):
+    """Rows and scores of the best hits of q queries, (q, k) each, best first; k is smaller where the index is.
+
+    An approximate index that finds fewer than k marks the rest with row -1 and score -inf.
+    """
+
+    rows: np.ndarray
+    scores: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A document found, and how good it is: higher is better."""
+
+    id: str
+    score: float
+    text: str
+    fields: dict[str, Any] = field(default_factory=dict)
+
+
+class Index:
+    """An index folder, opened at its newest generation. Use `Index.build` to make one and `Index.open` to open it."""
+
+    def __init__(self, snapshot: Snapshot, encoder: Encoder | None) -> None:
+        self._snapshot = snapshot
+        self._given_encoder = encoder
+        self._exact = [ann.ExactSearcher(segment.vectors, segment.norms) for segment in snapshot.segments]
+
+    # -- making and opening ------------------------------------------------------------------------------------------
+
+    @classmethod
+    def build(
+        cls,
+        folder: str | Path,
+        documents: Iterable[Document],
+        encoder: Encoder | None = None,
+        *,
+        vectors: Iterable[np.ndarray] | None = None,
+        dim: int | None = None,
+        metric: Metric = Metric.COSINE,
+        spec: str = ann.EXACT,
+        replace: bool = False,
+        resume: bool = False,
+        provenance: Mapping[str, Any] | None = None,
+        counts: Callable[[], Mapping[str, int]] = dict,
+        progress: Callable[[int], None] = lambda rows: None,
+    ) -> Index:
+        """Encode `documents` with `encoder` into a new index at `folder`, and open it.
+
+        With `vectors`, blocks (b, dim) float32 that together hold a row for each document, nothing is encoded; `encoder` is then
+        the one that made them, if it is known. Documents stream: memory does not grow with their number. `replace` puts the new
+        index in an old one's place once it is whole; `resume` goes on with an interrupted build of the same corpus and options.
+        `provenance` and `counts()` are kept in the manifest; `progress` hears the number of rows on disk.
+
+        Raises UsageError, CorpusError, VectorsError and ResourceError; whatever happens, an old index at `folder` stays whole.
+        """
+        dim = encoder.dim if encoder else dim
+        if dim is None:
+            raise TypeError("an index over ready vectors needs their dim")
+        ann.check_spec(spec, dim)
+        signature = {"dim": dim, "encoder": encoder.fingerprint if encoder else None, **(provenance or {})}
+        with IndexWriter(Path(folder), replace=replace, resume=resume) as writer:
+            segment = writer.segment(dim, signature)
+            before = Counter(segment.progress.counts)
+            for block, rows in blocks(documents, encoder, vectors, segment):
+                segment.append(block, rows, counts={**(before + _tally(encoder)), **counts()})
+                progress(segment.rows)
+            if not segment.rows:
+                raise CorpusError("there is no document to index")
+            segment.finish()
+            measured = add_faiss(segment.folder, segment.rows, dim, spec, metric)
+            saved = None
+            if encoder:
+                encoder.save(writer.encoder_folder(encoder.fingerprint))
+                saved = {"fingerprint": encoder.fingerprint, "dtype": getattr(encoder, "dtype", "float32")}
+            writer.commit(
+                metric=metric,
+                dim=dim,
+                spec=spec,
+                encoder=saved,
+                counts=segment.progress.counts,
+                provenance={**(provenance or {}), **measured},
+            )
+        return cls.open(folder, encoder=encoder, check=False)
+
+    @classmethod
+    def open(cls, folder: str | Path, *, encoder: Encoder | None = None, check: bool = True) -> Index:
+        """The index at `folder`, every file of it checked against its hash (`check=False`: only against its size).
+
+        `encoder` stands in for the one that the index carries, for encoders of your own; it must have the same fingerprint.
+        Raises UnsupportedIndexError, DamagedIndexError, UsageError.
+        """
+        snapshot = open_snapshot(Path(folder), check=check)
+        recorded = snapshot.manifest.encoder
+        if encoder and recorded and encoder.fingerprint != recorded["fingerprint"]:
+            raise UsageError(
+                f"{folder} was built with the encoder {recorded['fingerprint']}, this one is {encoder.fingerprint}: their vectors "
+                "cannot be compared; leave the encoder out to use the index's own, or build the index again with this one"
+            )
+        if encoder and encoder.dim != snapshot.manifest.dim:
+            raise UsageError(f"the encoder gives vectors of length {encoder.dim}, {folder} holds {snapshot.manifest.dim}")
+        return cls(snapshot, encoder)
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self._snapshot.close()
+
+    def __enter__(self) -> Index:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # -- what it holds -----------------------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return self.manifest.rows
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the index says of itself: metric, dim, encoder, counts, provenance, files."""
+        return self._snapshot.manifest
+
+    @property
+    def dim(self) -> int:
+        """Length of its vectors."""
+        return self.manifest.dim
+
+    @property
+    def metric(self) -> Metric:
+        """The metric it was built for."""
+        return Metric(self.manifest.metric)
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """The encoder that made its vectors. Raises UsageError when the index was built from ready vectors."""
+        if self._given_encoder:
+            return self._given_encoder
+        if not self._snapshot.encoder_folder:
+            raise UsageError("this index was built from ready vectors and carries no encoder: search it with vectors or ids")
+        from vecsearch.encoders import open_encoder
+
+        return open_encoder(self._snapshot.encoder_folder)
+
+    @property
+    def opened_encoder(self) -> Encoder | None:
+        """The encoder, if anything has needed it yet."""
+        return self._given_encoder or self.__dict__.get("encoder")
+
+    def documents(self, rows: Sequence[int]) -> list[Document]:
+        """The documents at `rows`, in that order."""
+        found: dict[int, Document] = {}
+        for first, segment in self._located():
+            local = [row - first for row in rows if first <= row < first + segment.rows]
+            found.update(zip((row + first for row in local), segment.documents.get(local), strict=True))
+        return [found[row] for row in rows]
+
+    def rows(self, ids: Sequence[str]) -> list[int]:
+        """The rows of the documents with these ids. Raises UsageError naming the ids that the index does not have."""
+        found: dict[str, int] = {}
+        for first, segment in self._located():
+            found.update((id, first + row) for id, row in segment.documents.rows(ids).items())
+        if missing := [id for id in ids if id not in found]:
+            raise UsageError(f"the index has no document with the id {', '.join(map(repr, missing[:5]))}")
+        return [found[id] for id in ids]
+
+    def vectors(self, rows: Sequence[int]) -> np.ndarray:
+        """The stored vectors at `rows`: (n, dim) float32, as encoded."""
+        out = np.empty((len(rows), self.dim), np.float32)
+        wanted = np.asarray(rows, np.int64)
+        for first, segment in self._located():
+            here = (wanted >= first) & (wanted < first + segment.rows)
+            out[here] = segment.vectors[wanted[here] - first]
+        return out
+
+    # -- searching ---------------------------------------------------------------------------------------------------
+
+    def search(self, vectors: np.ndarray, k: int = 10, *, metric: Metric | None = None, exact: bool = False) -> Neighbors:
+        """The k best rows for each query vector: (q, dim) float -> Neighbors, (q, min(k, len(self))) each.
+
+        `metric` other than the index's own, or `exact`, looks at every vector. Raises UsageError for k < 1, another dimension or a
+        query that is not finite.
+        """
+        queries = self._checked_queries(vectors, k)
+        metric = metric or self.metric
+        exact = exact or metric is not self.metric or self.manifest.spec == ann.EXACT
+        scores, rows = np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
+        for number, (first, segment) in enumerate(self._located()):
+            if exact:
+                found_scores, found = self._exact[number].search(queries, k, metric)
+            else:
+                found_scores, found = self._approximate[number].search(queries, k)
+            scores, rows = ann.merge((scores, found_scores), (rows, np.where(found < 0, -1, found + first)), k)
+        return Neighbors(rows, scores)
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        """Query vectors of `texts`, (n, dim) float32; a [[marked]] word is encoded as its sentence uses it."""
+        return getattr(self.encoder, "encode_in_context", self.encoder.encode)(texts)
+
+    def query(self, texts: Sequence[str], k: int = 10, *, metric: Metric | None = None, exact: bool = False) -> list[list[Hit]]:
+        """The k best documents for each text, best first; none for a text without a word that the model knows."""
+        vectors = self.encode(texts)
+        found = self.hits(self.search(vectors, k, metric=metric, exact=exact))
+        return [hits if vector.any() else [] for hits, vector in zip(found, vectors, strict=True)]
+
+    def similar(self, ids: Sequence[str], k: int = 10, *, metric: Metric | None = None, exact: bool = False) -> list[list[Hit]]:
+        """The k documents most like each of the documents `ids`, itself left out."""
+        own = self.rows(ids)
+        found = self.search(self.vectors(own), k + 1, metric=metric, exact=exact)
+        return [
+            [hit for hit in hits if hit.id != id][:k] for id, hits in zip(ids, self.hits(found), strict=True)
+        ]
+
+    def hits(self, neighbors: Neighbors) -> list[list[Hit]]:
+        """The documents behind rows and scores, a list for each query."""
+        present = np.unique(neighbors.rows[neighbors.rows >= 0]).tolist()
+        documents = dict(zip(present, self.documents(present), strict=True))
+        return [
+            [
+                Hit(documents[row].id, score, documents[row].text, documents[row].fields)
+                for row, score in zip(rows, scores, strict=True)
+                if row >= 0
+            ]
+            for rows, scores in zip(neighbors.rows.tolist(), neighbors.scores.tolist(), strict=True)
+        ]
+
+    def _checked_queries(self, vectors: np.ndarray, k: int) -> np.ndarray:
+        if k < 1:
+            raise UsageError(f"k is {k}; ask for at least 1 hit")
+        queries = np.ascontiguousarray(vectors, np.float32)
+        if queries.ndim != 2 or queries.shape[1] != self.dim:
+            raise UsageError(f"the query vectors have the shape {queries.shape}, the index holds vectors of length {self.dim}")
+        if not np.isfinite(queries).all():
+            raise UsageError(f"query vector {int(np.argmin(np.isfinite(queries).all(axis=1)))} holds NaN or infinity")
+        return queries
+
+    def _located(self) -> Iterator[tuple[int, Segment]]:
+        """Each segment with the index's row number of its row 0."""
+        first = 0
+        for segment in self._snapshot.segments:
+            yield first, segment
+            first += segment.rows
+
+    @cached_property
+    def _approximate(self) -> list[ann.ApproximateSearcher]:
+        return [
+            ann.ApproximateSearcher(segment.index_path, segment.vectors, segment.norms, self.metric)
+            for segment in self._snapshot.segments
+        ]
+
+
+def _tally(encoder: Encoder | None) -> Counter[str]:
+    """What the encoder has counted, if it counts."""
+    tally = getattr(encoder, "tally", None)
+    return Counter(tally.as_dict() if tally else {})

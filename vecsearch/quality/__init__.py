@@ -1,0 +1,1 @@
+"""What scores are worth: functions over encoders and indexes."""

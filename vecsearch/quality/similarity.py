@@ -1,0 +1,88 @@
+"""A similarity one can read: two scores, and where each stands among random pairs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from vecsearch.encoders.ulmfit import UlmfitEncoder
+from vecsearch.errors import UsageError
+from vecsearch.index import Index
+from vecsearch.metric import Metric, norms, pair_scores
+
+SAMPLE = 2_000
+"""Vectors drawn for the background."""
+PAIRS = 20_000
+"""Random pairs of them: percentiles are good to about 0.4 points."""
+
+
+@dataclass(frozen=True, slots=True)
+class Similarity:
+    """Scores of one pair. A percentile is the share of random pairs that score lower, in percent; `note` says what makes them void."""
+
+    a: str
+    b: str
+    cosine: float
+    cosine_percentile: float
+    ip: float
+    ip_percentile: float
+    note: str = ""
+
+
+class Background:
+    """Scores of random pairs of vectors (n, d) float32, drawn with `rng`: what a score has to be compared with."""
+
+    def __init__(self, vectors: np.ndarray, rng: np.random.Generator) -> None:
+        a, b = rng.integers(0, len(vectors), (2, PAIRS))
+        a, b = a[a != b], b[a != b]
+        self._sorted = {metric: np.sort(pair_scores(vectors[a], vectors[b], metric)) for metric in Metric}
+
+    def percentile(self, scores: np.ndarray, metric: Metric) -> np.ndarray:
+        """Percent of the random pairs that score lower than each of `scores`."""
+        ranked = self._sorted[metric]
+        return 100.0 * np.searchsorted(ranked, scores, side="left") / max(1, len(ranked))
+
+
+def model_background(encoder: UlmfitEncoder, rng: np.random.Generator) -> Background:
+    """The background of a model: words of its vocabulary, each read alone."""
+    words = np.setdiff1d(np.arange(len(encoder.vocabulary)), encoder.vocabulary.special_ids)
+    chosen = rng.choice(words, min(SAMPLE, len(words)), replace=False)
+    return Background(encoder.encode_words(np.sort(chosen)), rng)
+
+
+def index_background(index: Index, rng: np.random.Generator) -> Background:
+    """The background of an index: documents that it holds."""
+    rows = np.sort(rng.choice(len(index), min(SAMPLE, len(index)), replace=False))
+    return Background(index.vectors(rows.tolist()), rng)
+
+
+def model_similarity(encoder: UlmfitEncoder, a: str, b: str, rng: np.random.Generator) -> Similarity:
+    """Scores of two texts by an encoder, among random pairs of its words."""
+    return _score((a, b), encoder.encode_in_context([a, b]), model_background(encoder, rng))
+
+
+def index_similarity(index: Index, a: str, b: str, rng: np.random.Generator) -> Similarity:
+    """Scores of two documents of an index by id, or of texts by its encoder, among random pairs of its documents."""
+    return _score((a, b), np.concatenate([_vector(index, text) for text in (a, b)]), index_background(index, rng))
+
+
+def _vector(index: Index, id_or_text: str) -> np.ndarray:
+    try:
+        return index.vectors(index.rows([id_or_text]))
+    except UsageError:
+        return index.encode([id_or_text])
+
+
+def _score(pair: tuple[str, str], vectors: np.ndarray, background: Background) -> Similarity:
+    scores = {metric: pair_scores(vectors[:1], vectors[1:], metric) for metric in Metric}
+    ranks = {metric: float(background.percentile(score, metric)[0]) for metric, score in scores.items()}
+    empty = " and ".join(repr(text) for text, length in zip(pair, norms(vectors), strict=True) if length == 0)
+    return Similarity(
+        *pair,
+        cosine=float(scores[Metric.COSINE][0]),
+        cosine_percentile=ranks[Metric.COSINE],
+        ip=float(scores[Metric.INNER_PRODUCT][0]),
+        ip_percentile=ranks[Metric.INNER_PRODUCT],
+        note=f"no known word in {empty}: its vector is zero and these scores mean nothing" if empty else "",
+    )

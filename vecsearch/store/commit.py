@@ -1,0 +1,133 @@
+"""Writing so that a crash leaves the old index or the new one: synced files, one atomic replacement, one writer at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+from collections.abc import Collection
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from vecsearch.errors import LockedError, writing
+from vecsearch.store.layout import CURRENT, CURRENT_TMP, LOCK, SEGMENTS, files_below, is_own, manifest_name
+from vecsearch.store.manifest import Manifest
+
+
+def write_all(descriptor: int, data: bytes | memoryview, offset: int) -> None:
+    """Write all of `data` (1-d, bytes) at `offset`: one system call may write less than it was given."""
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(descriptor, view, offset)
+        view, offset = view[written:], offset + written
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write the whole file `path` and sync it; its folder is the caller's to sync.
+
+    Raises:
+        ResourceError: the system refuses (no space, read-only, no permission).
+    """
+    with writing(path):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        try:
+            write_all(descriptor, data, 0)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def sync(path: Path) -> None:
+    """Have the file's bytes, or the folder's list of names, reach the disk before this returns."""
+    with writing(path):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def describe_file(path: Path) -> dict[str, Any]:
+    """The manifest's entry for a file: its size in bytes and its sha256 in hex."""
+    with path.open("rb") as file:
+        return {"bytes": os.fstat(file.fileno()).st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+
+
+def sync_files(folder: Path, paths: Collection[str]) -> dict[str, dict[str, Any]]:
+    """The manifest's `files` for these relative paths, each file and every folder above it having reached the disk."""
+    entries = {}
+    for path in sorted(paths):
+        sync(folder / path)
+        entries[path] = describe_file(folder / path)
+    for parent in sorted({parent for path in paths for parent in Path(path).parents}):
+        sync(folder / parent)
+    return entries
+
+
+def replace_current(folder: Path, manifest: Manifest) -> None:
+    """Make `manifest`, whose files are all synced, the current one: before the replacement the old index is, after it the new.
+
+    Raises:
+        ResourceError: the system refuses; the index is the old one or the new one, whole.
+    """
+    data = manifest.to_bytes()
+    name = manifest_name(manifest.generation)
+    write_file(folder / name, data)
+    sync(folder)
+    write_file(folder / CURRENT_TMP, f"{name} {hashlib.sha256(data).hexdigest()}\n".encode())
+    with writing(folder / CURRENT):
+        os.replace(folder / CURRENT_TMP, folder / CURRENT)
+    sync(folder)
+
+
+def collect_garbage(folder: Path, manifest: Manifest | None, *, keep: Collection[str] = ()) -> list[str]:
+    """Remove this program's files that `manifest` does not name, but for the segments named in `keep`; returns their paths.
+
+    Only names that this program gives are touched, so a stranger's file in the folder stays.
+    """
+    named = set() if manifest is None else {*manifest.files, manifest_name(manifest.generation)}
+    kept = tuple(f"{SEGMENTS}/{name}/" for name in keep)
+    garbage = [path for path in files_below(folder) if is_own(path) and path not in named and not path.startswith(kept)]
+    remove_files(folder, garbage)
+    return garbage
+
+
+def remove_files(folder: Path, paths: Collection[str]) -> None:
+    """Remove the files at these relative paths, and the folders below `folder` that are empty then."""
+    with writing(folder):
+        for path in paths:
+            os.unlink(folder / path)
+        for parent in sorted({parent for path in paths for parent in Path(path).parents} - {Path()}, reverse=True):
+            if not os.listdir(folder / parent):
+                os.rmdir(folder / parent)
+
+
+class Lock:
+    """Holds the right to write to an index while entered; the system gives it back when the process dies, however it dies."""
+
+    def __init__(self, folder: Path):
+        self._path = folder / LOCK
+        self._descriptor = -1
+
+    def __enter__(self) -> Lock:
+        """Raises: LockedError: another process holds it. ResourceError: the folder cannot be written."""
+        with ExitStack() as undo, writing(self._path):
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
+            undo.callback(os.close, descriptor)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                holder = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip() or "unknown"
+                raise LockedError(
+                    f"{self._path.parent} is being written by process {holder}; wait for it, or stop it"
+                ) from error
+            os.ftruncate(descriptor, 0)
+            write_all(descriptor, f"{os.getpid()}\n".encode(), 0)
+            undo.pop_all()
+        self._descriptor = descriptor
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # The file stays: removing it would let two processes lock two files of the same name.
+        os.close(self._descriptor)

@@ -1,0 +1,98 @@
+"""Which file lies where in an index folder, how a row file begins, and how damage to either is told."""
+
+from __future__ import annotations
+
+import os
+import re
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from vecsearch.errors import DamagedIndexError, ResourceError
+
+CURRENT = "CURRENT"
+CURRENT_TMP = "CURRENT.tmp"
+LOCK = "LOCK"
+SEGMENTS = "segments"
+ENCODER = "encoder"
+
+VECTORS = "vectors.npy"
+NORMS = "norms.npy"
+DOCUMENTS = "documents.sqlite"
+ANN_INDEX = "index.faiss"
+BUILD = "build.json"
+
+HEADER_BYTES = 128
+"""Length of the header of every .npy file of ours: fixed, so that rows can be written before their number is known."""
+
+WAY_OUT = "restore it from a copy, or build the index again; nothing was changed"
+
+_MANIFEST = re.compile(r"manifest-(\d{6,})\.json")
+_SEGMENT = re.compile(rf"{SEGMENTS}/(\d{{6,}})-\d+/")
+_SEGMENT_FILE = rf"{_SEGMENT.pattern}(vectors\.npy|norms\.npy|documents\.sqlite(-journal)?|index\.faiss|build\.json)"
+_ENCODER_FILE = rf"{ENCODER}/\w{{1,16}}-\d{{6,}}/.+"
+_OWN = re.compile(rf"CURRENT\.tmp|{_MANIFEST.pattern}|{_SEGMENT_FILE}|{_ENCODER_FILE}", re.ASCII)
+
+
+def manifest_name(generation: int) -> str:
+    """File name of the manifest of a generation."""
+    return f"manifest-{generation:06d}.json"
+
+
+def manifest_generations(folder: Path) -> list[int]:
+    """Generations whose manifests lie in `folder`, whether current or not, in no order."""
+    return [int(match[1]) for name in os.listdir(folder) if (match := _MANIFEST.fullmatch(name))]
+
+
+def segment_generations(folder: Path) -> list[int]:
+    """Generations that segments in `folder` are named after, in no order."""
+    return [int(match[1]) for path in files_below(folder) if (match := _SEGMENT.match(path))]
+
+
+def npy_header(shape: tuple[int, ...]) -> bytes:
+    """The 128 bytes before little-endian float32 rows in C order; version 1.0 of numpy's format (numpy.lib.format)."""
+    fields = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape!r}, }}"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", HEADER_BYTES - 10) + fields.ljust(HEADER_BYTES - 11).encode() + b"\n"
+
+
+def files_below(folder: Path) -> Iterator[str]:
+    """Paths, relative to `folder` and with slashes, of its own files and of those below segments/ and encoder/."""
+    for name in sorted(os.listdir(folder)):
+        if not (folder / name).is_dir():
+            yield name
+    for top in (ENCODER, SEGMENTS):
+        for parent, folders, names in os.walk(folder / top):
+            folders.sort()
+            yield from ((Path(parent) / name).relative_to(folder).as_posix() for name in sorted(names))
+
+
+def is_own(path: str) -> bool:
+    """Whether this program writes files by this relative path, and may therefore remove them."""
+    return _OWN.fullmatch(path) is not None
+
+
+def foreign_entries(folder: Path) -> list[str]:
+    """What in `folder` this program has not written: names, sorted; an empty list for an empty folder."""
+    known = {CURRENT, LOCK}
+    tops = sorted(os.listdir(folder))
+    foreign = [name for name in tops if name not in known | {SEGMENTS, ENCODER} and not is_own(name)]
+    return foreign or [path for path in files_below(folder) if path not in known and not is_own(path)]
+
+
+def damaged(path: Path | str, what: str) -> DamagedIndexError:
+    """The error for a file of an index that is not what was written."""
+    return DamagedIndexError(f"{path} {what}; {WAY_OUT}")
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusals to read `path`, a file of an index, into the error that names it."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise damaged(path, "is missing") from error
+    except PermissionError as error:
+        raise ResourceError(f"cannot read {path}: permission denied; ask for the right to read it") from error
+    except OSError as error:
+        raise damaged(path, f"cannot be read ({error.strerror or error})") from error

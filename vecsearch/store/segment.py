@@ -1,0 +1,199 @@
+"""A segment: vectors, their norms and their documents by row; written in blocks, then read-only for good."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from vecsearch import metric
+from vecsearch.corpus.document import Document
+from vecsearch.errors import CorpusError, UsageError, VectorsError, writing
+from vecsearch.store.commit import sync, write_all
+from vecsearch.store.documents import Documents, DocumentsWriter, Progress, extend_digest, place, to_record
+from vecsearch.store.layout import ANN_INDEX, DOCUMENTS, HEADER_BYTES, NORMS, VECTORS, damaged, npy_header, reading
+
+_SKIP_BLOCK = 1024
+
+
+class RowsFile:
+    """A .npy file of float32 rows that grows; its header is written at the end, when the number of rows is known."""
+
+    def __init__(self, path: Path, row_shape: tuple[int, ...], rows: int):
+        """Open `path`, new when `rows` is 0, and forget whatever a crash left behind its first `rows` rows.
+
+        Raises: DamagedIndexError: it holds fewer. ResourceError: it cannot be written.
+        """
+        self._path, self._row_shape = path, row_shape
+        self._row_bytes = 4 * int(np.prod(row_shape))
+        with writing(path):
+            self._file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b", buffering=0)
+            size, needed = os.fstat(self._file.fileno()).st_size, HEADER_BYTES + rows * self._row_bytes
+            if rows and size < needed:
+                raise damaged(path, f"has {size} bytes, but the {rows} rows of the unfinished build take {needed}")
+            os.ftruncate(self._file.fileno(), needed)
+
+    def write(self, first_row: int, block: np.ndarray) -> None:
+        """Write the rows of `block` from `first_row` on, durably."""
+        with writing(self._path):
+            data = memoryview(block.reshape(-1).view(np.uint8))
+            write_all(self._file.fileno(), data, HEADER_BYTES + first_row * self._row_bytes)
+            os.fsync(self._file.fileno())
+
+    def finish(self, rows: int) -> None:
+        """Write the header for `rows` rows, durably."""
+        with writing(self._path):
+            os.ftruncate(self._file.fileno(), HEADER_BYTES + rows * self._row_bytes)
+            write_all(self._file.fileno(), npy_header((rows, *self._row_shape)), 0)
+            os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class SegmentWriter:
+    """Fills a segment's folder block by block. Opened again after a crash it continues after the last whole block."""
+
+    def __init__(self, folder: Path, dim: int):
+        """Raises: DamagedIndexError: what a crash left cannot be continued. ResourceError: the folder cannot be written."""
+        self.folder, self.dim = folder, dim
+        self._documents = DocumentsWriter(folder / DOCUMENTS)
+        self.progress: Progress = self._documents.progress()
+        self._vectors = RowsFile(folder / VECTORS, (dim,), self.progress.rows)
+        self._norms = RowsFile(folder / NORMS, (), self.progress.rows)
+        self._open = True
+        with writing(folder):
+            # One that an interrupted build left may be half written.
+            (folder / ANN_INDEX).unlink(missing_ok=True)
+        sync(folder)
+
+    @property
+    def rows(self) -> int:
+        """Number of rows that are durable."""
+        return self.progress.rows
+
+    def append(self, documents: Sequence[Document], vectors: np.ndarray, *, counts: Mapping[str, int] | None = None) -> None:
+        """Store the documents and their vectors, (b, d) float32, as the next b rows; durable, all of it or nothing.
+
+        `counts` replaces the counts kept with the progress: figures of the whole build so far.
+
+        Raises:
+            VectorsError: NaN, infinity, or a length that float32 cannot hold.
+            CorpusError: an id that is taken, or a document that cannot be stored.
+            ResourceError: no space left, or an I/O error.
+        """
+        if vectors.shape != (len(documents), self.dim):
+            raise ValueError(f"vectors of shape {vectors.shape} for {len(documents)} documents of dim {self.dim}")
+        vectors = np.ascontiguousarray(vectors, dtype="<f4")
+        norms = _norms_of(documents, vectors)
+        records = [to_record(document) for document in documents]
+        self._refuse_taken_ids(documents)
+        # SQLite's commit is the one atomic step: rows beyond what it records do not exist.
+        self._vectors.write(self.rows, vectors)
+        self._norms.write(self.rows, norms)
+        progress = Progress(
+            rows=self.rows + len(records),
+            digest=extend_digest(self.progress.digest, records),
+            counts=self.progress.counts if counts is None else dict(counts),
+        )
+        self._documents.append(records, self.rows, progress)
+        self.progress = progress
+
+    def _refuse_taken_ids(self, documents: Sequence[Document]) -> None:
+        taken = self._documents.known(document.id for document in documents)
+        for row, document in enumerate(documents, self.rows):
+            earlier = taken.setdefault(document.id, row)
+            if earlier != row:
+                raise CorpusError(
+                    f"{place(document)}: the id {document.id!r} is already that of row {earlier} (rows count from 0); "
+                    "every document needs its own id"
+                )
+
+    def skip(self, documents: Iterator[Document]) -> None:
+        """Consume the documents that are stored already from a corpus that is read again.
+
+        Raises:
+            UsageError: the corpus does not begin with them any more.
+        """
+        digest, seen = "", 0
+        while block := [to_record(document) for document in islice(documents, min(_SKIP_BLOCK, self.rows - seen))]:
+            digest, seen = extend_digest(digest, block), seen + len(block)
+        if seen < self.rows:
+            raise UsageError(
+                f"the corpus has {seen} documents, but the unfinished build holds {self.rows}: start again with --replace"
+            )
+        if digest != self.progress.digest:
+            raise UsageError(
+                f"the corpus has changed: its first {seen} documents are not those of the unfinished build; "
+                "start again with --replace"
+            )
+
+    def finish(self) -> int:
+        """Complete the files, durably, and return the number of rows; `Segment` reads them from now on."""
+        if self._open:
+            self._documents.close()
+            self._vectors.finish(self.rows)
+            self._norms.finish(self.rows)
+            sync(self.folder / DOCUMENTS)
+            sync(self.folder)
+            self.close()
+        return self.rows
+
+    def close(self) -> None:
+        """Let go of the files as they are, so that the build can be resumed."""
+        self._open = False
+        self._documents.close()
+        self._vectors.close()
+        self._norms.close()
+
+
+def _norms_of(documents: Sequence[Document], vectors: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore", invalid="ignore"):
+        norms = np.ascontiguousarray(metric.norms(vectors), dtype="<f4")
+    for row in np.flatnonzero(~np.isfinite(norms)):
+        bad = vectors[row][~np.isfinite(vectors[row])]
+        what = f"holds {bad[0]}" if len(bad) else "is too long for float32; scale the vectors down"
+        raise VectorsError(f"{place(documents[row])}: the vector of {documents[row].id!r} {what}")
+    return norms
+
+
+class Segment:
+    """The rows of one finished segment. Every file is open from construction on, so unlinking one later does no harm."""
+
+    def __init__(self, folder: Path, *, rows: int, dim: int):
+        """Raises: DamagedIndexError: a file is missing, or is not what `rows` and `dim` ask for."""
+        self.folder, self.rows, self.dim = folder, rows, dim
+        self.vectors: np.ndarray = _map_rows(folder / VECTORS, (rows, dim))
+        """(n, d) float32, memory-mapped, read-only."""
+        self.norms: np.ndarray = np.array(_map_rows(folder / NORMS, (rows,)))
+        """(n,) float32."""
+        self.documents = Documents(folder / DOCUMENTS)
+        if len(self.documents) != rows:
+            self.close()
+            raise damaged(folder / DOCUMENTS, f"holds {len(self.documents)} documents, not {rows}")
+        self.index_path: Path | None = folder / ANN_INDEX if (folder / ANN_INDEX).exists() else None
+        """The FAISS index of these rows, where one was built."""
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    def close(self) -> None:
+        """Close the documents; the vectors stay mapped for as long as an array refers to them."""
+        self.documents.close()
+
+
+def _map_rows(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+    """The float32 array in a .npy file of ours; the header is compared, never parsed."""
+    expected = npy_header(shape)
+    with reading(path), path.open("rb") as file:
+        header, size = file.read(HEADER_BYTES), os.fstat(file.fileno()).st_size
+        if header != expected:
+            raise damaged(path, f"does not begin with the header of {shape} float32")
+        needed = HEADER_BYTES + 4 * int(np.prod(shape))
+        if size != needed:
+            raise damaged(path, f"has {size} bytes, not {needed}")
+        return np.memmap(file, dtype="<f4", mode="r", offset=HEADER_BYTES, shape=shape).view(np.ndarray)

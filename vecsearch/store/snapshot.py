@@ -1,0 +1,151 @@
+"""Opening an index: one generation, checked against its hashes before anything is parsed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from vecsearch.errors import DamagedIndexError, UnsupportedIndexError
+from vecsearch.store.commit import describe_file
+from vecsearch.store.layout import CURRENT, SEGMENTS, damaged, foreign_entries, manifest_generations, manifest_name, reading
+from vecsearch.store.manifest import Manifest
+from vecsearch.store.segment import Segment
+
+_CURRENT = re.compile(rb"(manifest-\d{6,}\.json) ([0-9a-f]{64})\n")
+_CURRENT_BYTES = 200
+_ATTEMPTS = 5
+_HASH_THREADS = 4
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One generation of an index, open: it does not change whatever a writer does meanwhile."""
+
+    folder: Path
+    manifest: Manifest
+    segments: list[Segment]
+    encoder_folder: Path | None
+
+    def __enter__(self) -> Snapshot:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        for segment in self.segments:
+            segment.close()
+
+
+def open_snapshot(folder: Path, *, check: bool = True) -> Snapshot:
+    """The current generation of the index in `folder`; `check` hashes every file first, without it only sizes are compared.
+
+    Raises:
+        UnsupportedIndexError: no such folder, not an index, or a newer format.
+        DamagedIndexError: a file is missing, or is not what was written.
+    """
+    folder = Path(folder)
+    current = read_current(folder)
+    for _ in range(_ATTEMPTS):
+        try:
+            return _open(folder, _load_manifest(folder, current), check=check)
+        except DamagedIndexError:
+            # A writer may have replaced the generation, and removed its files, while it was being opened.
+            current, before = read_current(folder), current
+            if current == before:
+                raise
+    raise DamagedIndexError(f"{folder} is being replaced faster than it can be opened; try again")
+
+
+def read_current(folder: Path) -> tuple[str, str]:
+    """Name and sha256 of the current manifest, as the file CURRENT says.
+
+    Raises:
+        UnsupportedIndexError: no such folder, or not an index.
+        DamagedIndexError: CURRENT is missing beside a manifest, or malformed.
+    """
+    path = folder / CURRENT
+    with reading(path):
+        if not folder.is_dir():
+            raise UnsupportedIndexError(f"there is no index at {folder}: no such folder; vecsearch build makes one")
+        if not path.exists() and not manifest_generations(folder):
+            raise UnsupportedIndexError(f"{folder} is not an index: it has no {CURRENT} file; {_contents(folder)}")
+        with path.open("rb") as file:
+            data = file.read(_CURRENT_BYTES)
+    match = _CURRENT.fullmatch(data)
+    if match is None:
+        raise damaged(path, f"is malformed: it holds {data!r}, not a manifest's name and sha256")
+    return match[1].decode(), match[2].decode()
+
+
+def _contents(folder: Path) -> str:
+    names = foreign_entries(folder)
+    if names:
+        return f"it holds {', '.join(names[:3])}{', …' if len(names) > 3 else ''}"
+    if (folder / SEGMENTS).is_dir():
+        return "it holds an unfinished build: finish it with vecsearch build --resume"
+    return "it is empty: vecsearch build makes one"
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The current manifest, its hash checked. Raises as `open_snapshot` does."""
+    return _load_manifest(folder, read_current(folder))
+
+
+def _load_manifest(folder: Path, current: tuple[str, str]) -> Manifest:
+    name, sha256 = current
+    path = folder / name
+    with reading(path):
+        data = path.read_bytes()
+    found = hashlib.sha256(data).hexdigest()
+    if found != sha256:
+        raise damaged(path, f"has sha256 {found}, not {sha256} as {CURRENT} says")
+    manifest = Manifest.from_bytes(data, str(path))
+    if name != manifest_name(manifest.generation):
+        raise damaged(path, f"says that it is generation {manifest.generation}")
+    return manifest
+
+
+def file_problem(folder: Path, name: str, manifest: Manifest, *, check: bool = True) -> str | None:
+    """What is wrong with one file of the manifest: both sizes, or with `check` both hashes; None when it is whole."""
+    path, expected = folder / name, manifest.files[name]
+    try:
+        with reading(path):
+            size = os.stat(path).st_size
+            if size != expected["bytes"]:
+                raise damaged(path, f"has {size} bytes, not {expected['bytes']}")
+            sha256 = describe_file(path)["sha256"] if check else expected["sha256"]
+            if sha256 != expected["sha256"]:
+                raise damaged(path, f"has sha256 {sha256}, not {expected['sha256']}")
+    except DamagedIndexError as error:
+        return str(error)
+    return None
+
+
+def file_problems(folder: Path, manifest: Manifest, *, check: bool = True) -> dict[str, str]:
+    """What is wrong with the files of the manifest, by their relative path, in order; several are hashed at a time."""
+    names = sorted(manifest.files)
+    with ThreadPoolExecutor(_HASH_THREADS) as pool:
+        problems: Iterable[str | None] = pool.map(lambda name: file_problem(folder, name, manifest, check=check), names)
+        return {name: problem for name, problem in zip(names, problems, strict=True) if problem}
+
+
+def _open(folder: Path, manifest: Manifest, *, check: bool) -> Snapshot:
+    problem = next(iter(file_problems(folder, manifest, check=check).values()), None)
+    if problem:
+        raise DamagedIndexError(problem)
+    segments = []
+    with ExitStack() as undo:
+        for entry in manifest.segments:
+            segment = Segment(folder / SEGMENTS / entry["name"], rows=entry["rows"], dim=manifest.dim)
+            undo.callback(segment.close)
+            segments.append(segment)
+        undo.pop_all()
+    encoder = folder / manifest.encoder["folder"] if manifest.encoder else None
+    return Snapshot(folder, manifest, segments, encoder)

@@ -1,0 +1,83 @@
+"""Whether an index on disk is whole: every byte against its hash, every part against the others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from vecsearch import metric
+from vecsearch.errors import DamagedIndexError
+from vecsearch.store.layout import CURRENT, LOCK, SEGMENTS, files_below, is_own, manifest_name
+from vecsearch.store.manifest import Manifest
+from vecsearch.store.segment import Segment
+from vecsearch.store.snapshot import file_problems, read_manifest
+
+_BLOCK_ROWS = 8192
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What `verify` found: the index is whole when there are no problems; notes are harmless."""
+
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def verify(folder: Path) -> Verification:
+    """Every problem of the index in `folder`, each naming its file, and every file beside it that is not part of it.
+
+    Raises:
+        UnsupportedIndexError: no such folder, not an index, or a newer format.
+    """
+    folder = Path(folder)
+    try:
+        manifest = read_manifest(folder)
+    except DamagedIndexError as error:
+        return Verification([str(error)])
+    broken = file_problems(folder, manifest)
+    problems = list(broken.values())
+    for entry in manifest.segments:
+        # The parts of a segment that is not what was written are not parsed.
+        if not any(path.startswith(f"{SEGMENTS}/{entry['name']}/") for path in broken):
+            problems += _segment_problems(folder / SEGMENTS / entry["name"], entry["rows"], manifest.dim)
+    return Verification(problems, _notes(folder, manifest))
+
+
+def _segment_problems(folder: Path, rows: int, dim: int) -> list[str]:
+    try:
+        segment = Segment(folder, rows=rows, dim=dim)
+    except DamagedIndexError as error:
+        return [str(error)]
+    try:
+        problems = [f"{folder}: {problem}" for problem in segment.documents.problems()]
+    except DamagedIndexError as error:
+        problems = [str(error)]
+    finally:
+        segment.close()
+    return problems + _vector_problems(segment)
+
+
+def _vector_problems(segment: Segment) -> list[str]:
+    problems = []
+    for start in range(0, segment.rows, _BLOCK_ROWS):
+        block = segment.vectors[start : start + _BLOCK_ROWS]
+        with np.errstate(over="ignore", invalid="ignore"):
+            norms = metric.norms(block)
+        if not np.isfinite(block).all():
+            row = start + int(np.argmin(np.isfinite(block).all(axis=1)))
+            problems.append(f"{segment.folder}: the vector of row {row} holds NaN or infinity")
+        stored = segment.norms[start : start + _BLOCK_ROWS]
+        # Another processor may add in another order.
+        wrong = ~np.isclose(stored, norms, rtol=1e-6, atol=0, equal_nan=True)
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            problems.append(f"{segment.folder}: the norm of row {start + row} is stored as {stored[row]}, but is {norms[row]}")
+    return problems
+
+
+def _notes(folder: Path, manifest: Manifest) -> list[str]:
+    named = {*manifest.files, manifest_name(manifest.generation), CURRENT, LOCK}
+    kinds = {True: "left over from an earlier build; the next commit removes it", False: "not part of the index"}
+    return [f"{folder / path} is {kinds[is_own(path)]}" for path in files_below(folder) if path not in named]

@@ -1,0 +1,94 @@
+"""A model's vocabulary: which row of the embedding a token has."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from itertools import repeat
+from pathlib import Path
+from typing import Any
+
+from vecsearch.errors import CheckpointError, writing
+from vecsearch.text.pickles import unpickle
+from vecsearch.text.rules import SPECIAL_TOKENS
+
+_PADDING = "xxfake"  # fastai fills a vocabulary up with it to a multiple of 8
+_MARKS = (*SPECIAL_TOKENS, "_unk_", "_pad_")  # the last two are fastai 0.7's
+
+
+class Vocabulary:
+    """The words of a model in the order of its embedding's rows."""
+
+    unknown = 0
+    """The row of every word outside the vocabulary, as in fastai."""
+
+    def __init__(self, words: Sequence[str], *, where: str = "vocabulary") -> None:
+        """Raises `CheckpointError`, naming `where`: no words, a word that is no text or empty, or the same word twice."""
+        _check(words, where)
+        self.words = tuple(words)
+        self.index = {word: row for row, word in enumerate(self.words) if word != _PADDING}
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    @property
+    def special_ids(self) -> tuple[int, ...]:
+        """The rows of fastai's marks and of its padding: what is no word."""
+        marks = [self.index[mark] for mark in _MARKS if mark in self.index]
+        return tuple(sorted([*marks, *(row for row, word in enumerate(self.words) if word == _PADDING)]))
+
+    def numericalise(self, tokens: Sequence[str]) -> list[int]:
+        """The row of each token, `unknown` for one outside the vocabulary."""
+        return list(map(self.index.get, tokens, repeat(self.unknown)))
+
+    def save(self, path: Path) -> None:
+        """Write the words to `path` as a JSON list."""
+        with writing(path):
+            Path(path).write_text(json.dumps(self.words, ensure_ascii=False, indent=0) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: Path) -> Vocabulary:
+        """The vocabulary in a .json list, a .txt with a word a line, or a .pkl as fastai saves it, none of whose code is run.
+
+        Raises `CheckpointError`, naming `path`, for any other file and for what is no vocabulary.
+        """
+        path = Path(path)
+        try:
+            words = _read(path)
+        except OSError as error:
+            raise CheckpointError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+        except UnicodeDecodeError as error:
+            raise CheckpointError(f"{path}: byte {error.start} is not UTF-8; save the vocabulary as UTF-8 text") from error
+        except json.JSONDecodeError as error:
+            raise CheckpointError(
+                f"{path}, line {error.lineno}: broken JSON ({error.msg}); save the list of words again"
+            ) from error
+        return cls(words, where=str(path))
+
+
+def _read(path: Path) -> Any:
+    if path.suffix == ".json":
+        return json.loads(path.read_text(encoding="utf-8"))
+    if path.suffix == ".txt":
+        text = path.read_bytes().decode("utf-8").replace("\r\n", "\n")
+        return text.removesuffix("\n").split("\n") if text else []  # other line breaks of Unicode occur within tokens
+    if path.suffix == ".pkl":
+        value = unpickle(path)
+        # A classifier's file has two vocabularies, the texts' and the categories'.
+        return value[0] if isinstance(value, list | tuple) and value and isinstance(value[0], list | tuple) else value
+    raise CheckpointError(f"{path}: a vocabulary is a .json, .txt or .pkl file, not {path.suffix or 'one without a suffix'!r}")
+
+
+def _check(words: Any, where: str) -> None:
+    if not isinstance(words, list | tuple):
+        raise CheckpointError(f"{where}: holds a {type(words).__name__}, not a list of words; give the list alone")
+    if not words:
+        raise CheckpointError(f"{where}: no words; give the vocabulary that the model was trained with")
+    rows: dict[str, int] = {}
+    for row, word in enumerate(words):
+        if not isinstance(word, str):
+            raise CheckpointError(f"{where}: word {row + 1} is {word!r:.80}, not text; give a list of strings")
+        if not word:
+            raise CheckpointError(f"{where}: word {row + 1} is empty; a word that holds a line break needs a .json file")
+        if rows.setdefault(word, row) != row and word != _PADDING:
+            raise CheckpointError(f"{where}: {word!r} is word {rows[word] + 1} and word {row + 1}; each has one row")
