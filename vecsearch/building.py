@@ -13,7 +13,7 @@ import numpy as np
 from vecsearch import ann
 from vecsearch.corpus.document import Document
 from vecsearch.encoders.base import Encoder, encode_blocks
-from vecsearch.errors import VectorsError
+from vecsearch.errors import ResourceError, UsageError, VectorsError
 from vecsearch.metric import Metric
 from vecsearch.store.layout import ANN_INDEX
 from vecsearch.store.segment import Segment, SegmentWriter
@@ -75,7 +75,9 @@ def _paired(
         rows, done = rows[max(0, skip - done) :], done + len(rows)
         block = list(islice(documents, len(rows)))
         if len(block) < len(rows):
-            raise VectorsError(f"there are {done - len(rows) + len(block):,} documents and more vectors; give one vector for each document")
+            raise VectorsError(
+                f"there are {done - len(rows) + len(block):,} documents and more vectors; give one vector for each document"
+            )
         if len(rows):
             yield block, rows
     if next(documents, None) is not None:
@@ -88,12 +90,20 @@ def add_faiss(folder: Path, rows: int, dim: int, spec: str, metric: Metric) -> d
         return {}
     segment = Segment(folder, rows=rows, dim=dim)
     path = folder / ANN_INDEX
-    ann.build(spec, segment.vectors, segment.norms, metric, path)
+    try:
+        ann.build(spec, segment.vectors, segment.norms, metric, path)
+    except RuntimeError as error:
+        # FAISS's writer raises no OSError.
+        reason = str(error).rpartition("failed: ")[2]
+        raise ResourceError(f"cannot write {path}: {reason}; free some space") from error
     step = max(1, rows // RECALL_QUERIES)
     sample = np.ascontiguousarray(segment.vectors[::step][:RECALL_QUERIES])
     k = min(10, rows)
     _, truth = ann.ExactSearcher(segment.vectors, segment.norms).search(sample, k, metric)
-    _, found = ann.ApproximateSearcher(path, segment.vectors, segment.norms, metric).search(sample, k)
+    try:
+        _, found = ann.ApproximateSearcher(path, segment.vectors, segment.norms, metric).search(sample, k)
+    except RuntimeError as error:
+        raise UsageError(f"an index of the spec {spec!r} cannot be searched: {error}; choose another --spec") from error
     segment.close()
     recall = np.mean([len(np.intersect1d(a, b)) / k for a, b in zip(truth, found, strict=True)])
     return {"recall_at_10": round(float(recall), 4), "recall_queries": len(sample)}

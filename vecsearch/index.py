@@ -15,12 +15,13 @@ from vecsearch import ann
 from vecsearch.corpus.document import Document
 from vecsearch.building import add_faiss, blocks
 from vecsearch.encoders.base import Encoder
-from vecsearch.errors import CorpusError, UsageError
+from vecsearch.errors import CorpusError, ResourceError, UsageError
 from vecsearch.metric import Metric
 from vecsearch.store.manifest import Manifest
 from vecsearch.store.segment import Segment
 from vecsearch.store.snapshot import Snapshot, open_snapshot
 from vecsearch.store.writer import IndexWriter
+
 
 class Neighbors(NamedTuple):
     """Rows and scores of the best hits of q queries, (q, k) each, best first; k is smaller where the index is.
@@ -78,6 +79,8 @@ class Index:
 
         Raises UsageError, CorpusError, VectorsError and ResourceError; whatever happens, an old index at `folder` stays whole.
         """
+        if encoder and dim not in (None, encoder.dim):
+            raise UsageError(f"the vectors have the length {dim}, those of the encoder {encoder.dim}: it has not made them")
         dim = encoder.dim if encoder else dim
         if dim is None:
             raise TypeError("an index over ready vectors needs their dim")
@@ -95,7 +98,7 @@ class Index:
             measured = add_faiss(segment.folder, segment.rows, dim, spec, metric)
             saved = None
             if encoder:
-                encoder.save(writer.encoder_folder(encoder.fingerprint))
+                _save(encoder, writer.encoder_folder(encoder.fingerprint))
                 saved = {"fingerprint": encoder.fingerprint, "dtype": getattr(encoder, "dtype", "float32")}
             writer.commit(
                 metric=metric,
@@ -229,11 +232,10 @@ class Index:
 
     def similar(self, ids: Sequence[str], k: int = 10, *, metric: Metric | None = None, exact: bool = False) -> list[list[Hit]]:
         """The k documents most like each of the documents `ids`, itself left out."""
+        _check_k(k)
         own = self.rows(ids)
         found = self.search(self.vectors(own), k + 1, metric=metric, exact=exact)
-        return [
-            [hit for hit in hits if hit.id != id][:k] for id, hits in zip(ids, self.hits(found), strict=True)
-        ]
+        return [[hit for hit in hits if hit.id != id][:k] for id, hits in zip(ids, self.hits(found), strict=True)]
 
     def hits(self, neighbors: Neighbors) -> list[list[Hit]]:
         """The documents behind rows and scores, a list for each query."""
@@ -249,8 +251,7 @@ class Index:
         ]
 
     def _checked_queries(self, vectors: np.ndarray, k: int) -> np.ndarray:
-        if k < 1:
-            raise UsageError(f"k is {k}; ask for at least 1 hit")
+        _check_k(k)
         queries = np.ascontiguousarray(vectors, np.float32)
         if queries.ndim != 2 or queries.shape[1] != self.dim:
             raise UsageError(f"the query vectors have the shape {queries.shape}, the index holds vectors of length {self.dim}")
@@ -271,6 +272,19 @@ class Index:
             ann.ApproximateSearcher(segment.index_path, segment.vectors, segment.norms, self.metric)
             for segment in self._snapshot.segments
         ]
+
+
+def _check_k(k: int) -> None:
+    if k < 1:
+        raise UsageError(f"k is {k}; ask for at least 1 hit")
+
+
+def _save(encoder: Encoder, folder: Path) -> None:
+    try:
+        encoder.save(folder)
+    except OSError as error:
+        # Its filename may be that of the file which was copied.
+        raise ResourceError(f"cannot write the encoder to {folder}: {error.strerror or error}; free some space") from error
 
 
 def _tally(encoder: Encoder | None) -> Counter[str]:

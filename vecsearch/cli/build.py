@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -18,13 +20,15 @@ from vecsearch.cli.options import (
 )
 from vecsearch.cli.output import emit, note
 from vecsearch.cli.progress import progress_bar
-from vecsearch.errors import UsageError
+from vecsearch.errors import UsageError, VecsearchError
 
 
 @click.command()
 @click.argument("corpus", type=FOLDER, required=False)
 @click.option("-o", "--output", type=FOLDER, required=True, help="Folder of the index.")
-@click.option("--vocabulary", is_flag=True, help="Index the encoder's own words, by their embeddings unless --pooling says else.")
+@click.option(
+    "--vocabulary", is_flag=True, help="Index the encoder's own words, by their embeddings unless --pooling says else."
+)
 @click.option("--all-words", is_flag=True, help="With --vocabulary: also special tokens and words that were never trained.")
 @click.option("--vectors", type=FOLDER, metavar="FILE", help="Ready vectors (.npy, .h5), a row for each document.")
 @click.option("--ids", type=FOLDER, metavar="FILE", help="With --vectors and no CORPUS: their ids, one a line.")
@@ -69,24 +73,30 @@ def build(
     from vecsearch.index import Index
     from vecsearch.metric import Metric
 
-    if sum(map(bool, (corpus, vocabulary))) != 1 and not (vectors and not vocabulary):
+    reading = {"text_fields": text_fields, "id_field": id_field, "format": format, "skip_bad": skip_bad}
+    encoding = {"pooling": pooling, "layer": layer, "max_tokens": max_tokens, "dtype": dtype}
+    if vocabulary == bool(corpus or vectors):
         raise UsageError("give one of: CORPUS, --vocabulary, --vectors (with or without CORPUS)")
     if (ids and (corpus or not vectors)) or (all_words and not vocabulary):
         raise UsageError("--ids belongs to --vectors without CORPUS, --all-words to --vocabulary")
-    reading = {"text_fields": text_fields, "id_field": id_field, "format": format, "skip_bad": skip_bad}
+    if any(reading.values()) and not corpus:
+        raise UsageError("--text-field, --id-field, --format and --skip-bad say how CORPUS is read, and there is none")
     model = None
     if encoder or not vectors:
-        chosen = pooling or ("raw" if vocabulary else None)
-        model = open_named_encoder(encoder, pooling=chosen, layer=layer, max_tokens=max_tokens, dtype=dtype)
+        encoding["pooling"] = pooling or ("raw" if vocabulary else None)
+        model = open_named_encoder(encoder, **encoding)
+    elif any(value not in (None, "auto") for value in encoding.values()):
+        raise UsageError("ready vectors are not encoded: --pooling, --layer, --max-tokens and --dtype go with --encoder")
     if vocabulary:
         source = sources.from_vocabulary(model, all_words=all_words)
     elif vectors:
         source = sources.from_vectors(vectors, ids, corpus, reading)
     else:
         source = sources.from_corpus(corpus, reading)
-    provenance: dict[str, Any] = {"source": source.name, "spec": spec, "metric": metric or "cosine", **source.options}
+    # Neither spec nor metric: a build whose spec failed resumes with another.
+    provenance: dict[str, Any] = {"source": source.name, **source.options}
     started = time.perf_counter()
-    with progress_bar("documents", source.fraction) as progress:
+    with progress_bar("documents", source.fraction) as bar, _hinting(bar) as progress:
         index = Index.build(
             output,
             source.documents,
@@ -112,6 +122,24 @@ def build(
         emit([{"index": output, **row}], as_json=as_json)
 
 
+@contextmanager
+def _hinting(bar: Callable[[int], None]) -> Iterator[Callable[[int], None]]:
+    """Gives `bar`, listened to: when the build is stopped, stderr tells what of it is stored and how it goes on."""
+    stored = 0
+
+    def progress(rows: int) -> None:
+        nonlocal stored
+        stored = rows
+        bar(rows)
+
+    try:
+        yield progress
+    except (VecsearchError, KeyboardInterrupt):
+        if stored:
+            note(f"note: {stored:,} documents are stored: the same command with --resume goes on after them")
+        raise
+
+
 def _note_counts(counts: dict[str, int]) -> None:
     """Say what was left out, cut or unknown; silence means that there was none of it."""
     words = counts.get("tokens", 0) - counts.get("texts", 0)
@@ -127,5 +155,3 @@ def _note_counts(counts: dict[str, int]) -> None:
     for name, text in said.items():
         if counts.get(name):
             note(f"note: {counts[name]:,} {text}")
-
-

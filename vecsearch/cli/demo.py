@@ -42,7 +42,11 @@ def demo(output: str) -> None:
                 done = rows
                 show(rows)
 
-            options = {"provenance": {"source": "the Python standard library"}, "progress": progress, "resume": Path(output).exists()}
+            options = {
+                "provenance": {"source": "the Python standard library"},
+                "progress": progress,
+                "resume": Path(output).exists(),
+            }
             Index.build(output, documents, open_encoder(dtype="auto"), **options).close()
         seconds = time.perf_counter() - started
         note(f"{len(documents):,} documents in {seconds:.1f} s ({len(documents) / seconds:,.0f}/s) -> {output}")
@@ -51,7 +55,7 @@ def demo(output: str) -> None:
             started = time.perf_counter()
             hits = index.query([question], k=5)
             click.echo(f"\n{question}? ({1000 * (time.perf_counter() - started):.0f} ms)")
-            emit_hits(index, [(question, hits[0])], 5, None, (), as_json=False)
+            emit_hits([(question, hits[0])], None, (), as_json=False)
     click.echo(
         f"""
 Now try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -12,6 +13,7 @@ import click
 from vecsearch.cli.options import FOLDER, corpus_options, dtype_option, encoder_options, open_named_encoder
 from vecsearch.cli.output import emit, note
 from vecsearch.cli.progress import progress_bar
+from vecsearch.errors import UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,6 +50,8 @@ def encode(
     from vecsearch.corpus.vector_writer import write_vectors
     from vecsearch.encoders import encode_blocks
 
+    if output and not Path(output).parent.is_dir():
+        raise UsageError(f"there is no folder {Path(output).parent} for {output}; make it first")
     reading = {"text_fields": text_fields, "id_field": id_field, "format": format, "skip_bad": skip_bad}
     source = from_corpus(corpus, reading)
     model = open_named_encoder(encoder, pooling=pooling, layer=layer, max_tokens=max_tokens, dtype=dtype)

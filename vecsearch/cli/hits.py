@@ -17,17 +17,12 @@ TITLES = ("title", "name")
 
 
 def emit_hits(
-    index: Index,
     answers: Sequence[tuple[str, list[Hit]]],
-    k: int,
     min_score: float | None,
     show: Sequence[str],
     as_json: bool,
 ) -> None:
-    """Print the hits of each query, and on stderr what a reader of them should know."""
-    if k > len(index):
-        note(f"note: k is {k}, the index holds {len(index)} documents: there are no more")
-    _note_unknown_words(index)
+    """Print the hits of each query, and on stderr why one has none."""
     for query, hits in answers:
         kept = [hit for hit in hits if min_score is None or hit.score >= min_score]
         if not as_json and len(answers) > 1:
@@ -51,7 +46,11 @@ def _titles(hits: Sequence[Hit]) -> list[str]:
     return [name for name in TITLES if any(name in hit.fields for hit in hits)][:1]
 
 
-def _note_unknown_words(index: Index) -> None:
+def note_limits(index: Index, k: int, *, left_out: int = 0) -> None:
+    """Say on stderr what a reader of an index's answers should know: too few documents, unknown words."""
+    if k > len(index) - left_out:
+        besides = f", {left_out} of them asked with" if left_out else ""
+        note(f"note: k is {k}, the index holds {len(index)} documents{besides}: there are no more")
     tally = getattr(index.opened_encoder, "tally", None)
     if tally and tally.unknown:
         note(f"note: {tally.unknown} of {tally.tokens - tally.texts} words are unknown to the model")

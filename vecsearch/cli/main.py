@@ -41,21 +41,34 @@ for command in (build, query, similar, similarity, encode, info, verify, model, 
 def main() -> None:
     """Run the command line; ends the process with the documented exit code."""
     try:
-        code = cli.main(standalone_mode=False)
+        # Not cli.main: it would end with 1, our "no", when the reader of the output has gone.
+        with cli.make_context("vecsearch", sys.argv[1:]) as context:
+            cli.invoke(context)
+        code = 0
+    except click.exceptions.Exit as end:
+        code = end.exit_code
     except VecsearchError as error:
         code = _fail(str(error), error.exit_code)
     except click.ClickException as error:
         error.show()
         code = 2
-    except (click.Abort, KeyboardInterrupt):
+    except KeyboardInterrupt:
         code = _fail("interrupted", 130)
-    except BrokenPipeError:
-        # The reader of our output (head, less) has seen enough; Python would complain once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
+    except OSError as error:
+        code = _refused(error)
     except MemoryError:
         code = _fail("out of memory; close other programs, or work on a smaller part of the data", 5)
     sys.exit(code)
+
+
+def _refused(error: OSError) -> int:
+    """The exit code for what the system refuses, said on stderr: a path that cannot be, or stdout."""
+    if error.filename is not None:
+        return _fail(f"{error.filename}: {error.strerror}", 5)
+    # Python would complain once more when it flushes at exit.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    # A reader that has gone (head, less) has seen enough.
+    return 0 if isinstance(error, BrokenPipeError) else _fail(f"cannot write to stdout: {error.strerror}", 5)
 
 
 def _fail(message: str, code: int) -> int:

@@ -32,21 +32,29 @@ output_options = click.option(
 )
 
 corpus_options = _apply(
-    click.option("--text-field", "text_fields", multiple=True, metavar="NAME", help="Field to encode; repeat it to join several."),
+    click.option(
+        "--text-field", "text_fields", multiple=True, metavar="NAME", help="Field to encode; repeat it to join several."
+    ),
     click.option("--id-field", metavar="NAME", help="Field that names a document. By default id or _id, else its number."),
-    click.option("--format", "format", metavar="NAME", help="txt, jsonl, csv, tsv, parquet, h5 or beir, where the suffix does not tell."),
+    click.option(
+        "--format", "format", metavar="NAME", help="txt, jsonl, csv, tsv, parquet, h5 or beir, where the suffix does not tell."
+    ),
     click.option("--skip-bad", is_flag=True, help="Skip records that cannot be used, and count them, instead of stopping."),
 )
 
 encoder_options = _apply(
-    click.option("--encoder", metavar="NAME|FOLDER", help="The model: a folder made by `vecsearch model import`, or a shipped one."),
+    click.option(
+        "--encoder", metavar="NAME|FOLDER", help="The model: a folder made by `vecsearch model import`, or a shipped one."
+    ),
     click.option(
         "--pooling",
         type=click.Choice(["raw", "mean", "max", "last", "concat"]),
         help="raw: the words' embeddings, averaged; the others pool contextual states. By default the encoder's own (mean).",
     ),
     click.option("--layer", type=int, metavar="N", help="Layer whose states are pooled: 0 the embedding, 1…, -1 the last."),
-    click.option("--max-tokens", type=int, metavar="N", help="Cut longer texts, and count what was cut. By default nothing is cut."),
+    click.option(
+        "--max-tokens", type=int, metavar="N", help="Cut longer texts, and count what was cut. By default nothing is cut."
+    ),
 )
 
 dtype_option = click.option(

@@ -10,8 +10,8 @@ from typing import Any
 
 import click
 
-WIDEST = 60
-"""Characters of a table's column at the most, the last one aside: it takes what the terminal has left."""
+NARROWEST = 8
+"""Characters that a table leaves of a column, however narrow the terminal is."""
 
 
 def emit(rows: Iterable[Mapping[str, Any]], *, as_json: bool, columns: Sequence[str] | None = None) -> None:
@@ -38,10 +38,11 @@ def is_terminal() -> bool:
 def _table(rows: list[Mapping[str, Any]], columns: Sequence[str]) -> str:
     cells = [[_cell(row.get(column)) for column in columns] for row in rows]
     widths = [max(len(line[i]) for line in [list(columns), *cells]) for i in range(len(columns))]
-    widths = [min(width, WIDEST) for width in widths[:-1]]
     numeric = [all(isinstance(row.get(column), int | float) for row in rows) for column in columns]
-    left = shutil.get_terminal_size((110, 24)).columns - sum(widths) - 2 * len(widths)
-    widths.append(max(left, 20))
+    room = shutil.get_terminal_size((110, 24)).columns - 2 * (len(widths) - 1)
+    widths = [min(width, room) for width in widths]
+    while sum(widths) > room and max(widths) > NARROWEST:
+        widths[widths.index(max(widths))] -= 1
     lines = []
     for line in [list(columns), *cells]:
         parts = (_fit(text, width, right) for text, width, right in zip(line, widths, numeric, strict=True))
@@ -56,7 +57,8 @@ def _cell(value: Any) -> str:
         return f"{value:.3f}"
     if isinstance(value, list):
         return ", ".join(map(str, value))
-    return " ".join(str(value).split())
+    # A terminal would obey the control characters of a document.
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in str(value)).split())
 
 
 def _fit(text: str, width: int, right: bool) -> str:

@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from vecsearch.cli.hits import emit_hits
+from vecsearch.cli.hits import emit_hits, note_limits
 from vecsearch.cli.options import FOLDER, metric_option, open_named_encoder, output_options
-from vecsearch.cli.output import emit
+from vecsearch.cli.output import emit, note
 from vecsearch.errors import UsageError
 
 BATCH = 1024
@@ -19,14 +19,16 @@ BATCH = 1024
 @click.command()
 @click.argument("index", type=FOLDER)
 @click.argument("texts", nargs=-1)
-@click.option("-k", "k", type=int, default=10, show_default=True, help="Hits for each query.")
+@click.option("-k", "k", type=click.IntRange(1), default=10, show_default=True, help="Hits for each query.")
 @metric_option
 @click.option("--exact", is_flag=True, help="Look at every vector, whatever the index's kind.")
 @click.option("--min-score", type=float, metavar="X", help="Leave out hits below this score.")
 @click.option("--queries", type=click.Path(), metavar="FILE", help="Queries from a file, one a line; - is stdin.")
 @click.option("--vectors", type=click.Path(), metavar="FILE", help="Query vectors from a .npy or .h5 file.")
 @click.option("--encoder", metavar="NAME|FOLDER", help="Encoder for an index that carries none; it must be the index's own.")
-@click.option("--plus", multiple=True, metavar="ID", help="Add this word's vector (repeat it), with --minus: king − man + woman.")
+@click.option(
+    "--plus", multiple=True, metavar="ID", help="Add this word's vector (repeat it), with --minus: king − man + woman."
+)
 @click.option("--minus", multiple=True, metavar="ID", help="Subtract this word's vector.")
 @click.option("--odd-one-out", multiple=True, metavar="ID", help="Which of these words does not fit? Repeat it for each word.")
 @click.option("--show", multiple=True, metavar="FIELD", help="Fields for the table's columns; by default title or name.")
@@ -57,6 +59,8 @@ def query(
 
     if sum(map(bool, (texts, queries, vectors, plus or minus, odd_one_out))) != 1:
         raise UsageError("give one of: TEXTS, --queries, --vectors, --plus/--minus, --odd-one-out")
+    if (metric or exact) and (plus or minus or odd_one_out):
+        raise UsageError("--metric and --exact belong to texts and vectors: words are compared as the index does it")
     with Index.open(index, encoder=open_named_encoder(encoder) if encoder else None) as opened:
         options = {"metric": Metric(metric) if metric else None, "exact": exact}
         if odd_one_out:
@@ -64,13 +68,15 @@ def query(
             emit(rows, as_json=as_json)
         elif plus or minus:
             named = " ".join([*(f"+{word}" for word in plus), *(f"−{word}" for word in minus)])
-            emit_hits(opened, [(named, words.analogy(opened, plus, minus, k))], k, min_score, show, as_json)
+            emit_hits([(named, words.analogy(opened, plus, minus, k))], min_score, show, as_json)
+            note_limits(opened, k, left_out=len({*plus, *minus}))
         else:
-            batches = _vector_batches(vectors) if vectors else _text_batches(texts, queries)
+            batches = _vector_batches(vectors, opened.dim) if vectors else _text_batches(texts, queries)
             for batch in batches:
                 found = opened.hits(opened.search(batch[1], k, **options)) if vectors else opened.query(batch, k, **options)
                 names = batch[0] if vectors else batch
-                emit_hits(opened, list(zip(names, found, strict=True)), k, min_score, show, as_json)
+                emit_hits(list(zip(names, found, strict=True)), min_score, show, as_json)
+            note_limits(opened, k)
 
 
 def _text_batches(texts: tuple[str, ...], path: str | None) -> Iterator[list[str]]:
@@ -81,23 +87,28 @@ def _text_batches(texts: tuple[str, ...], path: str | None) -> Iterator[list[str
     from vecsearch.corpus.source import CorpusTally
 
     batch: list[str] = []
-    for document in read_corpus(path, format="txt", tally=CorpusTally()):
+    tally = CorpusTally()
+    for document in read_corpus(path, format="txt", tally=tally):
         batch.append(document.text)
         if len(batch) == BATCH:
             yield batch
             batch = []
     if batch:
         yield batch
+    if tally.blank:
+        note(f"note: {tally.blank:,} blank lines of {path} ask nothing")
 
 
-def _vector_batches(path: str) -> Iterator[tuple[list[str], Any]]:
+def _vector_batches(path: str, dim: int) -> Iterator[tuple[list[str], Any]]:
     from vecsearch.corpus.vectors import open_vectors
 
     file = open_vectors(path)
+    if file.dim != dim:
+        raise UsageError(
+            f"{path} holds vectors of length {file.dim}, the index vectors of length {dim}: they cannot be compared"
+        )
     first = 0
     for block in file.blocks(BATCH):
         numbers = range(first, first + len(block))
         yield [file.ids[i] if file.ids is not None else f"vector {i}" for i in numbers], block
         first += len(block)
-
-

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import click
 
-from vecsearch.cli.hits import emit_hits
+from vecsearch.cli.hits import emit_hits, note_limits
 from vecsearch.cli.options import FOLDER, metric_option, output_options
 
 
 @click.command()
 @click.argument("index", type=FOLDER)
 @click.argument("ids", nargs=-1, required=True)
-@click.option("-k", "k", type=int, default=10, show_default=True, help="Hits for each id.")
+@click.option("-k", "k", type=click.IntRange(1), default=10, show_default=True, help="Hits for each id.")
 @metric_option
 @click.option("--exact", is_flag=True, help="Look at every vector, whatever the index's kind.")
 @click.option("--min-score", type=float, metavar="X", help="Leave out hits below this score.")
@@ -33,4 +33,5 @@ def similar(
 
     with Index.open(index) as opened:
         found = opened.similar(ids, k, metric=Metric(metric) if metric else None, exact=exact)
-        emit_hits(opened, list(zip(ids, found, strict=True)), k, min_score, show, as_json)
+        emit_hits(list(zip(ids, found, strict=True)), min_score, show, as_json)
+        note_limits(opened, k, left_out=1)

@@ -17,7 +17,9 @@ SEED = 0
 @click.command()
 @click.argument("a")
 @click.argument("b")
-@click.option("--index", type=FOLDER, help="Compare documents of this index by id, or texts by its encoder, among its documents.")
+@click.option(
+    "--index", type=FOLDER, help="Compare documents of this index by id, or texts by its encoder, among its documents."
+)
 @encoder_options
 @output_options
 def similarity(

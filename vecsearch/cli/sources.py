@@ -47,14 +47,15 @@ def from_corpus(path: str, reading: dict[str, Any]) -> Source:
 def from_vectors(path: str, ids: str | None, corpus: str | None, reading: dict[str, Any]) -> Source:
     """Ready vectors, with the documents of a corpus, or with ids for documents."""
     file = open_vectors(path)
-    done = Counted(file)
-    documents = read_corpus(corpus, tally=CorpusTally(), **reading) if corpus else _named(file, ids)
+    done, tally = Counted(file), CorpusTally()
+    documents = read_corpus(corpus, tally=tally, **reading) if corpus else _named(file, ids)
     return Source(
         name=str(Path(path).absolute()),
         documents=documents,
         vectors=done,
         dim=file.dim,
         options={"corpus": str(Path(corpus).absolute())} if corpus else {},
+        counts=lambda: {"blank": tally.blank, "skipped": tally.skipped},
         fraction=lambda: done.rows / file.rows,
     )
 

@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 WINDOW = 64
 """Tokens a text advances at a time; its state is carried on to the next window."""
-BATCH_TOKENS = 8192
+BATCH_TOKENS = 4096
 """Tokens of one window over all texts of a batch: enough rows for full matrix speed, few enough for the cache and memory."""
 
 

@@ -16,6 +16,7 @@ from vecsearch.text.rules import SPECIAL_TOKENS
 
 _RUN = re.compile(r"\S+|\s+")
 _MOST_KNOWN = 1 << 16
+_LONGEST_KNOWN = 64
 _Sequences = dict[str, "_Sequences"]
 
 
@@ -185,9 +186,10 @@ class Splitter:
         return tuple(filter(None, tokens))
 
     def _remember(self, chunk: str, tokens: tuple[str, ...]) -> None:
-        if len(self._known) >= _MOST_KNOWN:
-            self._known.clear()
-        self._known[chunk] = tokens
+        if len(chunk) <= _LONGEST_KNOWN:
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            self._known[chunk] = tokens
 
     def _case_sequences(self, rules: SplitRules) -> _Sequences:
         """The special cases that affixes would cut, as a tree of the tokens they are cut into; "" ends a sequence."""

@@ -1,0 +1,138 @@
+"""Search against the plainest reference there is: every score in float64, sorted."""
+
+from __future__ import annotations
+
+import faiss
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vecsearch import ann
+from vecsearch.ann import approximate, exact
+from vecsearch.errors import DamagedIndexError, UsageError
+from vecsearch.metric import Metric, normalise, norms, pair_scores
+
+# Specs with what FAISS must have made of them, so that no two of these tests run the same index.
+SPECS = {
+    "Flat": faiss.IndexFlat,
+    "SQ8": faiss.IndexScalarQuantizer,
+    "HNSW16": faiss.IndexHNSWFlat,
+    "HNSW16,SQ8": faiss.IndexHNSWSQ,
+    "IVF16,Flat": faiss.IndexIVFFlat,
+    "IVF16,PQ8x4fs": faiss.IndexIVFPQFastScan,
+    "PCA8,HNSW16": faiss.IndexPreTransform,
+}
+
+
+def reference(vectors: np.ndarray, queries: np.ndarray, metric: Metric) -> np.ndarray:
+    """Scores (q, n) in float64."""
+    vectors, queries = vectors.astype(np.float64), queries.astype(np.float64)
+    if metric is Metric.COSINE:
+        vectors, queries = (
+            np.divide(rows, length, out=np.zeros_like(rows), where=length > 0)
+            for rows, length in ((rows, np.linalg.norm(rows, axis=1, keepdims=True)) for rows in (vectors, queries))
+        )
+    return queries @ vectors.T
+
+
+def vectors_of(seed: int, n: int, dim: int, *, scale: float = 1.0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    rows = rng.standard_normal((n, dim)) * rng.uniform(0.1, 10, (n, 1)) * scale
+    if n > 3:
+        rows[n // 2] = rows[0]  # a tie
+        rows[n // 3] = 0  # a zero vector
+    return rows.astype(np.float32)
+
+
+@pytest.mark.parametrize("metric", list(Metric))
+@given(seed=st.integers(0, 1000), n=st.integers(1, 60), dim=st.integers(1, 9), k=st.integers(1, 70), block=st.integers(1, 70))
+@settings(deadline=None, max_examples=60)
+def test_exact_search_is_the_reference(metric, seed, n, dim, k, block):
+    vectors, queries = vectors_of(seed, n, dim), vectors_of(seed + 1, 3, dim)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exact, "BLOCK_BYTES", 4 * dim * block)
+        scores, rows = ann.ExactSearcher(vectors, norms(vectors)).search(queries, k, metric)
+    truth = reference(vectors, queries, metric)
+    assert scores.shape == rows.shape == (3, min(k, n))
+    best = -np.sort(-truth, axis=1)[:, : min(k, n)]
+    tolerance = 1e-5 * max(1.0, float(np.abs(truth).max()))
+    np.testing.assert_allclose(scores, best, atol=tolerance)
+    np.testing.assert_allclose(np.take_along_axis(truth, rows, axis=1), scores, atol=tolerance)
+    for found, found_scores in zip(rows, scores, strict=True):
+        assert len(set(found.tolist())) == len(found)
+        assert list(zip(-found_scores, found, strict=True)) == sorted(zip(-found_scores, found, strict=True))
+
+
+@pytest.mark.parametrize("kept", [0, 1 << 30], ids=["streamed", "kept"])
+def test_unit_vectors_kept_or_not_give_the_same_answer(monkeypatch, kept):
+    monkeypatch.setattr(exact, "KEPT_BYTES", kept)
+    vectors = vectors_of(0, 500, 16)
+    searcher = ann.ExactSearcher(vectors, norms(vectors))
+    first = searcher.search(vectors[:5], 10, Metric.COSINE)
+    again = searcher.search(vectors[:5], 10, Metric.COSINE)
+    assert (searcher._unit is None) == (kept == 0)
+    np.testing.assert_array_equal(first[1], again[1])
+    np.testing.assert_allclose(first[0], -np.sort(-reference(vectors, vectors[:5], Metric.COSINE))[:, :10], atol=1e-5)
+
+
+@pytest.mark.parametrize("metric", list(Metric))
+@pytest.mark.parametrize("spec", SPECS)
+def test_a_spec_becomes_that_index_and_its_hits_carry_exact_scores(tmp_path, spec, metric):
+    vectors = vectors_of(3, 1500, 32)
+    lengths = norms(vectors)
+    approximate.build(spec, vectors, lengths, metric, tmp_path / "index.faiss")
+    searcher = ann.ApproximateSearcher(tmp_path / "index.faiss", vectors, lengths, metric)
+    assert isinstance(faiss.downcast_index(searcher._index), SPECS[spec])
+    assert searcher._index.metric_type == faiss.METRIC_INNER_PRODUCT
+    queries = vectors[5:25] + np.float32(0.01)
+    scores, rows = searcher.search(queries, 10)
+    truth = reference(vectors, queries, metric)
+    found = rows >= 0
+    np.testing.assert_allclose(scores[found], np.take_along_axis(truth, rows, axis=1)[found], rtol=1e-4, atol=1e-4)
+    assert (np.diff(scores, axis=1) <= 0).all()
+    assert (rows[:, 0] == truth.argmax(axis=1)).mean() > 0.5
+
+
+def test_what_faiss_did_not_find_is_marked_and_last(tmp_path):
+    vectors = vectors_of(0, 200, 8)
+    approximate.build("IVF64,Flat", vectors, norms(vectors), Metric.COSINE, tmp_path / "i")
+    searcher = ann.ApproximateSearcher(tmp_path / "i", vectors, norms(vectors), Metric.COSINE)
+    scores, rows = searcher.search(vectors[:1], 150)
+    missing = rows[0] < 0
+    assert missing.any() and not missing[0]
+    assert np.isneginf(scores[0][missing]).all() and np.isfinite(scores[0][~missing]).all()
+    assert not missing[: np.argmax(missing)].any() and missing[np.argmax(missing) :].all()
+
+
+@pytest.mark.parametrize("spec", ["NOPE", "", "PQ7", "IVF,Flat", "LSH"])
+def test_a_spec_that_faiss_does_not_accept_is_named(spec):
+    with pytest.raises(UsageError) as refused:
+        ann.check_spec(spec, 64)
+    assert repr(spec) in str(refused.value) and "length 64" in str(refused.value) and "HNSW32" in str(refused.value)
+
+
+def test_too_few_vectors_to_train_on_are_named(tmp_path):
+    vectors = vectors_of(0, 20, 8)
+    with pytest.raises(UsageError, match=r"'IVF64,Flat' cannot be built over 20 vectors"):
+        approximate.build("IVF64,Flat", vectors, norms(vectors), Metric.COSINE, tmp_path / "i")
+
+
+def test_a_faiss_file_of_other_vectors_is_refused(tmp_path):
+    vectors = vectors_of(0, 50, 8)
+    approximate.build("Flat", vectors, norms(vectors), Metric.COSINE, tmp_path / "i")
+    with pytest.raises(DamagedIndexError, match=r"holds 50 vectors of length 8.*vectors.npy 49"):
+        ann.ApproximateSearcher(tmp_path / "i", vectors[:49], norms(vectors[:49]), Metric.COSINE)
+
+
+@given(seed=st.integers(0, 500), n=st.integers(1, 30), dim=st.integers(1, 8))
+def test_metric_helpers(seed, n, dim):
+    a, b = vectors_of(seed, n, dim), vectors_of(seed + 1, n, dim)
+    unit = normalise(a)
+    np.testing.assert_allclose(np.linalg.norm(unit, axis=1), (np.linalg.norm(a, axis=1) > 0).astype(float), atol=1e-5)
+    for metric in Metric:
+        np.testing.assert_allclose(pair_scores(a, b, metric), np.diag(reference(b, a, metric)), rtol=1e-4, atol=1e-4)
+
+
+def test_lengths_do_not_overflow():
+    assert norms(np.array([[3e30, 4e30]], np.float32)).tolist() == [np.float32(5e30)]

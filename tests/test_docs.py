@@ -1,0 +1,211 @@
+"""The documents are true: every command and program in them runs, and prints what they show.
+
+In a ```console block the lines after `$ ` are commands, the others what a terminal shows of their stdout. What a ```python block
+prints is the ```text block right below it; without one it prints nothing. A document's blocks run in order in one folder.
+Decimal numbers agree within TOLERANCE, everything else exactly but for spaces; `…` stands for anything.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable, Iterator
+from itertools import zip_longest
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from vecsearch.cli.main import cli
+from vecsearch.encoders import open_encoder
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "indexes" / "README.md"]
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\(([^)#]+)(?:#[^)]*)?\)")
+DECIMAL = r"-?\d+\.\d+"
+TOLERANCE = {"rel_tol": 0.02, "abs_tol": 0.005}
+NOT_RUN = re.compile(r"make |pip install |\. |.* --download ")
+"""Commands that install something, reach for the network, or change the shell."""
+
+
+class Example(NamedTuple):
+    language: str
+    code: str
+    shown: str
+
+
+def examples(markdown: str) -> Iterator[Example]:
+    blocks = list(BLOCK.finditer(markdown))
+    for block, following in zip_longest(blocks, blocks[1:]):
+        language, body = block.groups()
+        if language == "console":
+            yield from commands(body)
+        elif language == "python":
+            below = following and following[1] == "text" and not markdown[block.end() : following.start()].strip()
+            yield Example("python", body, following[2] if below else "")
+
+
+def commands(body: str) -> Iterator[Example]:
+    before, *parts = re.split(r"^\$ ", body, flags=re.MULTILINE)
+    assert not before, f"a console block begins with a command, not with {before!r}"
+    for part in parts:
+        command, _, shown = part.partition("\n")
+        while command.endswith("\\"):
+            line, _, shown = shown.partition("\n")
+            command += f"\n{line}"
+        if end := re.search(r"<<'(\w+)'$", command):
+            lines, _, shown = shown.partition(f"\n{end[1]}\n")
+            command += f"\n{lines}\n{end[1]}\n"
+        yield Example("console", command, shown)
+
+
+def tidy(text: str) -> str:
+    return "\n".join(" ".join(line.split()) for line in text.splitlines() if line.strip())
+
+
+def agrees(shown: str, printed: str) -> bool:
+    shown, printed = map(tidy, (shown, printed))
+    parts = re.split(rf"(^…$|…|{DECIMAL})", shown, flags=re.MULTILINE)
+    pattern, numbers = "", []
+    for place, part in enumerate(parts):
+        if place % 2 == 0:
+            pattern += re.escape(part)
+        elif part == "…":
+            whole_line = parts[place - 1].endswith("\n") or not pattern
+            pattern += r"(?s:.*?)" if whole_line else r"[^\n]*"
+        else:
+            pattern += f"({DECIMAL})"
+            numbers.append(float(part))
+    match = re.fullmatch(pattern, printed)
+    return bool(match) and all(map(lambda a, b: math.isclose(a, float(b), **TOLERANCE), numbers, match.groups()))
+
+
+def check_names(command: str) -> None:
+    """A command that is not run still names what is there: a target of the Makefile, an extra of the package, an option."""
+    words = shlex.split(command)
+    if words[0] == "make":
+        targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+        assert set(words[1:]) <= set(targets), f"{command}: the Makefile has the targets {targets}"
+    elif words[0] == "vecsearch":
+        cli.make_context("vecsearch", words[1:], resilient_parsing=True)
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    for extra in re.findall(r"\[(\w+)\]", command):
+        assert extra in extras, f"{command}: the package has the extras {list(extras)}"
+
+
+@pytest.fixture
+def run_document(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], vecsearch: Callable
+) -> Callable[[str], None]:
+    """Runs a document's examples in an empty folder; fails at the first that does not print what is shown."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)  # a reader has a terminal
+    names: dict[str, object] = {}
+
+    def printed(example: Example) -> str:
+        if example.language == "python":
+            capsys.readouterr()
+            exec(compile(example.code, "example", "exec"), names)
+            return capsys.readouterr().out
+        if example.code.startswith("vecsearch ") and not re.search(r"[|<>;&]", example.code):
+            code, out, err = vecsearch(*shlex.split(example.code)[1:])
+        else:
+            done = subprocess.run(["bash", "-c", example.code], capture_output=True, text=True)
+            code, out, err = done.returncode, done.stdout, done.stderr
+        assert code == 0, f"$ {example.code}\nends with {code}:\n{out}{err}"
+        return out
+
+    def run(markdown: str) -> None:
+        for example in examples(markdown):
+            if example.language == "console" and NOT_RUN.match(example.code):
+                check_names(example.code)
+                assert not example.shown, f"{example.code} is not run, so nothing can be shown for it"
+            else:
+                out = printed(example)
+                assert agrees(example.shown, out), f"{example.code}\n-- shown --\n{example.shown}\n-- printed --\n{out}"
+
+    return run
+
+
+@pytest.fixture
+def my_model(tmp_path: Path) -> None:
+    """What a reader brings: my-model.pth as `learn.save` writes it, and vocab.json. It is the shipped model, under fastai's names."""
+    import torch
+
+    encoder = open_encoder()
+    stack = encoder._opened.stacks["forward"]
+    state = {"0.encoder.weight": torch.from_numpy(stack.embedding).float()}
+    for n, layer in enumerate(stack.layers):
+        state[f"0.rnns.{n}.weight_hh_l0_raw"] = torch.from_numpy(layer.weight_hh)
+        state[f"0.rnns.{n}.module.weight_ih_l0"] = torch.from_numpy(layer.weight_ih)
+        state[f"0.rnns.{n}.module.bias_ih_l0"] = torch.from_numpy(layer.bias)
+        state[f"0.rnns.{n}.module.bias_hh_l0"] = torch.zeros(len(layer.bias))
+    torch.save({"model": state, "opt": {}}, tmp_path / "my-model.pth")
+    (tmp_path / "vocab.json").write_text(json.dumps(encoder.vocabulary.words))
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_examples_print_what_is_shown(document: Path, run_document: Callable[[str], None], my_model: None) -> None:
+    run_document(document.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(document: Path) -> None:
+    prose = BLOCK.sub("", document.read_text(encoding="utf-8"))
+    links = [link for link in LINK.findall(prose) if not link.startswith("https://")]
+    assert [link for link in links if not (document.parent / link).exists()] == []
+
+
+def test_readme_shows_every_command() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert [name for name in cli.commands if f"vecsearch {name}" not in readme] == []
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        "console\n$ echo 1.00 apples\n1.00 apples\n",
+        "console\n$ echo 1.00 apples\n1.01 apples\n",
+        "console\n$ printf '1\\n2\\n3\\n'\n1\n…\n",
+        "console\n$ printf '1   a b c\\n'\n1 a …\n",
+        "console\n$ cat > two <<'EOF'\none\ntwo\nEOF\n$ cat \\\ntwo\none\ntwo\n",
+        "console\n$ make test\n$ pip install '.[parquet]'\n",
+        "python\nprint(0.5)\n```\n\n```text\n0.501\n",
+    ],
+)
+def test_runner_passes_what_is_right(block: str, run_document: Callable[[str], None]) -> None:
+    run_document(f"```{block}```\n")
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        "console\n$ echo 1.00 apples\n1.03 apples\n",
+        "console\n$ echo 1.00 apples\n1.00 pears\n",
+        "console\n$ echo 100 apples\n101 apples\n",
+        "console\n$ printf '1\\n2\\n'\n1\n",
+        "console\n$ echo 1\n1\n2\n",
+        "console\n$ printf '1 a\\n2\\n'\n1 …\n",
+        "console\n$ echo 1\n",
+        "console\n$ false\n",
+        "console\n$ vecsearch info nowhere\n",
+        "console\nno command\n",
+        "console\n$ make tea\n",
+        "console\n$ make test\nall is well\n",
+        "console\n$ pip install '.[no_such_extra]'\n",
+        "python\nprint('yes')\n```\n\n```text\nno\n",
+        "python\nprint('yes')\n",
+    ],
+)
+def test_runner_fails_on_what_is_wrong(block: str, run_document: Callable[[str], None]) -> None:
+    with pytest.raises(AssertionError):
+        run_document(f"```{block}```\n")
