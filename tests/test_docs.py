@@ -1,8 +1,9 @@
 """The documents are true: every command and program in them runs, and prints what they show.
 
-In a ```console block the lines after `$ ` are commands, the others what a terminal shows of their stdout. What a ```python block
-prints is the ```text block right below it; without one it prints nothing. A document's blocks run in order in one folder.
-Decimal numbers agree within TOLERANCE, everything else exactly but for spaces; `…` stands for anything.
+In a ```console block the lines after `$ ` are commands, the others what a terminal shows of their stdout. What a ```python
+block prints is the ```text block right below it; without one it prints nothing. A document's blocks run in order in one folder.
+Decimal numbers agree within TOLERANCE, everything else exactly but for spaces. `…` stands for anything, on a line of its own
+for any lines.
 """
 
 from __future__ import annotations
@@ -67,23 +68,22 @@ def commands(body: str) -> Iterator[Example]:
 
 
 def tidy(text: str) -> str:
-    return "\n".join(" ".join(line.split()) for line in text.splitlines() if line.strip())
+    return "".join("\n" + " ".join(line.split()) for line in text.splitlines() if line.strip())
 
 
 def agrees(shown: str, printed: str) -> bool:
-    shown, printed = map(tidy, (shown, printed))
-    parts = re.split(rf"(^…$|…|{DECIMAL})", shown, flags=re.MULTILINE)
     pattern, numbers = "", []
-    for place, part in enumerate(parts):
+    for place, part in enumerate(re.split(rf"(\n…$|…|{DECIMAL})", tidy(shown), flags=re.MULTILINE)):
         if place % 2 == 0:
             pattern += re.escape(part)
+        elif part == "\n…":
+            pattern += r"(?:\n.*)*"
         elif part == "…":
-            whole_line = parts[place - 1].endswith("\n") or not pattern
-            pattern += r"(?s:.*?)" if whole_line else r"[^\n]*"
+            pattern += ".*"
         else:
             pattern += f"({DECIMAL})"
             numbers.append(float(part))
-    match = re.fullmatch(pattern, printed)
+    match = re.fullmatch(pattern, tidy(printed))
     return bool(match) and all(map(lambda a, b: math.isclose(a, float(b), **TOLERANCE), numbers, match.groups()))
 
 
@@ -108,7 +108,6 @@ def run_document(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)  # a reader has a terminal
     names: dict[str, object] = {}
 
     def printed(example: Example) -> str:
@@ -117,6 +116,7 @@ def run_document(
             exec(compile(example.code, "example", "exec"), names)
             return capsys.readouterr().out
         if example.code.startswith("vecsearch ") and not re.search(r"[|<>;&]", example.code):
+            monkeypatch.setattr(sys.stdout, "isatty", lambda: True)  # a reader has a terminal
             code, out, err = vecsearch(*shlex.split(example.code)[1:])
         else:
             done = subprocess.run(["bash", "-c", example.code], capture_output=True, text=True)
@@ -138,7 +138,7 @@ def run_document(
 
 @pytest.fixture
 def my_model(tmp_path: Path) -> None:
-    """What a reader brings: my-model.pth as `learn.save` writes it, and vocab.json. It is the shipped model, under fastai's names."""
+    """What a reader brings: my-model.pth as `learn.save` writes it, and vocab.json. It is the shipped model."""
     import torch
 
     encoder = open_encoder()
@@ -176,6 +176,7 @@ def test_readme_shows_every_command() -> None:
         "console\n$ echo 1.00 apples\n1.00 apples\n",
         "console\n$ echo 1.00 apples\n1.01 apples\n",
         "console\n$ printf '1\\n2\\n3\\n'\n1\n…\n",
+        "console\n$ printf '1\\n'\n…\n1\n…\n",
         "console\n$ printf '1   a b c\\n'\n1 a …\n",
         "console\n$ cat > two <<'EOF'\none\ntwo\nEOF\n$ cat \\\ntwo\none\ntwo\n",
         "console\n$ make test\n$ pip install '.[parquet]'\n",

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vecsearch import ann
-from vecsearch.corpus.document import Document
 from vecsearch.building import add_faiss, blocks
+from vecsearch.corpus.document import Document
 from vecsearch.encoders.base import Encoder
 from vecsearch.errors import CorpusError, ResourceError, UsageError
 from vecsearch.metric import Metric
@@ -72,10 +72,10 @@ class Index:
     ) -> Index:
         """Encode `documents` with `encoder` into a new index at `folder`, and open it.
 
-        With `vectors`, blocks (b, dim) float32 that together hold a row for each document, nothing is encoded; `encoder` is then
-        the one that made them, if it is known. Documents stream: memory does not grow with their number. `replace` puts the new
-        index in an old one's place once it is whole; `resume` goes on with an interrupted build of the same corpus and options.
-        `provenance` and `counts()` are kept in the manifest; `progress` hears the number of rows on disk.
+        With `vectors`, blocks (b, dim) float32 that together hold a row for each document, nothing is encoded; `encoder` is
+        then the one that made them, if it is known. Documents stream: memory does not grow with their number. `replace` puts
+        the new index in an old one's place once it is whole; `resume` goes on with an interrupted build of the same corpus
+        and options. `provenance` and `counts()` are kept in the manifest; `progress` hears the number of rows on disk.
 
         Raises UsageError, CorpusError, VectorsError and ResourceError; whatever happens, an old index at `folder` stays whole.
         """
@@ -121,8 +121,8 @@ class Index:
         recorded = snapshot.manifest.encoder
         if encoder and recorded and encoder.fingerprint != recorded["fingerprint"]:
             raise UsageError(
-                f"{folder} was built with the encoder {recorded['fingerprint']}, this one is {encoder.fingerprint}: their vectors "
-                "cannot be compared; leave the encoder out to use the index's own, or build the index again with this one"
+                f"{folder} was built with the encoder {recorded['fingerprint']}, this one is {encoder.fingerprint}: "
+                "their vectors cannot be compared; leave the encoder out to use the index's own, or build the index again"
             )
         if encoder and encoder.dim != snapshot.manifest.dim:
             raise UsageError(f"the encoder gives vectors of length {encoder.dim}, {folder} holds {snapshot.manifest.dim}")
@@ -205,14 +205,14 @@ class Index:
     def search(self, vectors: np.ndarray, k: int = 10, *, metric: Metric | None = None, exact: bool = False) -> Neighbors:
         """The k best rows for each query vector: (q, dim) float -> Neighbors, (q, min(k, len(self))) each.
 
-        `metric` other than the index's own, or `exact`, looks at every vector. Raises UsageError for k < 1, another dimension or a
-        query that is not finite.
+        `metric` other than the index's own, or `exact`, looks at every vector. Raises UsageError for k < 1, another dimension
+        or a query that is not finite.
         """
         queries = self._checked_queries(vectors, k)
         metric = metric or self.metric
         exact = exact or metric is not self.metric or self.manifest.spec == ann.EXACT
         scores, rows = np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
-        for number, (first, segment) in enumerate(self._located()):
+        for number, (first, _) in enumerate(self._located()):
             if exact:
                 found_scores, found = self._exact[number].search(queries, k, metric)
             else:

@@ -26,9 +26,7 @@ from vecsearch.errors import UsageError, VecsearchError
 @click.command()
 @click.argument("corpus", type=FOLDER, required=False)
 @click.option("-o", "--output", type=FOLDER, required=True, help="Folder of the index.")
-@click.option(
-    "--vocabulary", is_flag=True, help="Index the encoder's own words, by their embeddings unless --pooling says else."
-)
+@click.option("--vocabulary", is_flag=True, help="Index the encoder's own words, by their embeddings without --pooling.")
 @click.option("--all-words", is_flag=True, help="With --vocabulary: also special tokens and words that were never trained.")
 @click.option("--vectors", type=FOLDER, metavar="FILE", help="Ready vectors (.npy, .h5), a row for each document.")
 @click.option("--ids", type=FOLDER, metavar="FILE", help="With --vectors and no CORPUS: their ids, one a line.")

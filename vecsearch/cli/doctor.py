@@ -18,7 +18,7 @@ PACKAGES = ("vecsearch", "faiss-cpu", "torch", "fastai", "numpy", "click", "h5py
 @click.argument("folder", type=click.Path(path_type=Path), default=Path())
 @click.pass_context
 def doctor(context: click.Context, folder: Path) -> None:
-    """Try everything vecsearch needs on this machine, and a small index in FOLDER (by default this one). Exit code 1 if one fails."""
+    """Try all that vecsearch needs on this machine, and an index in FOLDER (by default this one). Exit code 1 if any fails."""
     failed = False
     for name, check in _CHECKS.items():
         try:
@@ -47,7 +47,7 @@ def _machine(_: Path) -> str:
 
 
 def _engines(_: Path) -> str:
-    # torch and faiss each bring an OpenMP runtime; where two of them clash, a product of matrices right after both were loaded shows it.
+    # torch and faiss each bring an OpenMP runtime; where the two clash, a product of matrices after both were loaded shows it.
     import faiss
     import numpy as np
     import torch

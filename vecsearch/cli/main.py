@@ -29,8 +29,8 @@ def cli() -> None:
     vecsearch build films.jsonl -o indexes/films      a corpus becomes an index
     vecsearch query indexes/films "a heist in Vegas"  the index answers
 
-    Exit codes: 0 done, 1 no (a check failed), 2 usage, 3 bad input data, 4 damaged or unsupported index, 5 disk, memory or lock,
-    130 interrupted.
+    Exit codes: 0 done, 1 no (a check failed), 2 usage, 3 bad input data, 4 damaged or unsupported index, 5 disk, memory or
+    lock, 130 interrupted.
     """
 
 

@@ -32,19 +32,20 @@ output_options = click.option(
 )
 
 corpus_options = _apply(
-    click.option(
-        "--text-field", "text_fields", multiple=True, metavar="NAME", help="Field to encode; repeat it to join several."
-    ),
+    click.option("--text-field", "text_fields", multiple=True, metavar="NAME", help="Field to encode; repeat it to join more."),
     click.option("--id-field", metavar="NAME", help="Field that names a document. By default id or _id, else its number."),
     click.option(
-        "--format", "format", metavar="NAME", help="txt, jsonl, csv, tsv, parquet, h5 or beir, where the suffix does not tell."
+        "--format",
+        "format",
+        metavar="NAME",
+        help="txt, jsonl, csv, tsv, parquet or h5 (.gz, .xz), where the suffix does not tell.",
     ),
     click.option("--skip-bad", is_flag=True, help="Skip records that cannot be used, and count them, instead of stopping."),
 )
 
 encoder_options = _apply(
     click.option(
-        "--encoder", metavar="NAME|FOLDER", help="The model: a folder made by `vecsearch model import`, or a shipped one."
+        "--encoder", metavar="NAME|FOLDER", help="The model: a folder that `vecsearch model import` made, or english."
     ),
     click.option(
         "--pooling",
@@ -52,9 +53,7 @@ encoder_options = _apply(
         help="raw: the words' embeddings, averaged; the others pool contextual states. By default the encoder's own (mean).",
     ),
     click.option("--layer", type=int, metavar="N", help="Layer whose states are pooled: 0 the embedding, 1…, -1 the last."),
-    click.option(
-        "--max-tokens", type=int, metavar="N", help="Cut longer texts, and count what was cut. By default nothing is cut."
-    ),
+    click.option("--max-tokens", type=int, metavar="N", help="Cut longer texts, and count what is cut. By default nothing is."),
 )
 
 dtype_option = click.option(

@@ -15,7 +15,7 @@ NARROWEST = 8
 
 
 def emit(rows: Iterable[Mapping[str, Any]], *, as_json: bool, columns: Sequence[str] | None = None) -> None:
-    """Print rows as JSON lines, whole, or as a table of `columns` (by default the first row's keys) cut to the terminal's width."""
+    """Print rows as JSON lines, whole, or as a table of `columns` (else the first row's keys) cut to the terminal's width."""
     if as_json:
         for row in rows:
             click.echo(json.dumps(row, ensure_ascii=False))

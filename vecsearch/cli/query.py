@@ -27,7 +27,7 @@ BATCH = 1024
 @click.option("--vectors", type=click.Path(), metavar="FILE", help="Query vectors from a .npy or .h5 file.")
 @click.option("--encoder", metavar="NAME|FOLDER", help="Encoder for an index that carries none; it must be the index's own.")
 @click.option(
-    "--plus", multiple=True, metavar="ID", help="Add this word's vector (repeat it), with --minus: king − man + woman."
+    "--plus", multiple=True, metavar="ID", help="Add this word's vector; repeat it, with --minus: king − man + woman."
 )
 @click.option("--minus", multiple=True, metavar="ID", help="Subtract this word's vector.")
 @click.option("--odd-one-out", multiple=True, metavar="ID", help="Which of these words does not fit? Repeat it for each word.")
@@ -104,9 +104,7 @@ def _vector_batches(path: str, dim: int) -> Iterator[tuple[list[str], Any]]:
 
     file = open_vectors(path)
     if file.dim != dim:
-        raise UsageError(
-            f"{path} holds vectors of length {file.dim}, the index vectors of length {dim}: they cannot be compared"
-        )
+        raise UsageError(f"{path} holds vectors of length {file.dim}, the index of length {dim}: they cannot be compared")
     first = 0
     for block in file.blocks(BATCH):
         numbers = range(first, first + len(block))

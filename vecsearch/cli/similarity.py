@@ -17,9 +17,7 @@ SEED = 0
 @click.command()
 @click.argument("a")
 @click.argument("b")
-@click.option(
-    "--index", type=FOLDER, help="Compare documents of this index by id, or texts by its encoder, among its documents."
-)
+@click.option("--index", type=FOLDER, help="Compare documents of this index by id, or texts by its encoder.")
 @encoder_options
 @output_options
 def similarity(
@@ -34,8 +32,9 @@ def similarity(
 ) -> None:
     """Cosine and inner product of the texts A and B, each with its percentile among random pairs.
 
-    A raw score says little: 0.33 may be high for one model and low for another. The percentile is the share of random pairs, of words
-    of the model or of documents of the index, that score lower. A [[marked]] word compares that word as its sentence uses it.
+    A raw score says little: 0.33 may be high for one model and low for another. The percentile is the share of random
+    pairs, of words of the model or of documents of the index, that score lower. A [[marked]] word compares that word as
+    its sentence uses it.
     """
     import numpy as np
 

@@ -1,0 +1,99 @@
+"""Imports go down only, and third parties stay in their places: read from the source, so that a late import counts too."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import vecsearch
+
+PACKAGE = Path(vecsearch.__file__).parent
+
+LAYERS = (
+    {"cli"},
+    {"quality"},
+    {"index"},
+    {"building"},
+    {"store", "ann"},
+    {"encoders"},
+    {"text", "corpus"},
+    {"metric"},
+    {"errors"},
+)
+"""From the top; a module imports from layers below its own, and from its own folder: two parts of one layer are strangers."""
+
+PLACES = {
+    "click": {"cli"},
+    "tqdm": {"cli"},
+    "faiss": {"ann"},
+    "torch": {"encoders"},
+    "safetensors": {"encoders"},
+    "fastai": {"encoders/unsafe_export.py"},
+    "spacy": {"text/splitting.py"},
+    "sentencepiece": {"text"},
+    "h5py": {"corpus"},
+    "pyarrow": {"corpus"},
+    "sqlite3": {"store", "errors.py"},
+}
+"""Where a third party, or a part of the standard library that only one place should know, may be imported."""
+
+EXCEPTIONS = {"cli/doctor.py": {"faiss", "torch"}}
+"""The doctor tries the engines themselves, without the code that uses them."""
+
+FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
+
+
+def part(module: str) -> str:
+    """The part of the package that a file or a dotted module belongs to: "store" for store/writer.py."""
+    return module.removesuffix(".py").replace("/", ".").split(".")[0]
+
+
+def imported(file: str) -> Iterator[str]:
+    """Dotted names of all modules that a file imports; "vecsearch." stands before the package's own."""
+    for node in ast.walk(ast.parse((PACKAGE / file).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}, line {node.lineno}: imports are absolute here"
+            own = node.module == "vecsearch"
+            yield from (f"vecsearch.{alias.name}" for alias in node.names) if own else [node.module]
+
+
+def depth(name: str) -> int:
+    return next(number for number, layer in enumerate(LAYERS) if name in layer)
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if file != "__init__.py"])
+def test_imports_go_down(file):
+    own = part(file)
+    for module in imported(file):
+        if module.startswith("vecsearch."):
+            other = part(module.removeprefix("vecsearch."))
+            assert other == own or depth(other) > depth(own), f"{file} imports {module}"
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_third_parties_stay_in_their_places(file):
+    for module in imported(file):
+        top = module.split(".")[0]
+        if top in PLACES and top not in EXCEPTIONS.get(file, ()):
+            assert PLACES[top] & {file, part(file)}, f"{file} imports {module}"
+
+
+def test_the_public_surface_imports_nothing_until_it_is_used():
+    tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
+    now = {
+        node.module if isinstance(node, ast.ImportFrom) else node.names[0].name
+        for node in tree.body
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    }
+    assert now == {"__future__", "importlib", "typing"}
+
+
+def test_every_part_has_a_layer_and_every_place_is_used():
+    assert {part(file) for file in FILES} - {"__init__"} == set().union(*LAYERS)
+    found = {module.split(".")[0] for file in FILES for module in imported(file)}
+    assert PLACES.keys() <= found
+    for file, allowed in EXCEPTIONS.items():
+        assert allowed <= {module.split(".")[0] for module in imported(file)}
