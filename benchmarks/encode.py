@@ -2,10 +2,11 @@
 
     python benchmarks/encode.py [--corpus FILE] [--tokens N] [--rounds N] [--threads N]
 
-A full-size AWD-LSTM (400-1152-1152-400, 40.5 MFLOP a token) of random weights encodes real texts, by default the documentation of
-the Python standard library. "ours" reads, tokenises, encodes and commits a whole index; "fastai" tokenises with fastai's Tokenizer
-and pools with its own code, without storing anything. All ways take turns within each round; figures are medians. The share is the
-arithmetic of the ways' tokens over the rate of one large matrix product (4096×1152×4608) in the same round.
+A full-size AWD-LSTM (400-1152-1152-400, 40.5 MFLOP a token) of random weights encodes real texts, by default the documentation
+of the Python standard library. "ours" reads, tokenises, encodes and commits a whole index, with nothing remembered from the round
+before; "fastai" tokenises with fastai's own code and pools with its own, without storing anything. All ways take turns within
+each round; figures are medians. The share is a way's arithmetic over the median rate of one large matrix product
+(4096×1152×4608), timed before each turn of the ways with that precision.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from statistics import median
@@ -26,10 +28,10 @@ from fastai.text.models.awdlstm import AWD_LSTM
 from fastai.text.models.core import SentenceEncoder, masked_concat_pool
 from report import report
 
+from vecsearch.building import BLOCK_DOCUMENTS
 from vecsearch.corpus.document import Document
 from vecsearch.corpus.pydocs import python_documentation
 from vecsearch.corpus.readers import read_corpus
-from vecsearch.corpus.source import CorpusTally
 from vecsearch.encoders import UlmfitEncoder, open_encoder
 from vecsearch.encoders.folder import write_encoder
 from vecsearch.index import Index
@@ -120,16 +122,15 @@ def take(documents: Iterable[Document], encoder: UlmfitEncoder, tokens: int) -> 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="tokens a second from text to stored vectors")
-    parser.add_argument("--corpus", help="any corpus that vecsearch reads; default: the Python standard library's documentation")
+    parser.add_argument("--corpus", help="any corpus that vecsearch reads; default: the documentation of the standard library")
     parser.add_argument("--tokens", type=int, default=100_000, help="encode about so many (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="rounds to take the median of (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="default: all cores")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    shipped = open_encoder()
-    everything = read_corpus(options.corpus, tally=CorpusTally()) if options.corpus else python_documentation()
+    everything = list(read_corpus(options.corpus) if options.corpus else python_documentation())
     with tempfile.TemporaryDirectory() as place:
-        table = measure(Path(place), list(everything), shipped, options)
+        table = measure(Path(place), everything, options)
     facts = {
         "corpus": Path(options.corpus).name if options.corpus else "python documentation",
         "threads": options.threads,
@@ -138,47 +139,66 @@ def main() -> None:
     report("encode", [row | facts for row in table])
 
 
-def measure(place: Path, everything: list[Document], shipped: UlmfitEncoder, options: argparse.Namespace) -> list[dict]:
+@dataclass(frozen=True)
+class Way:
+    """One way to get vectors: `prepare()` is not timed, the work that it gives is."""
+
+    name: str
+    tokens: int
+    dtype: str | None
+    prepare: Callable[[], Callable[[], object]]
+
+
+def measure(place: Path, everything: list[Document], options: argparse.Namespace) -> list[dict]:
+    shipped = open_encoder()
     operations, model = full_size(place / "full", shipped)
     documents = take(everything, shipped, options.tokens)
     texts = [document.text for document in documents]
+    all_texts = [document.text for document in everything]
     few = texts[::ONE_BY_ONE]
-    all_tokens, few_tokens = count(shipped, texts), count(shipped, few)
-    whole = count(shipped, [document.text for document in everything])
+    tokens, few_tokens, all_tokens = (count(shipped, chosen) for chosen in (texts, few, all_texts))
     fastai = Fastai(model, list(shipped.vocabulary.words))
     check_equal(fastai, UlmfitEncoder(place / "full"), few[:20])
 
-    def ours(dtype: str, **kind: str) -> Callable[[], object]:
-        encoder = UlmfitEncoder(place / "full", dtype=dtype, **kind)
-        corpus = everything if kind else documents
+    def index(corpus: list[Document], **kind: str) -> Callable[[], object]:
+        encoder = UlmfitEncoder(place / "full", **kind)
         return lambda: Index.build(place / "index", corpus, encoder, replace=(place / "index").exists()).close()
 
-    ways: dict[str, tuple[Callable[[], object], int, str]] = {
-        "ours, float32": (ours("float32"), all_tokens, "float32"),
-        "ours, bfloat16": (ours("bfloat16"), all_tokens, "bfloat16"),
-        "fastai, one text at a time": (lambda: fastai.one_by_one(few), few_tokens, "float32"),
-        "fastai, 64 a batch, as they come": (lambda: fastai.batches(texts, size=64, by_length=False), all_tokens, "float32"),
-        "fastai, 64 a batch, by length": (lambda: fastai.batches(texts, size=64, by_length=True), all_tokens, "float32"),
-        "ours, raw pooling": (ours("float32", pooling="raw"), whole, ""),
-    }
-    rates: dict[str, list[float]] = {way: [] for way in ways}
-    shares: dict[str, list[float]] = {way: [] for way in ways}
+    def raw_vectors() -> Callable[[], object]:
+        encoder = UlmfitEncoder(place / "full", pooling="raw")
+        blocks = [all_texts[first : first + BLOCK_DOCUMENTS] for first in range(0, len(all_texts), BLOCK_DOCUMENTS)]
+        return lambda: sum(map(len, encoder.encode_blocks(blocks)))
+
+    ways = [
+        Way("ours, float32", tokens, "float32", lambda: index(documents, dtype="float32")),
+        Way("ours, bfloat16", tokens, "bfloat16", lambda: index(documents, dtype="bfloat16")),
+        Way("fastai, one text at a time", few_tokens, "float32", lambda: lambda: fastai.one_by_one(few)),
+        Way("fastai, 64 as they come", tokens, "float32", lambda: lambda: fastai.batches(texts, size=64, by_length=False)),
+        Way("fastai, 64 by length", tokens, "float32", lambda: lambda: fastai.batches(texts, size=64, by_length=True)),
+        Way("ours, raw, text to vectors", all_tokens, None, raw_vectors),
+        Way("ours, raw, whole index", all_tokens, None, lambda: index(everything, pooling="raw")),
+    ]
+    rates: dict[str, list[float]] = {way.name: [] for way in ways}
+    peaks: dict[str, list[float]] = {"float32": [], "bfloat16": []}
     for _ in range(options.rounds):
-        for way, (work, tokens, dtype) in ways.items():
-            peak = matrix_rate(dtype) if dtype else None
-            rates[way].append(tokens / seconds(work))
-            if peak:
-                shares[way].append(rates[way][-1] * operations / max(peak, matrix_rate(dtype)))
+        for way in ways:
+            work = way.prepare()
+            if way.dtype:
+                peaks[way.dtype].append(matrix_rate(way.dtype))
+            rates[way.name].append(way.tokens / seconds(work))
     slow = median(rates["fastai, one text at a time"])
     return [
         {
-            "way": way,
-            "tokens": tokens,
-            "tokens_per_s": round(median(rates[way])),
-            "times_one_by_one": round(median(rates[way]) / slow, 1),
-            "share_of_matrix_rate": round(median(shares[way]), 3) if shares[way] else None,
+            "way": way.name,
+            "tokens": way.tokens,
+            "tokens_per_s": round(median(rates[way.name])),
+            "times_one_by_one": round(median(rates[way.name]) / slow, 1),
+            "share_of_matrix_rate": round(median(rates[way.name]) * operations / median(peaks[way.dtype]), 3)
+            if way.dtype
+            else None,
+            "matrix_gflop_per_s": round(median(peaks[way.dtype]) / 1e9) if way.dtype else None,
         }
-        for way, (_, tokens, _) in ways.items()
+        for way in ways
     ]
 
 

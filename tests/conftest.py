@@ -15,10 +15,40 @@ from vecsearch.encoders.folder import write_encoder
 from vecsearch.text.rules import SPECIAL_TOKENS
 from vecsearch.text.vocabulary import Vocabulary
 
-WORDS = (*SPECIAL_TOKENS, *"the a of on in sat bank river king queen tomato he she it is film heist city war love . , ! ?".split())
+WORDS = (
+    *SPECIAL_TOKENS,
+    *[
+        "the",
+        "a",
+        "of",
+        "on",
+        "in",
+        "sat",
+        "bank",
+        "river",
+        "king",
+        "queen",
+        "tomato",
+        "he",
+        "she",
+        "it",
+        "is",
+        "film",
+        "heist",
+        "city",
+        "war",
+        "love",
+        ".",
+        ",",
+        "!",
+        "?",
+    ],
+)
 
 
-def random_tensors(directions: tuple[str, ...], dims: tuple[int, ...], words: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+def random_tensors(
+    directions: tuple[str, ...], dims: tuple[int, ...], words: int, rng: np.random.Generator
+) -> dict[str, np.ndarray]:
     """Weights of an AWD-LSTM whose embedding and layers have the sizes `dims`."""
 
     def draw(*shape: int) -> np.ndarray:

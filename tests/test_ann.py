@@ -45,13 +45,17 @@ def vectors_of(seed: int, n: int, dim: int, *, scale: float = 1.0) -> np.ndarray
     return rows.astype(np.float32)
 
 
+@pytest.mark.parametrize("few", [1, 100], ids=["faiss", "numpy"])
 @pytest.mark.parametrize("metric", list(Metric))
 @given(seed=st.integers(0, 1000), n=st.integers(1, 60), dim=st.integers(1, 9), k=st.integers(1, 70), block=st.integers(1, 70))
 @settings(deadline=None, max_examples=60)
-def test_exact_search_is_the_reference(metric, seed, n, dim, k, block):
+def test_exact_search_is_the_reference(few, metric, seed, n, dim, k, block):
     vectors, queries = vectors_of(seed, n, dim), vectors_of(seed + 1, 3, dim)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(exact, "BLOCK_BYTES", 4 * dim * block)
+        patch.setattr(exact, "FEW_QUERIES", few)
+        unused = "_faiss_top" if few == 100 else "_numpy_top"
+        patch.setattr(exact, unused, None)
         scores, rows = ann.ExactSearcher(vectors, norms(vectors)).search(queries, k, metric)
     truth = reference(vectors, queries, metric)
     assert scores.shape == rows.shape == (3, min(k, n))
@@ -62,18 +66,6 @@ def test_exact_search_is_the_reference(metric, seed, n, dim, k, block):
     for found, found_scores in zip(rows, scores, strict=True):
         assert len(set(found.tolist())) == len(found)
         assert list(zip(-found_scores, found, strict=True)) == sorted(zip(-found_scores, found, strict=True))
-
-
-@pytest.mark.parametrize("kept", [0, 1 << 30], ids=["streamed", "kept"])
-def test_unit_vectors_kept_or_not_give_the_same_answer(monkeypatch, kept):
-    monkeypatch.setattr(exact, "KEPT_BYTES", kept)
-    vectors = vectors_of(0, 500, 16)
-    searcher = ann.ExactSearcher(vectors, norms(vectors))
-    first = searcher.search(vectors[:5], 10, Metric.COSINE)
-    again = searcher.search(vectors[:5], 10, Metric.COSINE)
-    assert (searcher._unit is None) == (kept == 0)
-    np.testing.assert_array_equal(first[1], again[1])
-    np.testing.assert_allclose(first[0], -np.sort(-reference(vectors, vectors[:5], Metric.COSINE))[:, :10], atol=1e-5)
 
 
 @pytest.mark.parametrize("metric", list(Metric))

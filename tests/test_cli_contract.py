@@ -100,7 +100,6 @@ def test_a_command_line_that_makes_no_sense(vecsearch, arguments):
         ("query", "x"),
         ("query", "x", "text", "--queries", "q.txt"),
         ("query", "x", "--plus", "a", "--odd-one-out", "b"),
-        ("query", "x", "--plus", "a", "--metric", "ip"),
         ("query", "x", "--odd-one-out", "a", "--exact"),
         ("similarity", "a", "b", "--index", "x", "--pooling", "max"),
         ("model", "import", "-o", "x"),

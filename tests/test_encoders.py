@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from conftest import WORDS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from conftest import WORDS
 from vecsearch.encoders import UlmfitEncoder, batches, open_encoder, ulmfit
 from vecsearch.encoders.lstm import NumpyEngine, TorchEngine
 from vecsearch.encoders.pooling import Pool, Pooling
@@ -271,17 +272,24 @@ def test_ahead_keeps_order_and_passes_errors_on():
 
     seen = []
     with pytest.raises(DataError, match="line 6"):
-        for item in batches.ahead(items()):
+        for item in batches.ahead(str, items()):
             seen.append(item)
-    assert seen == [0, 1, 2, 3, 4]
+    assert seen == ["0", "1", "2", "3"]
+    with pytest.raises(ZeroDivisionError):
+        list(batches.ahead(lambda i: 1 / i, [1, 0]))
+
+
+@given(st.lists(st.integers()))
+def test_ahead_is_map(items):
+    assert list(batches.ahead(str, items)) == list(map(str, items))
 
 
 def test_ahead_is_one_item_ahead_and_no_more():
-    made = []
-    iterator = batches.ahead(made.append(i) or i for i in range(100))
-    next(iterator)
-    iterator.close()
-    assert len(made) <= 2
+    drawn, threads = [], set()
+    results = batches.ahead(lambda i: threads.add(threading.get_ident()), (drawn.append(i) or i for i in range(100)))
+    next(results)
+    results.close()
+    assert drawn == [0, 1] and threading.get_ident() not in threads
 
 
 # -- the folder --------------------------------------------------------------------------------------------------------
@@ -345,6 +353,7 @@ def test_an_encoder_that_is_not_there_is_refused_with_the_names_that_are():
 
 def test_untrained_words_are_those_that_share_a_vector(tmp_path, tokenizer):
     from conftest import random_tensors
+
     from vecsearch.encoders.folder import write_encoder
     from vecsearch.text.vocabulary import Vocabulary
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from conftest import documents
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from conftest import documents
 from vecsearch import building
 from vecsearch.corpus.document import Document
 from vecsearch.encoders import UlmfitEncoder

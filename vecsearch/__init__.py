@@ -1,8 +1,10 @@
 """Search by meaning with the ULMFiT language model you trained.
 
-    index = vecsearch.build("indexes/films", vecsearch.read_corpus("films.jsonl"))
-    for hit in index.query(["a heist that goes wrong in Las Vegas"], k=5)[0]:
-        print(hit.score, hit.fields["title"])
+    from vecsearch import Index, open_encoder, read_corpus
+
+    with Index.build("indexes/films", read_corpus("films.jsonl"), open_encoder()) as index:
+        for hit in index.query(["a heist that goes wrong in Las Vegas"], k=5)[0]:
+            print(hit.score, hit.id, hit.text)
 
 Names are imported when they are first used, so that `import vecsearch` costs nothing.
 """

@@ -13,7 +13,7 @@ import numpy as np
 from vecsearch import ann
 from vecsearch.corpus.document import Document
 from vecsearch.encoders.base import Encoder, encode_blocks
-from vecsearch.errors import ResourceError, UsageError, VectorsError
+from vecsearch.errors import UsageError, VectorsError
 from vecsearch.metric import Metric
 from vecsearch.store.layout import ANN_INDEX
 from vecsearch.store.segment import Segment, SegmentWriter
@@ -90,12 +90,7 @@ def add_faiss(folder: Path, rows: int, dim: int, spec: str, metric: Metric) -> d
         return {}
     segment = Segment(folder, rows=rows, dim=dim)
     path = folder / ANN_INDEX
-    try:
-        ann.build(spec, segment.vectors, segment.norms, metric, path)
-    except RuntimeError as error:
-        # FAISS's writer raises no OSError.
-        reason = str(error).rpartition("failed: ")[2]
-        raise ResourceError(f"cannot write {path}: {reason}; free some space") from error
+    ann.build(spec, segment.vectors, segment.norms, metric, path)
     step = max(1, rows // RECALL_QUERIES)
     sample = np.ascontiguousarray(segment.vectors[::step][:RECALL_QUERIES])
     k = min(10, rows)

@@ -74,6 +74,7 @@ class LockedError(ResourceError):
 _HINTS = {
     errno.ENOSPC: "no space left on the disk; free some space and run the same command again",
     errno.EDQUOT: "the disk quota is used up; free some space and run the same command again",
+    errno.EFBIG: "the file is larger than this disk or your limits allow; choose another disk or raise the limit",
     errno.EROFS: "the folder is on a read-only disk; choose another output folder",
     errno.EACCES: "permission denied; choose a folder you may write to",
     errno.EPERM: "permission denied; choose a folder you may write to",
@@ -87,7 +88,7 @@ def writing(path: str | PathLike[str]) -> Iterator[None]:
         yield
     except OSError as error:
         hint = _HINTS.get(error.errno, f"{error.strerror or error}")
-        raise ResourceError(f"cannot write {error.filename or path}: {hint}") from error
+        raise ResourceError(f"cannot write {error.filename2 or error.filename or path}: {hint}") from error
     except sqlite3.OperationalError as error:
         if "full" in str(error) or "readonly" in str(error) or "I/O" in str(error) or "unable to open" in str(error):
             raise ResourceError(f"cannot write {path}: {error}; free some space or choose another folder") from error

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vecsearch.ann.exact import merge, unit_rows
-from vecsearch.errors import DamagedIndexError, UsageError, writing
+from vecsearch.errors import DamagedIndexError, ResourceError, UsageError
 from vecsearch.metric import Metric, normalise
 
 EXACT = "exact"
@@ -30,20 +31,27 @@ def check_spec(spec: str, dim: int) -> None:
 def _new_index(spec: str, dim: int) -> Any:
     import faiss
 
+    if re.search(r"HNSW0*[01](?!\d)", spec):
+        raise UsageError(f"the spec {spec!r} asks for a graph of fewer than 2 neighbours, with which FAISS crashes; try HNSW32")
     try:
         return faiss.index_factory(dim, spec, faiss.METRIC_INNER_PRODUCT)
     except RuntimeError as error:
-        reason = re.sub(r"^Error in .*? at [^:]+:\d+: (?:Error: )?", "", str(error)).strip()
         raise UsageError(
-            f"FAISS does not accept the spec {spec!r} for vectors of length {dim}: {reason}. "
+            f"FAISS does not accept the spec {spec!r} for vectors of length {dim}: {_reason(error)}. "
             "Use exact, or a factory string such as HNSW32, IVF256,Flat or HNSW32,SQ8"
         ) from None
+
+
+def _reason(error: RuntimeError) -> str:
+    """What FAISS said, without the place in its C++ sources."""
+    return re.sub(r"^Error in .*? at [^:]+:\d+: (?:Error: )?", "", str(error)).strip()
 
 
 def build(spec: str, vectors: np.ndarray, norms: np.ndarray, metric: Metric, path: Path) -> None:
     """Train and fill the index `spec` over vectors (n, d) float32 and write it to `path`.
 
-    Raises UsageError when the spec does not fit the vectors: their length, or too few of them to train on.
+    Raises UsageError when the spec does not fit the vectors (their length, too few of them to train on), ResourceError when the disk
+    refuses.
     """
     import faiss
 
@@ -56,9 +64,11 @@ def build(spec: str, vectors: np.ndarray, norms: np.ndarray, metric: Metric, pat
             part = slice(first, first + BLOCK_ROWS)
             index.add(_rows(vectors[part], norms[part], metric))
     except RuntimeError as error:
-        raise UsageError(f"the spec {spec!r} cannot be built over {len(vectors):,} vectors: {error}") from None
-    with writing(path):
+        raise UsageError(f"the spec {spec!r} cannot be built over {len(vectors):,} vectors: {_reason(error)}") from None
+    try:
         faiss.write_index(index, str(path))
+    except RuntimeError as error:  # FAISS's writer raises no OSError
+        raise ResourceError(f"cannot write {path}: {_reason(error)}; free some space") from error
 
 
 def _rows(vectors: np.ndarray, norms: np.ndarray, metric: Metric) -> np.ndarray:
@@ -80,6 +90,7 @@ class ApproximateSearcher:
                 f"{path} holds {self._index.ntotal} vectors of length {self._index.d}, "
                 f"vectors.npy {vectors.shape[0]} of length {vectors.shape[1]}; build the index again"
             )
+        _set_effort(self._index)
         self._vectors, self._norms, self._metric = vectors, norms, metric
 
     def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -87,7 +98,7 @@ class ApproximateSearcher:
         wanted = min(k * OVERSAMPLE, len(self._vectors))
         if self._metric is Metric.COSINE:
             queries = normalise(queries)
-        _, rows = self._index.search(np.ascontiguousarray(queries), wanted, params=_effort(self._index, wanted))
+        _, rows = self._index.search(np.ascontiguousarray(queries), wanted)
         scores = np.full(rows.shape, -np.inf, np.float32)
         for query, found, out in zip(queries, rows, scores, strict=True):
             hits = found >= 0  # FAISS marks a missing hit with row -1
@@ -97,16 +108,12 @@ class ApproximateSearcher:
         return merge((scores, empty.astype(np.float32)), (rows, empty.astype(np.int64)), k)
 
 
-def _effort(index: Any, wanted: int) -> Any:
-    """Search parameters with a useful recall; FAISS's own defaults look at one list (nprobe 1) and 16 graph nodes."""
+def _set_effort(index: Any) -> None:
+    """Give the search a useful recall: FAISS's own defaults look at one list (nprobe 1) and 16 graph nodes (efSearch)."""
     import faiss
 
-    inner = faiss.downcast_index(index)
-    if isinstance(inner, faiss.IndexPreTransform):
-        effort = _effort(inner.index, wanted)
-        return faiss.SearchParametersPreTransform(index_params=effort) if effort else None
-    if isinstance(inner, faiss.IndexIVF):
-        return faiss.SearchParametersIVF(nprobe=max(8, inner.nlist // 16))
-    if isinstance(inner, faiss.IndexHNSW):
-        return faiss.SearchParametersHNSW(efSearch=max(128, wanted))
-    return None
+    with suppress(RuntimeError):  # not an inverted file, wherever it is wrapped
+        lists = faiss.extract_index_ivf(index)
+        lists.nprobe = max(8, lists.nlist // 16)
+    with suppress(RuntimeError):  # not a graph
+        faiss.ParameterSpace().set_index_parameter(index, "efSearch", 128)

@@ -8,8 +8,9 @@ from vecsearch.metric import Metric, normalise
 
 BLOCK_BYTES = 64 << 20
 """Vectors read from disk at a time: a search needs no more memory than this, whatever the size of the index."""
-KEPT_BYTES = 256 << 20
-"""Unit vectors up to so many bytes are kept after the first cosine search, which then costs what an inner product costs."""
+FEW_QUERIES = 20
+"""Below so many queries FAISS takes them one by one, on one thread each; numpy's product uses every core, and needs no copy of
+the vectors scaled to length 1."""
 
 
 class ExactSearcher:
@@ -17,29 +18,37 @@ class ExactSearcher:
 
     def __init__(self, vectors: np.ndarray, norms: np.ndarray) -> None:
         self._vectors, self._norms = vectors, norms
-        self._unit: np.ndarray | None = None
 
     def search(self, queries: np.ndarray, k: int, metric: Metric) -> tuple[np.ndarray, np.ndarray]:
         """Scores (q, min(k, n)) float32, best first, and rows int64 for queries (q, d) float32; equal scores by row."""
         if metric is Metric.COSINE:
             queries = normalise(queries)
+        top = _numpy_top if len(queries) < FEW_QUERIES else _faiss_top
         rows_per_block = max(1, BLOCK_BYTES // (4 * self._vectors.shape[1]))
         best_scores = np.empty((len(queries), 0), np.float32)
         best_rows = np.empty((len(queries), 0), np.int64)
         for first in range(0, len(self._vectors), rows_per_block):
-            block = self._block(first, first + rows_per_block, metric)
-            scores, rows = _knn(queries, block, min(k, len(block)))
+            block = slice(first, first + rows_per_block)
+            norms = self._norms[block] if metric is Metric.COSINE else None
+            scores, rows = top(queries, self._vectors[block], norms, k)
             best_scores, best_rows = merge((best_scores, scores), (best_rows, rows + first), k)
         return best_scores, best_rows
 
-    def _block(self, start: int, stop: int, metric: Metric) -> np.ndarray:
-        if metric is Metric.INNER_PRODUCT:
-            return self._vectors[start:stop]
-        if self._vectors.nbytes > KEPT_BYTES:
-            return unit_rows(self._vectors[start:stop], self._norms[start:stop])
-        if self._unit is None:
-            self._unit = unit_rows(self._vectors, self._norms)
-        return self._unit[start:stop]
+
+def _numpy_top(queries: np.ndarray, block: np.ndarray, norms: np.ndarray | None, k: int) -> tuple[np.ndarray, np.ndarray]:
+    scores = queries @ block.T  # (q, b)
+    if norms is not None:
+        np.divide(scores, norms, out=scores, where=norms > 0)  # the score of a zero vector is 0 already
+    first = max(0, len(block) - k)
+    rows = np.argpartition(scores, first, axis=1)[:, first:] if first else np.tile(np.arange(len(block)), (len(queries), 1))
+    return np.take_along_axis(scores, rows, axis=1), rows
+
+
+def _faiss_top(queries: np.ndarray, block: np.ndarray, norms: np.ndarray | None, k: int) -> tuple[np.ndarray, np.ndarray]:
+    import faiss
+
+    rows = np.ascontiguousarray(block) if norms is None else unit_rows(block, norms)
+    return faiss.knn(np.ascontiguousarray(queries), rows, min(k, len(rows)), metric=faiss.METRIC_INNER_PRODUCT)
 
 
 def unit_rows(vectors: np.ndarray, norms: np.ndarray) -> np.ndarray:
@@ -47,16 +56,8 @@ def unit_rows(vectors: np.ndarray, norms: np.ndarray) -> np.ndarray:
     return np.divide(vectors, norms[:, None], out=np.zeros(vectors.shape, np.float32), where=norms[:, None] > 0)
 
 
-def merge(
-    scores: tuple[np.ndarray, np.ndarray], rows: tuple[np.ndarray, np.ndarray], k: int
-) -> tuple[np.ndarray, np.ndarray]:
+def merge(scores: tuple[np.ndarray, np.ndarray], rows: tuple[np.ndarray, np.ndarray], k: int) -> tuple[np.ndarray, np.ndarray]:
     """The k best of two lists of hits per query, each (q, any): scores best first, equal scores by row."""
     all_scores, all_rows = np.concatenate(scores, axis=1), np.concatenate(rows, axis=1)
     order = np.lexsort((all_rows, -all_scores), axis=1)[:, :k]
     return np.take_along_axis(all_scores, order, axis=1), np.take_along_axis(all_rows, order, axis=1)
-
-
-def _knn(queries: np.ndarray, block: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    import faiss
-
-    return faiss.knn(np.ascontiguousarray(queries), np.ascontiguousarray(block), k, metric=faiss.METRIC_INNER_PRODUCT)

@@ -59,8 +59,8 @@ def query(
 
     if sum(map(bool, (texts, queries, vectors, plus or minus, odd_one_out))) != 1:
         raise UsageError("give one of: TEXTS, --queries, --vectors, --plus/--minus, --odd-one-out")
-    if (metric or exact) and (plus or minus or odd_one_out):
-        raise UsageError("--metric and --exact belong to texts and vectors: words are compared as the index does it")
+    if (metric or exact) and odd_one_out:
+        raise UsageError("--odd-one-out compares by cosine, exactly: --metric and --exact do not belong to it")
     with Index.open(index, encoder=open_named_encoder(encoder) if encoder else None) as opened:
         options = {"metric": Metric(metric) if metric else None, "exact": exact}
         if odd_one_out:
@@ -68,7 +68,7 @@ def query(
             emit(rows, as_json=as_json)
         elif plus or minus:
             named = " ".join([*(f"+{word}" for word in plus), *(f"−{word}" for word in minus)])
-            emit_hits([(named, words.analogy(opened, plus, minus, k))], min_score, show, as_json)
+            emit_hits([(named, words.analogy(opened, plus, minus, k, **options))], min_score, show, as_json)
             note_limits(opened, k, left_out=len({*plus, *minus}))
         else:
             batches = _vector_batches(vectors, opened.dim) if vectors else _text_batches(texts, queries)

@@ -54,3 +54,5 @@ def similarity(
     emit([asdict(found)], as_json=as_json, columns=["a", "b", "cosine", "cosine_percentile", "ip", "ip_percentile"])
     if found.note:
         note(f"note: {found.note}")
+    if not index and any(len(text.split()) > 1 for text in (a, b)):
+        note("note: the percentiles are among pairs of single words; --index compares with pairs of your own texts")

@@ -46,7 +46,11 @@ def byte_lines(path: str, compression: str, source: Source) -> Lines:
 
 
 def _open(path: str) -> AbstractContextManager[IO[bytes]]:
-    return nullcontext(sys.stdin.buffer) if path == "-" else open(path, "rb")
+    if path != "-":
+        return open(path, "rb")
+    if sys.stdin is None:
+        raise CorpusError("standard input is closed; pipe the corpus in, or name a file")
+    return nullcontext(sys.stdin.buffer)
 
 
 def _decompressed(file: IO[bytes], compression: str) -> AbstractContextManager[IO[bytes]]:

@@ -33,7 +33,7 @@ def read_corpus(
     id_field: str | None = None,
     format: str | None = None,
     skip_bad: bool = False,
-    tally: CorpusTally,
+    tally: CorpusTally | None = None,
 ) -> Iterator[Document]:
     """Documents of the file or BEIR folder `path` ("-" is standard input), read as they are asked for and counted in `tally`.
 
@@ -46,7 +46,7 @@ def read_corpus(
     file = _find(path)
     kind, compression = _format(file, format)
     name = "stdin" if file == "-" else file
-    source = Source(name, "line" if kind in _LINE_FORMATS else "record", skip_bad, tally)
+    source = Source(name, "line" if kind in _LINE_FORMATS else "record", skip_bad, tally or CorpusTally())
     if kind in _LINE_FORMATS:
         records = _LINE_FORMATS[kind](byte_lines(file, compression, source), source)
     else:

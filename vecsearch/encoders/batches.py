@@ -1,20 +1,21 @@
-"""Texts of unequal length as full batches, and an iterator's work done one item ahead."""
+"""Texts of unequal length as full batches, and work done one item ahead."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import numpy as np
 
+S = TypeVar("S")
 T = TypeVar("T")
 
-WINDOW = 64
+WINDOW = 48
 """Tokens a text advances at a time at the most; its state is carried on to the next window."""
 NARROWEST = 8
 """A window ends early, where a quarter of its texts have ended, but not before so many tokens: each window costs a call."""
-BATCH_TOKENS = 4096
+BATCH_TOKENS = 6144
 """Tokens of one window over all texts of a batch: enough rows for full matrix speed, few enough for the cache and memory."""
 
 
@@ -53,12 +54,17 @@ def windows(sequences: list[np.ndarray]) -> Iterator[tuple[int, np.ndarray]]:
         first += width
 
 
-def ahead(items: Iterable[T]) -> Iterator[T]:
-    """The items of `items`, each made in a background thread while the one before it is being used."""
-    end = object()
-    iterator = iter(items)
+def ahead(function: Callable[[S], T], items: Iterable[S]) -> Iterator[T]:
+    """`function` of each item in order, computed in a background thread while the result before it is being used.
+
+    The items themselves are drawn in the caller's thread: a read from a terminal can be interrupted, a database stays where it was
+    opened.
+    """
     with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(next, iterator, end)
-        while (item := coming.result()) is not end:
-            coming = pool.submit(next, iterator, end)
-            yield item
+        coming = None
+        for item in items:
+            ready, coming = coming, pool.submit(function, item)
+            if ready:
+                yield ready.result()
+        if coming:
+            yield coming.result()

@@ -125,7 +125,9 @@ def read_encoder(folder: Path) -> EncoderFolder:
     for name, expected in config.files.items():
         path = folder / name
         if not path.is_file():
-            raise CheckpointError(f"{path} is missing: the encoder folder is incomplete; copy it again or import the model again")
+            raise CheckpointError(
+                f"{path} is missing: the encoder folder is incomplete; copy it again or import the model again"
+            )
         if (found := sha256(path)) != expected:
             raise CheckpointError(
                 f"{path} is damaged: its sha256 is {found[:16]}…, config.json says {expected[:16]}…; "
@@ -160,7 +162,9 @@ def _read_config(folder: Path) -> Config:
             f"{folder} is not an encoder folder: it has no {CONFIG}; make one with `vecsearch model import CHECKPOINT -o FOLDER`"
         ) from None
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
-        raise CheckpointError(f"{path} cannot be read as an encoder's configuration ({error}); import the model again") from None
+        raise CheckpointError(
+            f"{path} cannot be read as an encoder's configuration ({error}); import the model again"
+        ) from None
 
 
 def _read_stacks(path: Path, directions: tuple[str, ...]) -> dict[str, Stack]:

@@ -118,8 +118,10 @@ class UlmfitEncoder:
         return self._vectors(*self._read(texts))
 
     def encode_blocks(self, blocks: Iterable[Sequence[str]]) -> Iterator[np.ndarray]:
-        """`encode` of each block, lazily; the next block is read and tokenised while the model runs."""
-        for sequences, tally in ahead(map(self._read, blocks)):
+        """`encode` of each block, lazily; the next block is tokenised while the model runs."""
+        # Raw pooling is Python as much as tokenising is: two threads of it would only wait for each other.
+        read = map(self._read, blocks) if self.pooling is Pooling.RAW else ahead(self._read, blocks)
+        for sequences, tally in read:
             yield self._vectors(sequences, tally)
 
     def encode_in_context(self, texts: Sequence[str]) -> np.ndarray:
@@ -258,9 +260,8 @@ class UlmfitEncoder:
         for i, (ids, start, stop) in enumerate(zip(sequences.ids, sequences.start, sequences.stop, strict=True)):
             words = ids[start:stop]
             words = words[is_word[words]]
-            parts = [table[words[first : first + RAW_TOKENS]].sum(axis=0) for first in range(0, len(words), RAW_TOKENS)]
-            if parts:
-                vectors[i] = np.sum(parts, axis=0, dtype=np.float64) / len(words)
+            for first in range(0, len(words), RAW_TOKENS):
+                vectors[i] += table[words[first : first + RAW_TOKENS]].sum(axis=0) / len(words)
         return vectors
 
     @cached_property

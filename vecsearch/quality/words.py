@@ -8,11 +8,21 @@ import numpy as np
 
 from vecsearch.errors import UsageError
 from vecsearch.index import Hit, Index
-from vecsearch.metric import normalise
+from vecsearch.metric import Metric, normalise
 
 
-def analogy(index: Index, plus: Sequence[str], minus: Sequence[str], k: int = 10) -> list[Hit]:
+def analogy(
+    index: Index,
+    plus: Sequence[str],
+    minus: Sequence[str],
+    k: int = 10,
+    *,
+    metric: Metric | None = None,
+    exact: bool = False,
+) -> list[Hit]:
     """The k documents nearest to the sum of the ids `plus` less the ids `minus`, as unit vectors; these ids are left out.
+
+    `metric` and `exact` are those of `Index.search`. Raises UsageError for an id that the index does not have.
 
     Source: Mikolov, Yih and Zweig 2013, "Linguistic regularities in continuous space word representations" (3CosAdd).
     """
@@ -21,7 +31,7 @@ def analogy(index: Index, plus: Sequence[str], minus: Sequence[str], k: int = 10
     ids = [*plus, *minus]
     signs = np.array([1.0] * len(plus) + [-1.0] * len(minus), np.float32)
     target = signs @ normalise(index.vectors(index.rows(ids)))
-    hits = index.hits(index.search(target[None, :], k + len(ids)))[0]
+    hits = index.hits(index.search(target[None, :], k + len(ids), metric=metric, exact=exact))[0]
     return [hit for hit in hits if hit.id not in ids][:k]
 
 
