@@ -2,8 +2,8 @@
 
     python benchmarks/commands.py [CORPUS] [--rounds N]
 
-CORPUS is anything that `vecsearch build` reads, by default the documentation of the Python standard library as JSON lines. Times
-are wall-clock seconds of the whole process, medians over the rounds; the build runs once.
+CORPUS is anything that `vecsearch build` reads, by default the documentation of the Python standard library as JSON lines.
+Times are wall-clock seconds of the whole process, medians over the rounds; the build runs once.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
     python benchmarks/encode.py [--corpus FILE] [--tokens N] [--rounds N] [--threads N]
 
 A full-size AWD-LSTM (400-1152-1152-400, 40.5 MFLOP a token) of random weights encodes real texts, by default the documentation
-of the Python standard library. "ours" reads, tokenises, encodes and commits a whole index, with nothing remembered from the round
-before; "fastai" tokenises with fastai's own code and pools with its own, without storing anything. All ways take turns within
+of the Python standard library. "ours" reads, tokenises, encodes and commits a whole index, with nothing remembered
+from the round before; "fastai" tokenises and pools with fastai's own code, without storing anything. All ways take turns within
 each round; figures are medians. The share is a way's arithmetic over the median rate of one large matrix product
 (4096×1152×4608), timed before each turn of the ways with that precision.
 """
@@ -187,15 +187,16 @@ def measure(place: Path, everything: list[Document], options: argparse.Namespace
                 peaks[way.dtype].append(matrix_rate(way.dtype))
             rates[way.name].append(way.tokens / seconds(work))
     slow = median(rates["fastai, one text at a time"])
+    shares = {
+        way.name: median(rates[way.name]) * operations / median(peaks[way.dtype]) for way in ways if way.dtype is not None
+    }
     return [
         {
             "way": way.name,
             "tokens": way.tokens,
             "tokens_per_s": round(median(rates[way.name])),
             "times_one_by_one": round(median(rates[way.name]) / slow, 1),
-            "share_of_matrix_rate": round(median(rates[way.name]) * operations / median(peaks[way.dtype]), 3)
-            if way.dtype
-            else None,
+            "share_of_matrix_rate": round(shares[way.name], 3) if way.dtype else None,
             "matrix_gflop_per_s": round(median(peaks[way.dtype]) / 1e9) if way.dtype else None,
         }
         for way in ways

@@ -2,9 +2,9 @@
 
     python benchmarks/tokens.py [--corpus FILE.jsonl.xz] [--texts N] [--rounds N]
 
-Without a corpus the texts are the docstrings of the Python standard library's modules. Each round makes both tokenizers anew and
-goes over the texts twice: "at first" neither has seen a word, "again" both have (spaCy keeps a cache of words as well). fastai's
-side is `TokenizeWithRules`, what its `Tokenizer` runs on a corpus.
+Without a corpus the texts are the docstrings of the Python standard library's modules. Each round makes both tokenizers anew
+and goes over the texts twice: "at first" neither has seen a word, "again" both have (spaCy keeps a cache of words as well).
+fastai's side is `TokenizeWithRules`, what its `Tokenizer` runs on a corpus.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -57,7 +58,7 @@ def random_tensors(
     tensors = {}
     for direction in directions:
         tensors[f"{direction}.embedding"] = draw(words, dims[0])
-        for n, (i, h) in enumerate(zip(dims, dims[1:], strict=False)):
+        for n, (i, h) in enumerate(pairwise(dims)):
             tensors[f"{direction}.lstm.{n}.weight_ih"] = draw(4 * h, i)
             tensors[f"{direction}.lstm.{n}.weight_hh"] = draw(4 * h, h)
             tensors[f"{direction}.lstm.{n}.bias"] = draw(4 * h)

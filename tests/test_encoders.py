@@ -321,7 +321,7 @@ def test_a_newer_format_is_refused(tiny_folder, tmp_path):
     UlmfitEncoder(tiny_folder()).save(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps({**config, "format": 2}))
-    with pytest.raises(CheckpointError, match="format 2.*reads format 1.*upgrade"):
+    with pytest.raises(CheckpointError, match=r"format 2.*reads format 1.*upgrade"):
         UlmfitEncoder(tmp_path)
 
 

@@ -60,7 +60,7 @@ def test_it_opens_again_elsewhere_with_an_encoder_of_your_own(letters, tmp_path,
 
 def test_another_encoder_is_refused_with_both_fingerprints(letters, tmp_path, axis):
     axis.fingerprint = "axis-2"
-    with pytest.raises(UsageError, match="axis-1.*axis-2"):
+    with pytest.raises(UsageError, match=r"axis-1.*axis-2"):
         Index.open(tmp_path / "letters", encoder=axis)
 
 
@@ -154,7 +154,7 @@ def test_resuming_with_another_corpus_is_refused(tmp_path, axis, monkeypatch):
         Index.build(tmp_path / "i", broken(), axis)
     with pytest.raises(UsageError, match="corpus has changed"):
         Index.build(tmp_path / "i", [Document("x", "a"), *LETTERS[1:]], axis, resume=True)
-    with pytest.raises(UsageError, match="dim|encoder"):
+    with pytest.raises(UsageError, match=r"dim|encoder"):
         Index.build(tmp_path / "i", LETTERS, vectors=[np.ones((6, 4), np.float32)], dim=4, resume=True)
 
 
@@ -182,7 +182,7 @@ def test_a_replacement_is_seen_when_opened_again_and_an_open_reader_keeps_its_ow
 
 def test_vectors_that_are_not_finite_are_refused_by_document(tmp_path, axis):
     axis.encode = lambda texts: np.full((len(texts), 3), np.nan, np.float32)
-    with pytest.raises(VectorsError, match="document 'd0'.*nan"):
+    with pytest.raises(VectorsError, match=r"document 'd0'.*nan"):
         Index.build(tmp_path / "i", LETTERS, axis)
 
 

@@ -50,8 +50,8 @@ def _reason(error: RuntimeError) -> str:
 def build(spec: str, vectors: np.ndarray, norms: np.ndarray, metric: Metric, path: Path) -> None:
     """Train and fill the index `spec` over vectors (n, d) float32 and write it to `path`.
 
-    Raises UsageError when the spec does not fit the vectors (their length, too few of them to train on), ResourceError when the disk
-    refuses.
+    Raises UsageError when the spec does not fit the vectors (their length, too few of them to train on), ResourceError when
+    the disk refuses.
     """
     import faiss
 

@@ -26,7 +26,8 @@ def open_encoder(name: str | Path = DEFAULT, **options: Any) -> UlmfitEncoder:
         names = sorted(path.name for path in shipped.iterdir() if path.is_dir())
         if str(name) not in names:
             raise CheckpointError(
-                f"no encoder folder {name}; give a folder made by `vecsearch model import`, or a name that ships: {', '.join(names)}"
+                f"no encoder folder {name}; give a folder made by `vecsearch model import`, "
+                f"or a name that ships: {', '.join(names)}"
             )
         folder = shipped / str(name)
     return UlmfitEncoder(folder, **options)

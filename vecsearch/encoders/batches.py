@@ -57,8 +57,8 @@ def windows(sequences: list[np.ndarray]) -> Iterator[tuple[int, np.ndarray]]:
 def ahead(function: Callable[[S], T], items: Iterable[S]) -> Iterator[T]:
     """`function` of each item in order, computed in a background thread while the result before it is being used.
 
-    The items themselves are drawn in the caller's thread: a read from a terminal can be interrupted, a database stays where it was
-    opened.
+    The items themselves are drawn in the caller's thread: a read from a terminal can be interrupted, a database stays where
+    it was opened.
     """
     with ThreadPoolExecutor(1) as pool:
         coming = None

@@ -159,7 +159,7 @@ def _read_config(folder: Path) -> Config:
         return Config(**{f.name: values[f.name] for f in fields(Config)})
     except FileNotFoundError:
         raise CheckpointError(
-            f"{folder} is not an encoder folder: it has no {CONFIG}; make one with `vecsearch model import CHECKPOINT -o FOLDER`"
+            f"{folder} is not an encoder folder: it has no {CONFIG}; make one with `vecsearch model import CHECKPOINT -o …`"
         ) from None
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         raise CheckpointError(

@@ -60,9 +60,9 @@ class Sequences:
 class UlmfitEncoder:
     """An encoder folder, opened. `tally` counts what it has encoded since: texts, tokens, unknown words, cut texts.
 
-    `pooling`, `layer` (0 the embedding, 1… the LSTM layers, -1 the last) and `max_tokens` default to what the folder's config.json
-    says. `dtype` is "float32", "bfloat16", or "auto" for the faster of the two on this machine; a call of at most FEW_TOKENS
-    tokens is answered in float32.
+    `pooling`, `layer` (0 the embedding, 1… the LSTM layers, -1 the last) and `max_tokens` default to what the folder's
+    config.json says. `dtype` is "float32", "bfloat16", or "auto" for the faster of the two on this machine; a call of at most
+    FEW_TOKENS tokens is answered in float32.
 
     Raises CheckpointError for a folder that cannot be used, UsageError for a layer that the model does not have.
     """

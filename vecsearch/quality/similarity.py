@@ -19,7 +19,7 @@ PAIRS = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Similarity:
-    """Scores of one pair. A percentile is the share of random pairs that score lower, in percent; `note` says what makes them void."""
+    """Scores of one pair. A percentile is the percentage of random pairs that score lower; `note` says what makes them void."""
 
     a: str
     b: str

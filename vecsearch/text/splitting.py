@@ -12,8 +12,10 @@ from operator import add
 from typing import Any
 
 from vecsearch.errors import UsageError
+from vecsearch.text.plain import never_matches_plain
 from vecsearch.text.rules import SPECIAL_TOKENS
 
+_PLAIN = re.compile("[a-z]+").fullmatch
 _RUN = re.compile(r"\S+|\s+")
 _MOST_KNOWN = 1 << 16
 _LONGEST_KNOWN = 64
@@ -105,6 +107,8 @@ class Splitter:
         self._infixes = rules.infix.compile().finditer
         self._token_match = rules.token_match.compile().match if rules.token_match else _never
         self._url_match = rules.url_match.compile().match if rules.url_match else _never
+        patterns = (rules.prefix, rules.suffix, rules.infix, rules.token_match, rules.url_match)
+        self._plain = _PLAIN if all(never_matches_plain(p.pattern, p.flags) for p in patterns if p) else _never
         self._cases = {case: tuple(parts) for case, parts in rules.special_cases.items()}
         self.case_tokens: set[str] = set()
         """Every token that special cases are found by, when affixes have cut them."""
@@ -126,11 +130,13 @@ class Splitter:
 
     def split_chunk(self, chunk: str) -> tuple[str, ...]:
         """The tokens of one run of whitespace or of anything else, before special cases are looked for across them."""
+        if self._plain(chunk):
+            return self._cases.get(chunk) or (chunk,)
         prefixes: list[str] = []
         suffixes: list[str] = []
         rest = chunk
         while rest:
-            middle = self._known.get(rest)
+            middle = self._cases.get(rest, (rest,)) if self._plain(rest) else self._known.get(rest)
             if middle is not None:
                 break
             shorter = self._strip_affixes(rest, prefixes, suffixes)
