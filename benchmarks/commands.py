@@ -28,12 +28,12 @@ QUESTION = "a group of friends plans one last bank robbery in the city, but noth
 
 
 def run(*arguments: str) -> tuple[float, int]:
-    """Wall-clock seconds and peak memory in bytes of `vecsearch ARGUMENTS` as a process of its own."""
+    """Wall-clock seconds and peak memory in bytes of `python ARGUMENTS` as a process of its own."""
     start = perf_counter()
-    process = subprocess.Popen([sys.executable, "-m", "vecsearch.cli", *arguments], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     if status:
-        raise SystemExit(f"vecsearch {' '.join(arguments)} failed")
+        raise SystemExit(f"python {' '.join(arguments)} failed")
     return perf_counter() - start, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def build(corpus: str, index: str) -> dict[str, object]:
-    elapsed, peak = run("build", corpus, "-o", index)
+    elapsed, peak = run("-m", "vecsearch.cli", "build", corpus, "-o", index)
     with Index.open(index) as opened:
         counts = opened.manifest.counts
         return {
@@ -69,7 +69,14 @@ def build(corpus: str, index: str) -> dict[str, object]:
 
 def commands(index: str, rounds: int) -> list[dict[str, object]]:
     found = []
-    for what, arguments in {"vecsearch query": ("query", index, QUESTION), "vecsearch --help": ("--help",)}.items():
+    processes = {
+        "vecsearch query": ("-m", "vecsearch.cli", "query", index, QUESTION),
+        "vecsearch --help": ("-m", "vecsearch.cli", "--help"),
+        # What a query would cost on top, if it imported them.
+        "import torch": ("-c", "import torch"),
+        "import spacy": ("-c", "import spacy"),
+    }
+    for what, arguments in processes.items():
         runs = [run(*arguments) for _ in range(rounds)]
         found.append(
             {

@@ -14,8 +14,8 @@ from vecsearch.cli.progress import progress_bar
 
 QUESTIONS = (
     "read a compressed file",
-    "run a function later in another thread",
-    "how far apart are two dates",
+    "choose a random element",
+    "parse a web page",
 )
 
 
@@ -56,12 +56,14 @@ def demo(output: str) -> None:
             hits = index.query([question], k=5)
             click.echo(f"\n{question}? ({1000 * (time.perf_counter() - started):.0f} ms)")
             emit_hits([(question, hits[0])], None, (), as_json=False)
-    click.echo(
-        f"""
-Now try:
-  vecsearch query {output} "sort a list of numbers"         your own question
-  vecsearch similar {output} json.loads                     what is like this function
-  vecsearch build --vocabulary -o indexes/words             the model's own words
-  vecsearch build films.jsonl -o indexes/films              your own texts
-  vecsearch model import my-model.pth -o my-model           your own language model"""
-    )
+    click.echo("\nNow try:")
+    suggestions = {
+        f'query {output} "sort a list of numbers"': "your own question",
+        f"similar {output} json.loads": "what is like this function",
+        "build --vocabulary -o indexes/words": "the model's own words",
+        "build films.jsonl -o indexes/films": "your own texts",
+        "model import my-model.pth -o my-model": "your own language model",
+    }
+    width = max(map(len, suggestions))
+    for command, purpose in suggestions.items():
+        click.echo(f"  vecsearch {command.ljust(width)}  {purpose}")

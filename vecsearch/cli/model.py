@@ -76,12 +76,13 @@ def import_(
 
 
 @model.command()
-@click.argument("folder", type=FILE)
-def info(folder: Path) -> None:
-    """Show what is in an encoder FOLDER, after checking every file against its hash."""
+@click.argument("folder")
+def info(folder: str) -> None:
+    """Show what is in an encoder FOLDER, or in the one that ships under that name, after checking every file's hash."""
+    from vecsearch.encoders import find_encoder
     from vecsearch.encoders.folder import read_encoder
 
-    encoder = read_encoder(folder)
+    encoder = read_encoder(find_encoder(folder))
     _show(
         {
             "encoder": folder,
@@ -90,7 +91,7 @@ def info(folder: Path) -> None:
             "tokenizer": ", ".join(str(value) for value in encoder.tokenizer.describe().values()),
             "pooling": f"{encoder.config.pooling} of layer {encoder.config.layer}",
             **encoder.config.source,
-            "licence file": next((path.name for path in sorted(folder.glob("LICENSE*"))), "none"),
+            "licence file": next((path.name for path in sorted(encoder.path.glob("LICENSE*"))), "none"),
         }
     )
 
