@@ -104,6 +104,17 @@ def test_a_spec_that_faiss_does_not_accept_is_named(spec):
     assert repr(spec) in str(refused.value) and "length 64" in str(refused.value) and "HNSW32" in str(refused.value)
 
 
+@pytest.mark.parametrize("spec", ["HNSW0", "HNSW1,SQ8", "NSG0", "NSG01", "RR0,Flat", "IVF0,Flat", "PCA0,Flat"])
+def test_a_spec_with_which_faiss_would_crash_is_refused(spec):
+    with pytest.raises(UsageError, match=f"{spec!r}.*try HNSW32"):
+        ann.check_spec(spec, 64)
+
+
+@pytest.mark.parametrize("spec", ["HNSW10", "IVF100,Flat", "PCA20,HNSW16_SQ8", "PCA10,Flat"])
+def test_a_zero_at_the_end_of_a_number_is_no_zero(spec):
+    ann.check_spec(spec, 64)
+
+
 def test_too_few_vectors_to_train_on_are_named(tmp_path):
     vectors = vectors_of(0, 20, 8)
     with pytest.raises(UsageError, match=r"'IVF64,Flat' cannot be built over 20 vectors"):
@@ -124,6 +135,16 @@ def test_metric_helpers(seed, n, dim):
     np.testing.assert_allclose(np.linalg.norm(unit, axis=1), (np.linalg.norm(a, axis=1) > 0).astype(float), atol=1e-5)
     for metric in Metric:
         np.testing.assert_allclose(pair_scores(a, b, metric), np.diag(reference(b, a, metric)), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("few", [1, 100], ids=["faiss", "numpy"])
+@pytest.mark.parametrize("metric", list(Metric))
+def test_equal_scores_come_by_row_however_many_queries_there_are(monkeypatch, few, metric):
+    monkeypatch.setattr(exact, "FEW_QUERIES", few)
+    vectors = np.tile(np.array([[1, 2, 2], [2, 1, 2]], np.float32), (400, 1))
+    queries = np.array([[1, 2, 2], [2, 1, 2], [2, 2, 1]], np.float32)
+    _, rows = ann.ExactSearcher(vectors, norms(vectors)).search(queries, 30, metric)
+    assert rows.tolist() == [list(range(0, 60, 2)), list(range(1, 60, 2)), list(range(30))]
 
 
 def test_lengths_do_not_overflow():

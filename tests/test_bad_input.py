@@ -11,7 +11,9 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
+import faiss
 import faults
 import h5py
 import numpy as np
@@ -218,10 +220,15 @@ def test_an_unknown_spec(vecsearch, corpus, tmp_path, index, assert_unchanged, t
     assert_unchanged()
 
 
-@pytest.mark.parametrize(("spec", "reason"), [("IVF100,Flat", "(6)"), ("IVF0,Flat", "cannot be searched")])
-def test_a_spec_that_fits_no_longer_when_the_vectors_are_there(vecsearch, corpus, tmp_path, tiny_folder, spec, reason):
+@pytest.mark.parametrize(("spec", "reason"), [("IVF100,Flat", "(6)"), ("HNSW16", "cannot be searched")])
+def test_a_spec_that_fits_no_longer_when_the_vectors_are_there(
+    vecsearch, corpus, tmp_path, tiny_folder, monkeypatch, spec, reason
+):
     build = ("build", corpus, "-o", tmp_path / "new", "--encoder", tiny_folder())
-    ran = vecsearch(*build, "--spec", spec)
+    with monkeypatch.context() as patch:
+        if reason == "cannot be searched":
+            patch.setattr(faiss.IndexHNSWFlat, "search", Mock(side_effect=RuntimeError("Error in …")))
+        ran = vecsearch(*build, "--spec", spec)
     assert_refused(ran, 2, repr(spec), reason)
     assert "note: 6 documents are stored: the same command with --resume" in ran.err
     # What was encoded is not lost with it.

@@ -329,7 +329,7 @@ def test_a_marked_word_is_asked_for_as_its_sentence_uses_it(vecsearch, index, ti
 def test_a_question_of_unknown_words_says_so(vecsearch, index):
     ran = vecsearch("query", index, "qwzzq")
     assert (ran.code, ran.out) == (0, "")
-    assert "nothing to search with in 'qwzzq'" in ran.err and "note: 1 of 1 words are unknown to the model" in ran.err
+    assert "nothing is found for 'qwzzq'" in ran.err and "note: 1 of 1 words are unknown to the model" in ran.err
 
 
 def test_a_table_fits_the_terminal(vecsearch, build, tmp_path, monkeypatch):

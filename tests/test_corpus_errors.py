@@ -77,7 +77,7 @@ def test_skipping_counts_what_it_leaves_out_and_nothing_else(tmp_path_factory, l
     tally = CorpusTally()
     documents = list(read_corpus(path, skip_bad=True, tally=tally))
     bad = [number for number, name in enumerate(lines, 2) if name]
-    assert len(documents) == tally.read == lines.count(None) + 1
+    assert len(documents) == lines.count(None) + 1
     assert tally.skipped == len(bad)
     assert tally.first_problem.startswith(f"{path}, line {bad[0]}: " if bad else "")
     assert bool(tally.first_problem) == bool(bad)
@@ -105,6 +105,50 @@ def test_a_bad_csv_row_is_named_and_skipped(tmp_path, content, message, texts, s
     tally = CorpusTally()
     assert [document.text for document in read_corpus(path, skip_bad=True, tally=tally)] == texts
     assert tally.skipped == skipped
+
+
+@pytest.mark.parametrize("name", ["c.txt", "c.jsonl", "c.csv", "c.txt.gz", "c.jsonl.xz"])
+@pytest.mark.parametrize("excess", [0, 1, 40, 500])
+def test_a_line_that_is_too_long_is_named_and_passed_over(tmp_path, monkeypatch, name, excess):
+    monkeypatch.setattr("vecsearch.corpus.lines._LONGEST", 100)
+    monkeypatch.setattr("vecsearch.corpus.lines._REST", 30)
+    start, end = {"txt": (b"", b"\n"), "jsonl": (b'{"text": "', b'"}\n'), "csv": (b"", b"\n")}[name.split(".")[1]]
+    long = b"x" * (100 - len(start + end) + excess)
+    content = b"text\n" * (name == "c.csv") + b"".join(start + text + end for text in (b"one", long, b"three", long))
+    path, pack = tmp_path / name, {".gz": gzip.compress, ".xz": lzma.compress}.get(name[-3:], bytes)
+    path.write_bytes(pack(content.removesuffix(b"\n")))
+    line = 2 + (name == "c.csv")
+    if not excess:
+        assert [document.text for document in read(path)] == ["one", long.decode(), "three", long.decode()]
+        return
+    with pytest.raises(CorpusError, match=f"{name}, line {line}: longer than 100 bytes; check that it is text with one"):
+        read(path)
+    tally = CorpusTally()
+    documents = list(read_corpus(path, skip_bad=True, tally=tally))
+    # Without its newline, the last line of 101 bytes is one of 100.
+    texts = ["one", "three"] + [long.decode()] * (excess == 1)
+    assert [document.text for document in documents] == texts
+    assert documents[1].where == f"{path}, line {line + 1}"
+    assert tally.skipped == 4 - len(texts)
+
+
+def test_the_longest_line_is_measured_with_its_byte_order_mark_and_a_header_is_not_passed_over(tmp_path, monkeypatch):
+    monkeypatch.setattr("vecsearch.corpus.lines._LONGEST", 10)
+    (tmp_path / "c.txt").write_bytes(b"\xef\xbb\xbf" + b"x" * 8)
+    with pytest.raises(CorpusError, match="line 1: longer than 10 bytes"):
+        read(tmp_path / "c.txt")
+    (tmp_path / "c.csv").write_bytes(b"text,and more\ntext,more\na,b\n")
+    with pytest.raises(CorpusError, match="line 1: longer than 10 bytes"):
+        read(tmp_path / "c.csv", skip_bad=True)
+
+
+def test_a_long_line_in_a_cell_of_several_lines_takes_its_row_with_it(tmp_path, monkeypatch):
+    monkeypatch.setattr("vecsearch.corpus.lines._LONGEST", 10)
+    (tmp_path / "c.csv").write_bytes(b'id,text\na,"x\n' + b"y" * 50 + b'\nz"\nb,two\n')
+    tally = CorpusTally()
+    (document,) = read_corpus(tmp_path / "c.csv", skip_bad=True, tally=tally)
+    assert document.text == "two" and document.where.endswith("line 5")
+    assert tally.skipped == 3 and "line 3: longer than" in tally.first_problem
 
 
 @pytest.mark.parametrize(

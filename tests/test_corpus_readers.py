@@ -196,13 +196,12 @@ def test_standard_input(content, format, document):
 def test_reading_is_lazy(format, line):
     drawn = []
     lines = (drawn.append(number) or line for number in range(1000))
-    with mock.patch.object(sys, "stdin", mock.Mock(buffer=lines)):
-        documents = read_corpus("-", format=format, tally=(tally := CorpusTally()))
+    with mock.patch.object(sys, "stdin", mock.Mock(**{"buffer.readline": lambda _: next(lines, b"")})):
+        documents = read_corpus("-", format=format)
         assert not drawn
         for read_so_far in range(1, 5):
             next(documents)
-            assert tally.read == read_so_far
-            assert len(drawn) <= read_so_far + 1
+            assert read_so_far <= len(drawn) <= read_so_far + 1
 
 
 def test_blank_lines_are_counted(tmp_path):
@@ -216,7 +215,7 @@ def test_blank_lines_are_counted(tmp_path):
         documents = list(read_corpus(tmp_path / name, tally=tally))
         assert [document.text for document in documents] == ["a", "b"]
         assert documents[1].where == f"{tmp_path / name}, line {line}"
-        assert tally == CorpusTally(read=2, blank=3)
+        assert tally == CorpusTally(blank=3)
 
 
 def test_a_cell_longer_than_the_csv_module_takes_by_default(tmp_path):
@@ -236,6 +235,6 @@ def test_real_corpora():
         pytest.skip("VECSEARCH_DATA is not set")
     tally = CorpusTally()
     documents = list(read_corpus(Path(folder, "corpora", "movies.jsonl.xz"), tally=tally))
-    assert tally == CorpusTally(read=34_532)
+    assert tally == CorpusTally() and len(documents) == 34_532
     assert {"title", "year", "genres", "cast"} <= documents[0].fields.keys()
     assert len(read(Path(folder, "retrieval", "cranfield"))) == 1400

@@ -10,14 +10,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import WORDS
+from conftest import WORDS, random_tensors
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vecsearch.encoders import UlmfitEncoder, batches, open_encoder, ulmfit
+from vecsearch.encoders.folder import write_encoder
 from vecsearch.encoders.lstm import NumpyEngine, TorchEngine
 from vecsearch.encoders.pooling import Pool, Pooling
 from vecsearch.errors import CheckpointError, DataError, UsageError
+from vecsearch.text.vocabulary import Vocabulary
 
 POOLINGS = ("raw", "mean", "max", "last", "concat")
 DIRECTIONS = (("forward",), ("forward", "backward"))
@@ -172,7 +174,15 @@ def test_a_mark_that_cannot_be_used_is_refused(tiny, text):
 
 def test_the_tally_counts_what_was_encoded(tiny):
     tiny.encode(["the king zzyzx", ""])
-    assert tiny.tally.as_dict() == {"texts": 2, "empty": 1, "tokens": 5, "unknown": 1, "cut_texts": 0, "cut_tokens": 0}
+    assert tiny.tally.as_dict() == {
+        "texts": 2,
+        "empty": 1,
+        "tokens": 5,
+        "words": 3,
+        "unknown": 1,
+        "cut_texts": 0,
+        "cut_tokens": 0,
+    }
 
 
 def test_blocks_read_ahead_are_not_counted_before_they_are_encoded(tiny):
@@ -201,8 +211,13 @@ def test_bfloat16_is_close_and_says_so(tiny_folder, small_windows):
     assert exact.fingerprint == fast.fingerprint
 
 
-def test_auto_takes_a_precision_that_the_machine_has(tiny_folder):
-    assert UlmfitEncoder(tiny_folder(), dtype="auto").dtype in ("float32", "bfloat16")
+@pytest.mark.parametrize(("has_instructions", "dtype"), [(True, "bfloat16"), (False, "float32")])
+def test_auto_takes_bfloat16_where_the_processor_has_instructions_for_it(tiny_folder, monkeypatch, has_instructions, dtype):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has_instructions)
+    assert UlmfitEncoder(tiny_folder(), dtype="auto").dtype == dtype
 
 
 def test_both_engines_give_the_same_states(tiny_folder):
@@ -317,6 +332,56 @@ def test_a_damaged_file_is_named(tiny_folder, tmp_path, name, damage):
         UlmfitEncoder(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"files": []},
+        {"files": {}},
+        {"files": {"vocab.json": 5}},
+        {"files": {"../vocab.json": "0"}},
+        {"directions": []},
+        {"directions": ["backward"]},
+        {"pooling": "foo"},
+        {"layer": "x"},
+        {"layer": 1.5},
+        {"max_tokens": "x"},
+    ],
+    ids=str,
+)
+def test_a_config_that_makes_no_sense_is_refused(tiny_folder, tmp_path, wrong):
+    UlmfitEncoder(tiny_folder()).save(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | wrong))
+    with pytest.raises(CheckpointError, match=r"config\.json"):
+        UlmfitEncoder(tmp_path)
+
+
+def test_tensors_that_do_not_chain_are_refused(tmp_path, tokenizer):
+    tensors = random_tensors(("forward",), (6, 10, 7), len(WORDS), np.random.default_rng(0))
+    tensors["forward.lstm.1.weight_ih"] = tensors["forward.lstm.1.weight_ih"][:, :9]
+    write_encoder(tmp_path, tensors, Vocabulary(WORDS), tokenizer, source={})
+    with pytest.raises(CheckpointError, match=r"LSTM layer 1 have the shapes .* over 10 inputs"):
+        UlmfitEncoder(tmp_path)
+
+
+def test_a_file_that_changed_since_it_was_opened_is_not_saved(tiny_folder, tmp_path):
+    (tmp_path / "a").mkdir(), (tmp_path / "b").mkdir()
+    UlmfitEncoder(tiny_folder()).save(tmp_path / "a")
+    encoder = UlmfitEncoder(tmp_path / "a")
+    (tmp_path / "a/vocab.json").write_text("[]")
+    with pytest.raises(CheckpointError, match=r"vocab\.json has changed"):
+        encoder.save(tmp_path / "b")
+
+
+def test_a_vocabulary_without_xxbos_is_read_after_an_unknown_word(tmp_path, tokenizer):
+    words = ("_unk_", "_pad_", *WORDS[9:])
+    tensors = random_tensors(("forward",), (6, 7), len(words), np.random.default_rng(0))
+    write_encoder(tmp_path, tensors, Vocabulary(words), tokenizer, source={})
+    encoder = UlmfitEncoder(tmp_path)
+    king = encoder.vocabulary.index["king"]
+    np.testing.assert_allclose(encoder.encode_words(np.array([king])), encoder.encode(["king"]), atol=1e-6)
+
+
 def test_a_newer_format_is_refused(tiny_folder, tmp_path):
     UlmfitEncoder(tiny_folder()).save(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
@@ -326,8 +391,8 @@ def test_a_newer_format_is_refused(tiny_folder, tmp_path):
 
 
 def test_a_vocabulary_of_another_length_is_refused_with_both_figures(tiny_folder, tmp_path):
-    from vecsearch.encoders.folder import VOCABULARY, read_encoder, sha256, write_config
-    from vecsearch.text.vocabulary import Vocabulary
+    from vecsearch.encoders.folder import VOCABULARY, read_encoder, write_config
+    from vecsearch.files import sha256
 
     UlmfitEncoder(tiny_folder()).save(tmp_path)
     Vocabulary(WORDS[:-1]).save(tmp_path / VOCABULARY)
@@ -355,7 +420,6 @@ def test_untrained_words_are_those_that_share_a_vector(tmp_path, tokenizer):
     from conftest import random_tensors
 
     from vecsearch.encoders.folder import write_encoder
-    from vecsearch.text.vocabulary import Vocabulary
 
     tensors = random_tensors(("forward",), (6, 7), len(WORDS), np.random.default_rng(0))
     tensors["forward.embedding"][[10, 20, 22]] = tensors["forward.embedding"].mean(axis=0)

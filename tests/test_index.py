@@ -70,6 +70,7 @@ def test_another_encoder_is_refused_with_both_fingerprints(letters, tmp_path, ax
         (np.ones((1, 4)), 1, r"shape \(1, 4\).*length 3"),
         (np.ones(3), 1, r"shape \(3,\)"),
         (np.array([[0, 0, 0], [1, np.nan, 0]]), 1, "query vector 1 holds NaN"),
+        (np.full((1, 3), 3e38), 1, "query vector 0 .* too long"),
         (np.ones((1, 3)), 0, "k is 0"),
         (np.ones((1, 3)), -2, "k is -2"),
     ],
@@ -173,6 +174,44 @@ def test_a_failed_replacement_leaves_the_old_index_whole(letters, tmp_path, axis
         assert len(index) == 6 and index.manifest.generation == 1
 
 
+@pytest.mark.parametrize("spec", ["exact", "HNSW16"])
+def test_an_open_index_answers_on_after_it_is_replaced(tmp_path, tiny_folder, spec):
+    texts = documents("the king sat", "a film", "love of war", "the river bank")
+    Index.build(tmp_path / "i", texts, UlmfitEncoder(tiny_folder()), spec=spec).close()
+    with Index.open(tmp_path / "i") as index:
+        before = index.query(["the bank"], k=3)
+        Index.build(tmp_path / "i", documents("war"), UlmfitEncoder(tiny_folder()), replace=True).close()
+        assert not list((tmp_path / "i/segments").glob("000001*"))
+        assert index.query(["the bank"], k=3) == before
+
+
+def test_an_index_by_an_encoder_of_your_own_says_how_to_open_it(letters, tmp_path):
+    with Index.open(tmp_path / "letters") as index:
+        assert index.search(np.eye(3), k=1).rows[0] == 0
+        with pytest.raises(UsageError, match=r"Index.open\(encoder="):
+            index.query(["a"])
+
+
+def test_one_encoder_may_build_two_indexes(tmp_path, tiny):
+    for name in "ab":
+        Index.build(tmp_path / name, documents("a film", "the king"), tiny).close()
+    with Index.open(tmp_path / "a") as a, Index.open(tmp_path / "b") as b:
+        assert a.manifest.counts == b.manifest.counts and a.manifest.counts["texts"] == 2
+
+
+def test_a_build_resumes_only_in_its_own_precision(tmp_path, tiny_folder, monkeypatch):
+    monkeypatch.setattr(building, "BLOCK_DOCUMENTS", 1)
+
+    def broken():
+        yield from documents("a film", "the king")
+        raise CorpusError("line 3")
+
+    with pytest.raises(CorpusError):
+        Index.build(tmp_path / "i", broken(), UlmfitEncoder(tiny_folder(), dtype="bfloat16"))
+    with pytest.raises(UsageError, match="dtype 'bfloat16', not 'float32'"):
+        Index.build(tmp_path / "i", documents("a film", "the king"), UlmfitEncoder(tiny_folder()), resume=True)
+
+
 def test_a_replacement_is_seen_when_opened_again_and_an_open_reader_keeps_its_own(letters, tmp_path, axis):
     Index.build(tmp_path / "letters", documents("c"), axis, replace=True).close()
     assert letters.query(["b"], k=1)[0][0].id == "d2"
@@ -243,6 +282,12 @@ def test_similarity_of_words_says_when_it_means_nothing(tiny):
 def test_similarity_in_an_index_takes_ids_before_texts(letters):
     by_id = index_similarity(letters, "d2", "b", np.random.default_rng(0))
     assert (by_id.cosine, by_id.ip) == (1.0, 3.0) and 0 <= by_id.cosine_percentile <= 100
+
+
+def test_a_single_document_has_no_percentiles(tmp_path, axis):
+    with Index.build(tmp_path / "i", documents("abc"), axis) as index:
+        found = index_similarity(index, "d0", "abc", np.random.default_rng(0))
+        assert found.cosine_percentile is None and "no pairs" in found.note
 
 
 def test_analogy_leaves_out_what_was_asked_with(tmp_path):

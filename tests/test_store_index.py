@@ -142,6 +142,15 @@ def test_an_unfinished_build_is_resumed_or_discarded(tmp_path):
     assert held(tmp_path) == "third" and verify(tmp_path).notes == []
 
 
+@pytest.mark.parametrize("content", [b"", b'{"corpus": "n', b"\xff", b"[]", b"null"])
+def test_a_build_whose_signature_cannot_be_read_is_begun_again(tmp_path, content):
+    build(tmp_path, "new", stop=4)
+    (tmp_path / "segments/000001-0/build.json").write_bytes(content)
+    assert find_unfinished(tmp_path, None) == []
+    build(tmp_path, "other", resume=True)
+    assert held(tmp_path) == "other" and verify(tmp_path).notes == []
+
+
 def test_a_crash_after_the_commit_leaves_nothing_unfinished(index):
     (index / "segments/000001-0/build.json").write_text("{}")
     with pytest.raises(UsageError, match="is an index already; nothing in it is unfinished"):

@@ -71,7 +71,6 @@ def test_round_trip_in_blocks_and_after_interruptions(content, data):
         assert segment.documents.rows([*(document.id for document in documents), "\ud800"]) == {
             document.id: row for row, document in enumerate(documents)
         }
-        assert segment.documents.ids(1, 4) == [document.id for document in documents[1:4]]
         assert segment.documents.problems() == [] and len(segment.documents) == len(documents)
         segment.close()
 
@@ -143,7 +142,7 @@ def test_a_finished_segment_can_be_continued(tmp_path, writer):
     assert not (tmp_path / "index.faiss").exists()
     again.append(some(1, 5), ones(1))
     again.finish()
-    assert Segment(tmp_path, rows=6, dim=2).documents.ids(4, 6) == ["id4", "id5"]
+    assert [document.id for document in Segment(tmp_path, rows=6, dim=2).documents.get([4, 5])] == ["id4", "id5"]
 
 
 def test_an_unfinished_file_that_is_too_short_is_named(tmp_path, writer):

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vecsearch.text.rules import SPECIAL_TOKENS, apply_rules
+from vecsearch.text.rules import SPECIAL_TOKENS, apply_rules, mark_case
 
 # What the rules look for, and what has odd lower cases (the final sigma's neighbours, the dotted I, the Kelvin sign).
 TRIGGERS = [
@@ -54,6 +54,13 @@ def test_rules_are_fastais(fastai_rules, text):
 def test_repeated_words_are_fastais(fastai_rules, words):
     for text in ("".join(words), " ".join(words)):
         assert apply_rules(text) == fastai_rules(text)
+
+
+@given(st.text("ABab.3É", max_size=8).filter(lambda chunk: chunk))
+def test_a_chunk_is_marked_as_fastai_does(chunk):
+    from fastai.text.core import lowercase, replace_all_caps, replace_maj
+
+    assert f"xxbos {mark_case(chunk)}" == lowercase(replace_maj(replace_all_caps(chunk)))
 
 
 @given(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 
 import pytest
@@ -95,6 +96,10 @@ def _changed(rules: SplitRules, **values) -> str:
         ({"kind": "moses"}, "kind 'moses'"),
         ({"prefix": {"pattern": "(", "flags": 32}}, "unterminated|missing"),
         ({"prefix": {"pattern": "a"}}, "flags"),
+        ({"prefix": {"pattern": "a", "flags": 32 | re.DEBUG}}, "flags 160"),
+        ({"infix": {"pattern": "a", "flags": 32 | re.MULTILINE}}, "flags 40"),
+        ({"infix": {"pattern": "a", "flags": "32"}}, "flags '32'"),
+        ({"infix": {"pattern": "a", "flags": [32]}}, "damaged"),
         ({"suffix": None}, "damaged"),
         ({"special_cases": {"ab": ["a"]}}, "'ab'"),
         ({"special_cases": ["ab"]}, "damaged"),

@@ -177,6 +177,20 @@ def test_threads_share_a_tokenizer(english, monkeypatch):
     assert found == [expected] * 4
 
 
+@pytest.mark.parametrize("lang", ["en", "el"])
+def test_long_chunks_are_spacys(lang):
+    """Longer than the window in which affixes are looked for, in languages with each kind of affix expression."""
+    pair = Pair(lang)
+
+    @given(st.lists(st.text(".…", max_size=70) | st.sampled_from([*"!,$%😀a5-)(:\n", "a.", "A.", "10km", "'s"]), min_size=30))
+    @settings(max_examples=60, deadline=None)
+    def check(pieces):
+        text = "".join(pieces) + "!?" * 40
+        assert pair.splitter.split(text) == list(next(iter(pair.spacy([text]))))
+
+    check()
+
+
 def test_rules_survive_json(english):
     assert SplitRules.from_json(json.loads(json.dumps(english.rules.to_json()))) == english.rules
 

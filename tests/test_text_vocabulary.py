@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vecsearch.errors import CheckpointError
+from vecsearch.text.pickles import unpickle
 from vecsearch.text.vocabulary import Vocabulary
 
 WORDS = ["xxunk", "xxpad", "xxbos", "the", "\n", "\u2028", "été", "xxfake", "xxfake"]
@@ -106,6 +107,28 @@ def test_an_old_torch_file_is_refused_by_what_is_in_it(tmp_path):
         Vocabulary.load(tmp_path / "data.pkl")
 
 
+@pytest.mark.parametrize("wrap", [list, tuple, lambda value: {"words": value}, lambda value: ["the", {"words": value}]])
+def test_lists_shared_many_levels_deep_are_refused_unexpanded(tmp_path, wrap):
+    nested: list = []
+    for _ in range(200):  # as many elements, once expanded, as 2 to the power of 200
+        nested = [nested, nested]
+    with pytest.raises(CheckpointError, match=r"vocab\.pkl: (lists nested more than 2 deep|holds a dict|word 2 is \{)"):
+        Vocabulary.load(_pickled(tmp_path / "vocab.pkl", wrap(nested)))
+
+
+def test_a_list_shared_many_times_stays_one(tmp_path):
+    value = unpickle(_pickled(tmp_path / "vocab.pkl", [WORDS] * 1000))
+    assert value == [WORDS] * 1000
+    assert len(set(map(id, value))) == 1
+
+
+def test_a_list_that_holds_itself_is_refused(tmp_path):
+    endless: list = []
+    endless.append(endless)
+    with pytest.raises(CheckpointError, match="nested more than 2 deep"):
+        Vocabulary.load(_pickled(tmp_path / "vocab.pkl", endless))
+
+
 @given(st.binary(max_size=60) | st.integers(0, 60).map(lambda end: pickle.dumps(WORDS)[:end]))
 def test_damaged_pickles_are_refused(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("damaged") / "vocab.pkl"
@@ -122,6 +145,7 @@ def test_damaged_pickles_are_refused(tmp_path_factory, data):
         ("v.json", b'{"a": 1}', "holds a dict, not a list"),
         ("v.json", b'["a", 7]', "word 2 is 7, not text"),
         ("v.json", b'["a", "b", "a"]', "'a' is word 1 and word 3"),
+        ("v.json", b'["a", "\\ud83d"]', r"word 2, '\\ud83d', holds half a surrogate pair"),
         ("v.json", b'["a",\n"b"', "v.json, line 2: broken JSON"),
         ("v.json", b'["\xff"]', "byte 2 is not UTF-8"),
         ("v.txt", b"a\n\xe9t\xe9\n", "byte 2 is not UTF-8"),

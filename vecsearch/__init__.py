@@ -19,16 +19,17 @@ if TYPE_CHECKING:
     from vecsearch.corpus.readers import read_corpus
     from vecsearch.encoders import Encoder, UlmfitEncoder, open_encoder
     from vecsearch.errors import VecsearchError
-    from vecsearch.index import Hit, Index, Neighbors
+    from vecsearch.hits import Hit, Neighbors
+    from vecsearch.index import Index
     from vecsearch.metric import Metric
 
 _HOMES = {
     "Document": "vecsearch.corpus.document",
     "Encoder": "vecsearch.encoders",
-    "Hit": "vecsearch.index",
+    "Hit": "vecsearch.hits",
     "Index": "vecsearch.index",
     "Metric": "vecsearch.metric",
-    "Neighbors": "vecsearch.index",
+    "Neighbors": "vecsearch.hits",
     "UlmfitEncoder": "vecsearch.encoders",
     "VecsearchError": "vecsearch.errors",
     "open_encoder": "vecsearch.encoders",

@@ -4,52 +4,37 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from vecsearch import ann
 from vecsearch.building import add_faiss, blocks
 from vecsearch.corpus.document import Document
-from vecsearch.encoders.base import Encoder
-from vecsearch.errors import CorpusError, ResourceError, UsageError
-from vecsearch.metric import Metric
+from vecsearch.encoders import Encoder, Tally, is_ulmfit, open_encoder
+from vecsearch.errors import CorpusError, ResourceError, UsageError, VecsearchError
+from vecsearch.hits import Hit, Neighbors
+from vecsearch.metric import Metric, norms
 from vecsearch.store.manifest import Manifest
 from vecsearch.store.segment import Segment
-from vecsearch.store.snapshot import Snapshot, open_snapshot
+from vecsearch.store.snapshot import Snapshot, open_snapshot, read_manifest
 from vecsearch.store.writer import IndexWriter
-
-
-class Neighbors(NamedTuple):
-    """Rows and scores of the best hits of q queries, (q, k) each, best first; k is smaller where the index is.
-
-    An approximate index that finds fewer than k marks the rest with row -1 and score -inf.
-    """
-
-    rows: np.ndarray
-    scores: np.ndarray
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """A document found, and how good it is: higher is better."""
-
-    id: str
-    score: float
-    text: str
-    fields: dict[str, Any] = field(default_factory=dict)
 
 
 class Index:
     """An index folder, opened at its newest generation. Use `Index.build` to make one and `Index.open` to open it."""
 
     def __init__(self, snapshot: Snapshot, encoder: Encoder | None) -> None:
+        # Everything is opened here: a writer that replaces this generation may remove its files at any time after.
         self._snapshot = snapshot
-        self._given_encoder = encoder
+        self._encoder = encoder
         self._exact = [ann.ExactSearcher(segment.vectors, segment.norms) for segment in snapshot.segments]
+        self._approximate = [
+            ann.ApproximateSearcher(segment.index_path, segment.vectors, segment.norms, self.metric)
+            for segment in snapshot.segments
+            if segment.index_path
+        ]
 
     # -- making and opening ------------------------------------------------------------------------------------------
 
@@ -85,12 +70,14 @@ class Index:
         if dim is None:
             raise TypeError("an index over ready vectors needs their dim")
         ann.check_spec(spec, dim)
-        signature = {"dim": dim, "encoder": encoder.fingerprint if encoder else None, **(provenance or {})}
+        dtype = getattr(encoder, "dtype", "float32")
+        signature = {"encoder": encoder.fingerprint if encoder else None, "dtype": dtype, **(provenance or {})}
+        counted = _tally(encoder)
         with IndexWriter(Path(folder), replace=replace, resume=resume) as writer:
             segment = writer.segment(dim, signature)
             before = Counter(segment.progress.counts)
             for block, rows in blocks(documents, encoder, vectors, segment):
-                segment.append(block, rows, counts={**(before + _tally(encoder)), **counts()})
+                segment.append(block, rows, counts={**(before + _tally(encoder) - counted), **counts()})
                 progress(segment.rows)
             if not segment.rows:
                 raise CorpusError("there is no document to index")
@@ -99,7 +86,7 @@ class Index:
             saved = None
             if encoder:
                 _save(encoder, writer.encoder_folder(encoder.fingerprint))
-                saved = {"fingerprint": encoder.fingerprint, "dtype": getattr(encoder, "dtype", "float32")}
+                saved = {"fingerprint": encoder.fingerprint, "dtype": dtype}
             writer.commit(
                 metric=metric,
                 dim=dim,
@@ -117,16 +104,16 @@ class Index:
         `encoder` stands in for the one that the index carries, for encoders of your own; it must have the same fingerprint.
         Raises UnsupportedIndexError, DamagedIndexError, UsageError.
         """
-        snapshot = open_snapshot(Path(folder), check=check)
-        recorded = snapshot.manifest.encoder
-        if encoder and recorded and encoder.fingerprint != recorded["fingerprint"]:
-            raise UsageError(
-                f"{folder} was built with the encoder {recorded['fingerprint']}, this one is {encoder.fingerprint}: "
-                "their vectors cannot be compared; leave the encoder out to use the index's own, or build the index again"
-            )
-        if encoder and encoder.dim != snapshot.manifest.dim:
-            raise UsageError(f"the encoder gives vectors of length {encoder.dim}, {folder} holds {snapshot.manifest.dim}")
-        return cls(snapshot, encoder)
+        while True:
+            snapshot = open_snapshot(Path(folder), check=check)
+            try:
+                _check_encoder(snapshot, encoder)
+                return cls(snapshot, encoder or _carried_encoder(snapshot))
+            except VecsearchError:
+                snapshot.close()
+                # A writer may have replaced this generation between the two steps; then the new one is opened.
+                if read_manifest(Path(folder)).generation == snapshot.manifest.generation:
+                    raise
 
     def close(self) -> None:
         """Let go of the files."""
@@ -158,21 +145,22 @@ class Index:
         """The metric it was built for."""
         return Metric(self.manifest.metric)
 
-    @cached_property
-    def encoder(self) -> Encoder:
-        """The encoder that made its vectors. Raises UsageError when the index was built from ready vectors."""
-        if self._given_encoder:
-            return self._given_encoder
-        if not self._snapshot.encoder_folder:
-            raise UsageError("this index was built from ready vectors and carries no encoder: search it with vectors or ids")
-        from vecsearch.encoders import open_encoder
-
-        return open_encoder(self._snapshot.encoder_folder)
+    @property
+    def tally(self) -> Tally | None:
+        """What its encoder has counted, if it has one that counts."""
+        return getattr(self._encoder, "tally", None)
 
     @property
-    def opened_encoder(self) -> Encoder | None:
-        """The encoder, if anything has needed it yet."""
-        return self._given_encoder or self.__dict__.get("encoder")
+    def encoder(self) -> Encoder:
+        """The encoder that made its vectors. Raises UsageError for an index that does not carry one of vecsearch's own."""
+        if self._encoder:
+            return self._encoder
+        if self.manifest.encoder:
+            raise UsageError(
+                "this index was built by an encoder of your own: give it to Index.open(encoder=…), "
+                "or search with vectors or ids"
+            )
+        raise UsageError("this index was built from ready vectors and carries no encoder: search it with vectors or ids")
 
     def documents(self, rows: Sequence[int]) -> list[Document]:
         """The documents at `rows`, in that order."""
@@ -255,8 +243,10 @@ class Index:
         queries = np.ascontiguousarray(vectors, np.float32)
         if queries.ndim != 2 or queries.shape[1] != self.dim:
             raise UsageError(f"the query vectors have the shape {queries.shape}, the index holds vectors of length {self.dim}")
-        if not np.isfinite(queries).all():
-            raise UsageError(f"query vector {int(np.argmin(np.isfinite(queries).all(axis=1)))} holds NaN or infinity")
+        with np.errstate(over="ignore", invalid="ignore"):
+            finite = np.isfinite(norms(queries))
+        if not finite.all():
+            raise UsageError(f"query vector {int(np.argmin(finite))} holds NaN or infinity, or is too long for float32")
         return queries
 
     def _located(self) -> Iterator[tuple[int, Segment]]:
@@ -266,12 +256,23 @@ class Index:
             yield first, segment
             first += segment.rows
 
-    @cached_property
-    def _approximate(self) -> list[ann.ApproximateSearcher]:
-        return [
-            ann.ApproximateSearcher(segment.index_path, segment.vectors, segment.norms, self.metric)
-            for segment in self._snapshot.segments
-        ]
+
+def _check_encoder(snapshot: Snapshot, encoder: Encoder | None) -> None:
+    """Raise UsageError unless `encoder`, if there is one, gives the vectors that the index holds."""
+    recorded = snapshot.manifest.encoder
+    if encoder and recorded and encoder.fingerprint != recorded["fingerprint"]:
+        raise UsageError(
+            f"{snapshot.folder} was built with the encoder {recorded['fingerprint']}, this one is {encoder.fingerprint}: "
+            "their vectors cannot be compared; leave the encoder out to use the index's own, or build the index again"
+        )
+    if encoder and encoder.dim != snapshot.manifest.dim:
+        raise UsageError(f"the encoder gives vectors of length {encoder.dim}, {snapshot.folder} holds {snapshot.manifest.dim}")
+
+
+def _carried_encoder(snapshot: Snapshot) -> Encoder | None:
+    """The encoder in the index's folder, if it is one that vecsearch can open."""
+    folder = snapshot.encoder_folder
+    return open_encoder(folder) if folder and is_ulmfit(folder) else None
 
 
 def _check_k(k: int) -> None:

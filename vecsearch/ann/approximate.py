@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from vecsearch.ann.exact import merge, unit_rows
+from vecsearch.ann.exact import merge, scores_of, unit_rows
 from vecsearch.errors import DamagedIndexError, ResourceError, UsageError
 from vecsearch.metric import Metric, normalise
 
@@ -31,8 +31,9 @@ def check_spec(spec: str, dim: int) -> None:
 def _new_index(spec: str, dim: int) -> Any:
     import faiss
 
-    if re.search(r"HNSW0*[01](?!\d)", spec):
-        raise UsageError(f"the spec {spec!r} asks for a graph of fewer than 2 neighbours, with which FAISS crashes; try HNSW32")
+    if re.search(r"(?:HNSW|NSG)0*[01](?!\d)|[A-Za-z]0+(?!\d)", spec):
+        # FAISS takes these for valid and then crashes, or never returns.
+        raise UsageError(f"the spec {spec!r} asks for no lists, parts or dimensions, or a graph without neighbours; try HNSW32")
     try:
         return faiss.index_factory(dim, spec, faiss.METRIC_INNER_PRODUCT)
     except RuntimeError as error:
@@ -102,8 +103,8 @@ class ApproximateSearcher:
         scores = np.full(rows.shape, -np.inf, np.float32)
         for query, found, out in zip(queries, rows, scores, strict=True):
             hits = found >= 0  # FAISS marks a missing hit with row -1
-            exact = self._vectors[found[hits]] @ query
-            out[hits] = exact / np.maximum(self._norms[found[hits]], 1e-30) if self._metric is Metric.COSINE else exact
+            norms = self._norms[found[hits]] if self._metric is Metric.COSINE else None
+            out[hits] = scores_of(query[None, :], self._vectors[found[hits]], norms)[0]
         empty = np.empty((len(queries), 0))
         return merge((scores, empty.astype(np.float32)), (rows, empty.astype(np.int64)), k)
 

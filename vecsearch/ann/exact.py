@@ -7,7 +7,7 @@ import numpy as np
 from vecsearch.metric import Metric, normalise
 
 BLOCK_BYTES = 64 << 20
-"""Vectors read from disk at a time: a search needs no more memory than this, whatever the size of the index."""
+"""Vectors, or scores, in memory at a time, whatever the size of the index."""
 FEW_QUERIES = 20
 """Below so many queries FAISS takes them one by one, on one thread each; numpy's product uses every core, and needs no copy of
 the vectors scaled to length 1."""
@@ -24,7 +24,7 @@ class ExactSearcher:
         if metric is Metric.COSINE:
             queries = normalise(queries)
         top = _numpy_top if len(queries) < FEW_QUERIES else _faiss_top
-        rows_per_block = max(1, BLOCK_BYTES // (4 * self._vectors.shape[1]))
+        rows_per_block = max(1, BLOCK_BYTES // (4 * max(self._vectors.shape[1], len(queries))))
         best_scores = np.empty((len(queries), 0), np.float32)
         best_rows = np.empty((len(queries), 0), np.int64)
         for first in range(0, len(self._vectors), rows_per_block):
@@ -36,12 +36,25 @@ class ExactSearcher:
 
 
 def _numpy_top(queries: np.ndarray, block: np.ndarray, norms: np.ndarray | None, k: int) -> tuple[np.ndarray, np.ndarray]:
-    scores = queries @ block.T  # (q, b)
-    if norms is not None:
-        np.divide(scores, norms, out=scores, where=norms > 0)  # the score of a zero vector is 0 already
-    first = max(0, len(block) - k)
-    rows = np.argpartition(scores, first, axis=1)[:, first:] if first else np.tile(np.arange(len(block)), (len(queries), 1))
+    scores = scores_of(queries, block, norms)  # (q, b)
+    rows = np.array([_best_rows(row, k) for row in scores], np.int64).reshape(len(scores), min(k, len(block)))
     return np.take_along_axis(scores, rows, axis=1), rows
+
+
+def _best_rows(scores: np.ndarray, k: int) -> np.ndarray:
+    """Positions of the k highest of `scores` (b,), of equal ones the first, in no order."""
+    if k >= len(scores):
+        return np.arange(len(scores))
+    kth = np.partition(scores, len(scores) - k)[len(scores) - k]
+    above = np.flatnonzero(scores > kth)
+    return np.concatenate([above, np.flatnonzero(scores == kth)[: k - len(above)]])
+
+
+def scores_of(queries: np.ndarray, rows: np.ndarray, norms: np.ndarray | None) -> np.ndarray:
+    """Inner products of queries (q, d) with rows (b, d), divided by the rows' `norms` (b,) where given: (q, b) float32."""
+    scores = queries @ rows.T
+    # The score of a zero vector is 0 already.
+    return scores if norms is None else np.divide(scores, norms, out=scores, where=norms > 0)
 
 
 def _faiss_top(queries: np.ndarray, block: np.ndarray, norms: np.ndarray | None, k: int) -> tuple[np.ndarray, np.ndarray]:

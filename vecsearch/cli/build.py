@@ -140,9 +140,8 @@ def _hinting(bar: Callable[[int], None]) -> Iterator[Callable[[int], None]]:
 
 def _note_counts(counts: dict[str, int]) -> None:
     """Say what was left out, cut or unknown; silence means that there was none of it."""
-    words = counts.get("tokens", 0) - counts.get("texts", 0)
     said = {
-        "unknown": f"of {words:,} words are unknown to the model",
+        "unknown": f"of {counts.get('words', 0):,} words are unknown to the model",
         "cut_texts": f"texts were cut to --max-tokens; {counts.get('cut_tokens', 0):,} tokens were left out",
         "empty": "documents have no words and got the zero vector",
         "blank": "blank lines were passed over",

@@ -10,7 +10,8 @@ import click
 from vecsearch.cli.output import emit, note
 
 if TYPE_CHECKING:
-    from vecsearch.index import Hit, Index
+    from vecsearch.hits import Hit
+    from vecsearch.index import Index
 
 TITLES = ("title", "name")
 """Fields that tell what a document is, shown beside its text."""
@@ -21,8 +22,9 @@ def emit_hits(
     min_score: float | None,
     show: Sequence[str],
     as_json: bool,
+    nothing: str = "no word in it is known to the model",
 ) -> None:
-    """Print the hits of each query, and on stderr why one has none."""
+    """Print the hits of each query, and on stderr why one has none; `nothing` is why there may be none at all."""
     for query, hits in answers:
         kept = [hit for hit in hits if min_score is None or hit.score >= min_score]
         if not as_json and len(answers) > 1:
@@ -37,7 +39,7 @@ def emit_hits(
         )
         emit(rows if as_json else ({**row["fields"], **row} for row in rows), as_json=as_json, columns=columns)
         if not hits:
-            note(f"note: nothing to search with in {query!r}: no word in it is known to the model")
+            note(f"note: nothing is found for {query!r}: {nothing}")
         elif not kept:
             note(f"note: no hit of {query!r} scores {min_score} or more; the best has {hits[0].score:.3f}")
 
@@ -51,6 +53,5 @@ def note_limits(index: Index, k: int, *, left_out: int = 0) -> None:
     if k > len(index) - left_out:
         besides = f", {left_out} of them asked with" if left_out else ""
         note(f"note: k is {k}, the index holds {len(index)} documents{besides}: there are no more")
-    tally = getattr(index.opened_encoder, "tally", None)
-    if tally and tally.unknown:
-        note(f"note: {tally.unknown} of {tally.tokens - tally.texts} words are unknown to the model")
+    if index.tally and index.tally.unknown:
+        note(f"note: {index.tally.unknown} of {index.tally.words} words are unknown to the model")

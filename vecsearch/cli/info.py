@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import click
 
 from vecsearch.cli.options import FOLDER, output_options
+from vecsearch.errors import DamagedIndexError
 
 
 @click.command()
@@ -14,10 +16,11 @@ from vecsearch.cli.options import FOLDER, output_options
 @output_options
 def info(index: str, as_json: bool) -> None:
     """What INDEX holds, how it was made, and what was counted while it was. Checks the sizes of its files, not their bytes."""
-    from vecsearch.index import Index
+    from vecsearch.store.snapshot import file_problems, read_manifest
 
-    with Index.open(index, check=False) as opened:
-        manifest = opened.manifest
+    manifest = read_manifest(Path(index))
+    for problem in file_problems(Path(index), manifest, check=False).values():
+        raise DamagedIndexError(problem)
     facts = {
         "index": index,
         "rows": manifest.rows,

@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from math import isfinite
 from typing import Any
 
 import click
@@ -18,7 +19,9 @@ def emit(rows: Iterable[Mapping[str, Any]], *, as_json: bool, columns: Sequence[
     """Print rows as JSON lines, whole, or as a table of `columns` (else the first row's keys) cut to the terminal's width."""
     if as_json:
         for row in rows:
-            click.echo(json.dumps(row, ensure_ascii=False))
+            # JSON has no infinity, which an inner product of very long vectors can be.
+            finite = {name: None if isinstance(value, float) and not isfinite(value) else value for name, value in row.items()}
+            click.echo(json.dumps(finite, ensure_ascii=False, allow_nan=False))
         return
     rows = list(rows)
     if rows:

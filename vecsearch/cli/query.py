@@ -68,7 +68,13 @@ def query(
             emit(rows, as_json=as_json)
         elif plus or minus:
             named = " ".join([*(f"+{word}" for word in plus), *(f"−{word}" for word in minus)])
-            emit_hits([(named, words.analogy(opened, plus, minus, k, **options))], min_score, show, as_json)
+            emit_hits(
+                [(named, words.analogy(opened, plus, minus, k, **options))],
+                min_score,
+                show,
+                as_json,
+                nothing="there is no other document",
+            )
             note_limits(opened, k, left_out=len({*plus, *minus}))
         else:
             batches = _vector_batches(vectors, opened.dim) if vectors else _text_batches(texts, queries)

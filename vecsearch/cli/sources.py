@@ -47,14 +47,15 @@ def from_corpus(path: str, reading: dict[str, Any]) -> Source:
 def from_vectors(path: str, ids: str | None, corpus: str | None, reading: dict[str, Any]) -> Source:
     """Ready vectors, with the documents of a corpus, or with ids for documents."""
     file = open_vectors(path)
-    done, tally = Counted(file), CorpusTally()
+    done, tally, stat = Counted(file), CorpusTally(), Path(path).stat()
     documents = read_corpus(corpus, tally=tally, **reading) if corpus else _named(file, ids)
     return Source(
         name=str(Path(path).absolute()),
         documents=documents,
         vectors=done,
         dim=file.dim,
-        options={"corpus": str(Path(corpus).absolute())} if corpus else {},
+        # A build resumes only with the very vectors that it began with.
+        options={"vectors_bytes": stat.st_size, "vectors_modified": stat.st_mtime_ns} | ({"corpus": corpus} if corpus else {}),
         counts=lambda: {"blank": tally.blank, "skipped": tally.skipped},
         fraction=lambda: done.rows / file.rows,
     )

@@ -18,15 +18,19 @@ from typing import IO, Any
 from vecsearch.corpus.source import BadRecord, Records, Source
 from vecsearch.errors import CorpusError
 
-Lines = Iterator[tuple[int, bytes]]
+Lines = Iterator[tuple[int, bytes | None]]
+"""Lines with their 1-based numbers; None stands for one that is too long."""
 
 COMPRESSIONS = {"gz": gzip.open, "xz": lzma.open}
-_LONGEST_CELL = 1 << 27
-"""Characters. Bounded, so that an opened quote which is never closed does not read the rest of a large file into memory."""
+_LONGEST = 1 << 27
+"""Bytes of a line, characters of a cell. Bounded, so that neither a file without newlines nor a quote that is never closed
+reads the rest of a large file into memory."""
+_REST = 1 << 20
+"""Bytes of a line's rest passed over at once."""
 
 
 def byte_lines(path: str, compression: str, source: Source) -> Lines:
-    """Lines with their 1-based numbers, read one at a time, newlines kept and a byte-order mark left out.
+    """Lines, read one at a time, newlines kept and a byte-order mark left out.
 
     Raises: CorpusError where the file cannot be opened, or breaks off.
     """
@@ -37,8 +41,8 @@ def byte_lines(path: str, compression: str, source: Source) -> Lines:
                 # What is compressed is measured as it is on disk: how much text will come of it is not known.
                 size = max(1, os.fstat(file.fileno()).st_size)
                 source.tally.fraction = lambda: 1.0 if file.closed else file.tell() / size
-            for number, line in enumerate(stream, 1):
-                yield number, line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
+            for number, line in enumerate(_bounded(stream), 1):
+                yield number, line.removeprefix(codecs.BOM_UTF8) if line and number == 1 else line
     except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
         remedy = f"check that it is a whole .{compression} file, or make it again" if compression else "check the file"
         reason = getattr(error, "strerror", None) or error
@@ -57,7 +61,20 @@ def _decompressed(file: IO[bytes], compression: str) -> AbstractContextManager[I
     return COMPRESSIONS[compression](file, "rb") if compression else nullcontext(file)
 
 
-def _decode(line: bytes) -> str:
+def _bounded(stream: IO[bytes]) -> Iterator[bytes | None]:
+    """Lines; None in the place of one longer than `_LONGEST`, of which no more than that is ever in memory."""
+    while line := stream.readline(_LONGEST + 1):
+        if len(line) <= _LONGEST:
+            yield line
+            continue
+        while line and not line.endswith(b"\n"):
+            line = stream.readline(_REST)
+        yield None
+
+
+def _decode(line: bytes | None) -> str:
+    if line is None:
+        raise BadRecord(f"longer than {_LONGEST:,} bytes", "check that it is text with one document a line")
     try:
         text = line.decode()
     except UnicodeDecodeError as error:
@@ -117,7 +134,7 @@ _JSON_NAMES = {list: "a list", str: "a string", int: "a number", float: "a numbe
 
 def delimited_records(lines: Lines, source: Source, *, delimiter: str) -> Records:
     """A record for each row below the header: {column: cell}, cells as strings; a row is named by its first line."""
-    csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_CELL))
+    csv.field_size_limit(max(csv.field_size_limit(), _LONGEST))
     faults: list[tuple[int, BadRecord]] = []
     reader = csv.reader(_cell_text(lines, faults), delimiter=delimiter, strict=True)
     # A bad header is never skipped: the next row would take its place.
@@ -139,7 +156,7 @@ def _cell_text(lines: Lines, faults: list[tuple[int, BadRecord]]) -> Iterator[st
             yield _decode(line)
         except BadRecord as bad:
             faults.append((number, bad))
-            yield line.decode(errors="replace")
+            yield line.decode(errors="replace") if line else "\n"
 
 
 def _rows(reader: Any, faults: list[tuple[int, BadRecord]], source: Source) -> Iterator[tuple[int, list[str]]]:

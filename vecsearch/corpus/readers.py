@@ -107,7 +107,6 @@ def _documents(records: Records, layout_of: partial[Layout], source: Source) -> 
                 source.refuse(number, bad)
                 continue
             found = True
-            source.tally.read += 1
             yield document
     if not found:
         reason = f" (the first problem: {source.tally.first_problem})" if source.tally.first_problem else ""

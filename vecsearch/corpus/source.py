@@ -16,7 +16,6 @@ Records = Iterator[tuple[int, dict[str, Any]]]
 class CorpusTally:
     """What was met while a corpus was read: nothing is left out in silence."""
 
-    read: int = 0
     blank: int = 0
     skipped: int = 0
     first_problem: str = ""

@@ -3,37 +3,28 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from itertools import islice
+from collections.abc import Iterable, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 
 from vecsearch.corpus.vectors import VECTOR_SUFFIXES
 from vecsearch.errors import UsageError, VectorsError, writing
-
-_STRINGS = 1024
-"""Strings written to HDF5 at once."""
+from vecsearch.files import sync
 
 
 def write_vectors(
-    path: str | PathLike[str],
-    blocks: Iterable[np.ndarray],
-    *,
-    rows: int | None = None,
-    dim: int,
-    ids: Iterable[str] | None = None,
-    texts: Iterable[str] | None = None,
+    path: str | PathLike[str], blocks: Iterable[np.ndarray], *, dim: int, ids: Sequence[str] | None = None
 ) -> int:
     """The number of rows written from (b, dim) blocks to a .npy or .h5 file, which appears only when it is whole.
 
-    An .h5 file gets the datasets "vectors", "ids" and "texts". `ids` and `texts` are read after the last block, so they may be
-    lists that are filled while the blocks are made; a .npy file has no place for them.
+    An .h5 file gets the datasets "vectors" and "ids". A block's ids are read when the block has come, so `ids` may be a list
+    that is filled while the blocks are made; a .npy file has no place for them.
 
-    Raises: UsageError for another suffix; VectorsError for a text that HDF5 cannot hold; ResourceError where the disk refuses;
-    ValueError when blocks, `rows`, ids and texts do not fit one another.
+    Raises: UsageError for another suffix; VectorsError for an id that HDF5 cannot hold, as soon as its block has come;
+    ResourceError where the disk refuses; ValueError when blocks and ids do not fit one another.
     """
     path = Path(path)
     if path.suffix not in VECTOR_SUFFIXES:
@@ -44,10 +35,10 @@ def write_vectors(
             if path.suffix == ".npy":
                 count = _write_npy(unfinished, blocks, dim)
             else:
-                count = _write_hdf5(unfinished, blocks, dim, {"ids": ids, "texts": texts})
-            if rows is not None and count != rows:
-                raise ValueError(f"{count} rows came where {rows} were announced")
-            _publish(unfinished, path)
+                count = _write_hdf5(unfinished, blocks, dim, ids, path)
+            sync(unfinished)
+            os.replace(unfinished, path)
+            sync(path.parent)
     finally:
         unfinished.unlink(missing_ok=True)
     return count
@@ -69,20 +60,30 @@ def _write_header(file: IO[bytes], rows: int, dim: int) -> None:
     np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": (rows, dim)})
 
 
-def _write_hdf5(path: Path, blocks: Iterable[np.ndarray], dim: int, strings: dict[str, Iterable[str] | None]) -> int:
+def _write_hdf5(unfinished: Path, blocks: Iterable[np.ndarray], dim: int, ids: Sequence[str] | None, path: Path) -> int:
     import h5py
 
     count = 0
-    with h5py.File(path, "w") as file:
+    with h5py.File(unfinished, "w") as file:
         vectors = file.create_dataset("vectors", (0, dim), "<f4", maxshape=(None, dim), chunks=(_chunk_rows(dim), dim))
         for block in blocks:
+            if ids is not None:
+                _check_ids(ids[count : count + len(block)], count, path)
             vectors.resize(count + len(block), axis=0)
             vectors[count:] = _checked(block, dim)
             count += len(block)
-        for name, values in strings.items():
-            if values is not None:
-                _write_strings(file.create_dataset(name, (count,), h5py.string_dtype()), values)
+        if ids is not None:
+            if len(ids) != count:
+                raise ValueError(f"{len(ids)} ids for {count} rows")
+            file.create_dataset("ids", data=ids, dtype=h5py.string_dtype())
     return count
+
+
+def _check_ids(ids: Sequence[str], first: int, path: Path) -> None:
+    for row, id in enumerate(ids, first):
+        if "\0" in id:
+            problem = f"row {row} (rows count from 0) has the id {id!r}, with a NUL character, which ends a string in HDF5"
+            raise VectorsError(f"{path} cannot be written: {problem}; remove it, or write a .npy file, which holds no ids")
 
 
 def _chunk_rows(dim: int) -> int:
@@ -90,32 +91,7 @@ def _chunk_rows(dim: int) -> int:
     return max(1, (1 << 18) // dim)
 
 
-def _write_strings(dataset: Any, values: Iterable[str]) -> None:
-    values, done = iter(values), 0
-    while part := list(islice(values, _STRINGS)):
-        if done + len(part) > len(dataset):
-            raise ValueError(f"more {dataset.name} than the {len(dataset)} rows")
-        for row, text in enumerate(part, done):
-            if "\0" in text:
-                raise VectorsError(f"row {row} of {dataset.name} holds a NUL character, which HDF5 ends a string at; remove it")
-        dataset[done : done + len(part)] = part
-        done += len(part)
-    if done < len(dataset):
-        raise ValueError(f"{done} {dataset.name} for {len(dataset)} rows")
-
-
 def _checked(block: np.ndarray, dim: int) -> np.ndarray:
     if block.ndim != 2 or block.shape[1] != dim:
         raise ValueError(f"a block has the shape {block.shape}, not (b, {dim})")
     return block
-
-
-def _publish(unfinished: Path, path: Path) -> None:
-    with unfinished.open("rb") as file:
-        os.fsync(file.fileno())
-    os.replace(unfinished, path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

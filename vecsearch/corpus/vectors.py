@@ -57,9 +57,9 @@ def _finite(stored: np.ndarray, path: Path, start: int) -> np.ndarray:
     return vectors
 
 
-def open_vectors(path: str | PathLike[str], *, dataset: str | None = None) -> VectorFile:
-    """The vectors in a .npy file, memory-mapped, or in a .h5 one: in `dataset`, else "vectors", else "train", else the only
-    two-dimensional dataset of floats. Rows are counted from 0; ids come from the HDF5 dataset "ids".
+def open_vectors(path: str | PathLike[str]) -> VectorFile:
+    """The vectors in a .npy file, memory-mapped, or in a .h5 one: in its dataset "vectors", else "train", else the only
+    two-dimensional one of floats. Rows are counted from 0; ids come from the HDF5 dataset "ids".
 
     Raises: UsageError for another suffix; VectorsError where the file does not hold one table of finite real numbers.
     """
@@ -68,7 +68,7 @@ def open_vectors(path: str | PathLike[str], *, dataset: str | None = None) -> Ve
         raise UsageError(f"{path}: vectors are read from .npy, .h5 and .hdf5 files; save them as one of these")
     if not path.is_file():
         raise VectorsError(f"{path} {'is not a file' if path.exists() else 'does not exist'}; check the path")
-    return _open_npy(path) if path.suffix == ".npy" else _open_hdf5(path, dataset)
+    return _open_npy(path) if path.suffix == ".npy" else _open_hdf5(path)
 
 
 def _open_npy(path: Path) -> VectorFile:
@@ -90,15 +90,12 @@ def _open_npy(path: Path) -> VectorFile:
     return VectorFile(path, *shape, ids=None, _open=partial(nullcontext, table))
 
 
-def _open_hdf5(path: Path, dataset: str | None) -> VectorFile:
+def _open_hdf5(path: Path) -> VectorFile:
     import h5py
 
     try:
         with h5py.File(path, "r") as file:
-            name = dataset or _find_dataset(file, path)
-            if not isinstance(file.get(name), h5py.Dataset):
-                there = ", ".join(file) or "nothing"
-                raise VectorsError(f'{path} has no dataset "{name}"; it has {there}: name one of its datasets')
+            name = _find_dataset(file, path)
             _check_table(path, file[name].shape, file[name].dtype)
             rows, dim = file[name].shape
             ids = _hdf5_ids(file["ids"], rows, path) if "ids" in file else None
@@ -118,16 +115,15 @@ def _stored_dataset(path: Path, name: str) -> Iterator[Any]:
 def _find_dataset(file: Any, path: Path) -> str:
     import h5py
 
-    tables = [
-        name for name, item in file.items() if isinstance(item, h5py.Dataset) and item.ndim == 2 and item.dtype.kind == "f"
-    ]
+    datasets = {name: item for name, item in file.items() if isinstance(item, h5py.Dataset)}
     for name in ("vectors", "train"):
-        if name in file:
+        if name in datasets:
             return name
+    tables = [name for name, item in datasets.items() if item.ndim == 2 and item.dtype.kind == "f"]
     if len(tables) != 1:
         found = f"{len(tables)} of them ({', '.join(tables)})" if tables else f"none among: {', '.join(file) or 'nothing'}"
         problem = f'{path} has no dataset "vectors" or "train", and not one two-dimensional dataset of floats but {found}'
-        raise VectorsError(f"{problem}; name the dataset to use")
+        raise VectorsError(f'{problem}; put the vectors into a dataset named "vectors"')
     return tables[0]
 
 

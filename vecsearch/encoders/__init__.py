@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from vecsearch.encoders.base import Encoder, Tally, encode_blocks
+from vecsearch.encoders.folder import is_ulmfit
 from vecsearch.encoders.ulmfit import UlmfitEncoder
 from vecsearch.errors import CheckpointError
 
-__all__ = ["DEFAULT", "Encoder", "Tally", "UlmfitEncoder", "encode_blocks", "find_encoder", "open_encoder"]
+__all__ = ["DEFAULT", "Encoder", "Tally", "UlmfitEncoder", "encode_blocks", "find_encoder", "is_ulmfit", "open_encoder"]
 
 DEFAULT = "english"
 """The encoder that ships with the package."""

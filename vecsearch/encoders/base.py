@@ -33,6 +33,8 @@ class Tally:
     texts: int = 0
     empty: int = 0
     tokens: int = 0
+    words: int = 0
+    """Tokens that are no marks of fastai's, unknown words among them."""
     unknown: int = 0
     cut_texts: int = 0
     cut_tokens: int = 0

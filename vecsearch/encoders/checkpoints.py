@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from vecsearch.encoders.fastai_files import Checkpoint, read_checkpoint
-from vecsearch.encoders.folder import sha256, write_encoder
-from vecsearch.encoders.pooling import Pooling
+from vecsearch.encoders.folder import write_encoder
 from vecsearch.errors import CheckpointError, UsageError, writing
+from vecsearch.files import sha256, sync
 from vecsearch.text.splitting import SplitRules
 from vecsearch.text.tokenizer import SentencePieceTokenizer, WordTokenizer
 
@@ -45,7 +45,6 @@ def import_checkpoint(
     lang: str = "en",
     sentencepiece: Path | None = None,
     dtype: str = "float32",
-    pooling: Pooling = Pooling.MEAN,
     unsafe: bool = False,
     source: Mapping[str, Any] | None = None,
 ) -> ImportReport:
@@ -76,7 +75,7 @@ def import_checkpoint(
     origin |= {f"{direction}_sha256": sha256(path) for direction, path in paths.items() if path.is_file()}
     origin |= {"vocabulary_file": forward.vocabulary_path.name, **(source or {})}
     with _new_folder(output) as folder:
-        write_encoder(folder, tensors, forward.vocabulary, tokenizer, source=origin, pooling=str(pooling))
+        write_encoder(folder, tensors, forward.vocabulary, tokenizer, source=origin)
     return ImportReport(
         folder=output,
         checkpoint=checkpoint,
@@ -131,17 +130,9 @@ def _new_folder(output: Path) -> Iterator[Path]:
         try:
             yield folder
             for path in (*folder.iterdir(), folder):
-                _sync(path)
+                sync(path)
             os.replace(folder, output)
-            _sync(output.parent)
+            sync(output.parent)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -11,16 +11,17 @@ The tensors, float32 or float16, for each direction ("forward", "backward") of V
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from vecsearch.encoders.pooling import Pooling
 from vecsearch.errors import CheckpointError, writing
+from vecsearch.files import sha256
 from vecsearch.text.tokenizer import Tokenizer, open_tokenizer
 from vecsearch.text.vocabulary import Vocabulary
 
@@ -52,6 +53,18 @@ class Stack:
     def dims(self) -> tuple[int, ...]:
         """Size of the vectors at each depth: the embedding, then each layer."""
         return (self.embedding.shape[1], *(layer.dim for layer in self.layers))
+
+    def check(self) -> None:
+        """Raise ValueError for tensors whose sizes do not chain."""
+        if self.embedding.ndim != 2 or not self.layers:
+            raise ValueError(f"an embedding of shape {self.embedding.shape} under {len(self.layers)} LSTM layers")
+        below = self.embedding.shape[1]
+        for n, layer in enumerate(self.layers):
+            h = layer.weight_hh.shape[-1]
+            shapes = layer.weight_ih.shape, layer.weight_hh.shape, layer.bias.shape
+            if shapes != ((4 * h, below), (4 * h, h), (4 * h,)):
+                raise ValueError(f"the tensors of LSTM layer {n} have the shapes {shapes} over {below} inputs")
+            below = h
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +99,8 @@ def write_encoder(
     tokenizer: Tokenizer,
     *,
     source: Mapping[str, Any],
-    pooling: str = "mean",
-    layer: int = -1,
-    max_tokens: int | None = None,
 ) -> Config:
-    """Write an encoder into the existing, empty `folder`; returns its config.
+    """Write an encoder that pools the mean of its last layer into the existing, empty `folder`; returns its config.
 
     `tensors` are named as in this module's docstring. Raises ResourceError when the disk says no.
     """
@@ -104,9 +114,9 @@ def write_encoder(
             format=FORMAT,
             kind="ulmfit",
             directions=tuple(d for d in ("forward", "backward") if f"{d}.embedding" in tensors),
-            pooling=pooling,
-            layer=layer,
-            max_tokens=max_tokens,
+            pooling=Pooling.MEAN.value,
+            layer=-1,
+            max_tokens=None,
             files={path.name: sha256(path) for path in sorted(folder.iterdir())},
             source=dict(source),
         )
@@ -154,9 +164,10 @@ def _read_config(folder: Path) -> Config:
                 f"this vecsearch reads format {FORMAT} of kind 'ulmfit': upgrade vecsearch"
             )
         values["directions"] = tuple(values["directions"])
-        if any("/" in name or "\\" in name or name.startswith(".") for name in values["files"]):
-            raise ValueError("a file name that leaves the folder")
-        return Config(**{f.name: values[f.name] for f in fields(Config)})
+        config = Config(**{f.name: values[f.name] for f in fields(Config)})
+        if problem := next(_problems(config, folder), None):
+            raise ValueError(problem)
+        return config
     except FileNotFoundError:
         raise CheckpointError(
             f"{folder} is not an encoder folder: it has no {CONFIG}; make one with `vecsearch model import CHECKPOINT -o …`"
@@ -165,6 +176,30 @@ def _read_config(folder: Path) -> Config:
         raise CheckpointError(
             f"{path} cannot be read as an encoder's configuration ({error}); import the model again"
         ) from None
+
+
+def _problems(config: Config, folder: Path) -> Iterator[str]:
+    """What in a config does not fit its type, or leaves a file of the folder without a hash."""
+    if config.directions not in (("forward",), ("forward", "backward")):
+        yield f"directions {config.directions}"
+    if config.pooling not in set(Pooling):
+        yield f"pooling {config.pooling!r}"
+    if type(config.layer) is not int or (config.max_tokens is not None and type(config.max_tokens) is not int):
+        yield f"layer {config.layer!r}, max_tokens {config.max_tokens!r}"
+    if not isinstance(config.files, dict) or not all(isinstance(value, str) for value in config.files.values()):
+        yield "files that are no table of hashes"
+    elif any("/" in name or "\\" in name or name.startswith(".") for name in config.files):
+        yield "a file name that leaves the folder"
+    elif missing := {WEIGHTS, VOCABULARY, *(path.name for path in folder.glob("*") if path.name != CONFIG)} - set(config.files):
+        yield f"no hash for {', '.join(sorted(missing))}"
+
+
+def is_ulmfit(folder: Path) -> bool:
+    """Whether the encoder folder is of the kind that `read_encoder` reads, whatever else may be wrong with it."""
+    try:
+        return json.loads((folder / CONFIG).read_bytes()).get("kind") == "ulmfit"
+    except (OSError, ValueError, AttributeError):
+        return False
 
 
 def _read_stacks(path: Path, directions: tuple[str, ...]) -> dict[str, Stack]:
@@ -184,12 +219,7 @@ def _read_stacks(path: Path, directions: tuple[str, ...]) -> dict[str, Stack]:
                     file.get_tensor(f"{direction}.embedding"),
                     tuple(Layer(*(array.astype(np.float32) for array in arrays)) for arrays in layers),
                 )
+                stacks[direction].check()
             return stacks
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}; import the model again") from None
-
-
-def sha256(path: Path) -> str:
-    """Hex sha256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

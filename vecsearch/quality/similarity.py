@@ -24,9 +24,9 @@ class Similarity:
     a: str
     b: str
     cosine: float
-    cosine_percentile: float
+    cosine_percentile: float | None
     ip: float
-    ip_percentile: float
+    ip_percentile: float | None
     note: str = ""
 
 
@@ -36,6 +36,7 @@ class Background:
     def __init__(self, vectors: np.ndarray, rng: np.random.Generator) -> None:
         a, b = rng.integers(0, len(vectors), (2, PAIRS))
         a, b = a[a != b], b[a != b]
+        self.is_empty = len(a) == 0
         self._sorted = {metric: np.sort(pair_scores(vectors[a], vectors[b], metric)) for metric in Metric}
 
     def percentile(self, scores: np.ndarray, metric: Metric) -> np.ndarray:
@@ -76,13 +77,19 @@ def _vector(index: Index, id_or_text: str) -> np.ndarray:
 
 def _score(pair: tuple[str, str], vectors: np.ndarray, background: Background) -> Similarity:
     scores = {metric: pair_scores(vectors[:1], vectors[1:], metric) for metric in Metric}
-    ranks = {metric: float(background.percentile(score, metric)[0]) for metric, score in scores.items()}
-    empty = " and ".join(repr(text) for text, length in zip(pair, norms(vectors), strict=True) if length == 0)
+    ranks = {metric: background.percentile(score, metric)[0] for metric, score in scores.items()}
     return Similarity(
         *pair,
         cosine=float(scores[Metric.COSINE][0]),
-        cosine_percentile=ranks[Metric.COSINE],
+        cosine_percentile=None if background.is_empty else float(ranks[Metric.COSINE]),
         ip=float(scores[Metric.INNER_PRODUCT][0]),
-        ip_percentile=ranks[Metric.INNER_PRODUCT],
-        note=f"no known word in {empty}: its vector is zero and these scores mean nothing" if empty else "",
+        ip_percentile=None if background.is_empty else float(ranks[Metric.INNER_PRODUCT]),
+        note=_note(pair, vectors, background),
     )
+
+
+def _note(pair: tuple[str, str], vectors: np.ndarray, background: Background) -> str:
+    empty = " and ".join(repr(text) for text, length in zip(pair, norms(vectors), strict=True) if length == 0)
+    if empty:
+        return f"no known word in {empty}: its vector is zero and these scores mean nothing"
+    return "a single document makes no pairs: there are no percentiles" if background.is_empty else ""

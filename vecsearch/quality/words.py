@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from vecsearch.errors import UsageError
-from vecsearch.index import Hit, Index
+from vecsearch.hits import Hit
+from vecsearch.index import Index
 from vecsearch.metric import Metric, normalise
 
 

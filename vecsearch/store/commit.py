@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from vecsearch.errors import LockedError, writing
-from vecsearch.store.layout import CURRENT, CURRENT_TMP, LOCK, SEGMENTS, files_below, is_own, manifest_name
+from vecsearch.files import sha256, sync
+from vecsearch.store.layout import CURRENT, CURRENT_TMP, LOCK, files_below, is_own, manifest_name
 from vecsearch.store.manifest import Manifest
 
 
@@ -38,20 +39,9 @@ def write_file(path: Path, data: bytes) -> None:
             os.close(descriptor)
 
 
-def sync(path: Path) -> None:
-    """Have the file's bytes, or the folder's list of names, reach the disk before this returns."""
-    with writing(path):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
 def describe_file(path: Path) -> dict[str, Any]:
     """The manifest's entry for a file: its size in bytes and its sha256 in hex."""
-    with path.open("rb") as file:
-        return {"bytes": os.fstat(file.fileno()).st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+    return {"bytes": path.stat().st_size, "sha256": sha256(path)}
 
 
 def sync_files(folder: Path, paths: Collection[str]) -> dict[str, dict[str, Any]]:
@@ -81,14 +71,13 @@ def replace_current(folder: Path, manifest: Manifest) -> None:
     sync(folder)
 
 
-def collect_garbage(folder: Path, manifest: Manifest | None, *, keep: Collection[str] = ()) -> list[str]:
-    """Remove this program's files that `manifest` does not name, but for the segments named in `keep`; returns their paths.
+def collect_garbage(folder: Path, manifest: Manifest) -> list[str]:
+    """Remove this program's files that `manifest` does not name; returns their paths.
 
     Only names that this program gives are touched, so a stranger's file in the folder stays.
     """
-    named = set() if manifest is None else {*manifest.files, manifest_name(manifest.generation)}
-    kept = tuple(f"{SEGMENTS}/{name}/" for name in keep)
-    garbage = [path for path in files_below(folder) if is_own(path) and path not in named and not path.startswith(kept)]
+    named = {*manifest.files, manifest_name(manifest.generation)}
+    garbage = [path for path in files_below(folder) if is_own(path) and path not in named]
     remove_files(folder, garbage)
     return garbage
 

@@ -162,12 +162,6 @@ class Documents:
         with _sound(self._path), self._lock:
             return _rows(self._db, ids)
 
-    def ids(self, start: int, stop: int) -> list[str]:
-        """Ids of the rows from `start` up to, not including, `stop`."""
-        with _sound(self._path), self._lock:
-            found = self._db.execute("SELECT id FROM documents WHERE row >= ? AND row < ? ORDER BY row", (start, stop))
-            return [id for (id,) in found]
-
     def problems(self) -> list[str]:
         """What SQLite's own check and the numbering of the rows find wrong; empty when all is well."""
         with _sound(self._path), self._lock:

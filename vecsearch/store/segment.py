@@ -12,7 +12,8 @@ import numpy as np
 from vecsearch import metric
 from vecsearch.corpus.document import Document
 from vecsearch.errors import CorpusError, UsageError, VectorsError, writing
-from vecsearch.store.commit import sync, write_all
+from vecsearch.files import sync
+from vecsearch.store.commit import write_all
 from vecsearch.store.documents import Documents, DocumentsWriter, Progress, extend_digest, place, to_record
 from vecsearch.store.layout import ANN_INDEX, DOCUMENTS, HEADER_BYTES, NORMS, VECTORS, damaged, npy_header, reading
 
@@ -176,10 +177,6 @@ class Segment:
             raise damaged(folder / DOCUMENTS, f"holds {len(self.documents)} documents, not {rows}")
         self.index_path: Path | None = folder / ANN_INDEX if (folder / ANN_INDEX).exists() else None
         """The FAISS index of these rows, where one was built."""
-
-    @property
-    def name(self) -> str:
-        return self.folder.name
 
     def close(self) -> None:
         """Close the documents; the vectors stay mapped for as long as an array refers to them."""

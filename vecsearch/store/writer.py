@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from vecsearch.errors import DamagedIndexError, ResourceError, UsageError, writing
+from vecsearch.files import sync
 from vecsearch.metric import Metric
-from vecsearch.store.commit import Lock, collect_garbage, remove_files, replace_current, sync, sync_files, write_file
+from vecsearch.store.commit import Lock, collect_garbage, remove_files, replace_current, sync_files, write_file
 from vecsearch.store.layout import (
     BUILD,
     CURRENT,
@@ -38,10 +39,12 @@ def find_unfinished(folder: Path, manifest: Manifest | None) -> list[tuple[str, 
     live = set() if manifest is None else {segment["name"] for segment in manifest.segments}
     found = []
     for path in sorted((folder / SEGMENTS).glob(f"*/{BUILD}")):
+        if path.parent.name in live or not is_own(path.relative_to(folder).as_posix()):
+            continue
         # A crash while build.json was being written: nothing had been stored yet.
         with suppress(ValueError), reading(path):
             signature = json.loads(path.read_bytes())
-            if path.parent.name not in live and is_own(path.relative_to(folder).as_posix()):
+            if isinstance(signature, dict):
                 found.append((path.parent.name, signature))
     return found
 

@@ -35,7 +35,7 @@ _REPEATED = re.compile(r"(\S)(\1{2,})")
 _REPEATED_WORD = re.compile(r"(?:\s|^)(\w+)\s+((?:\1\s+)+)\1(\s|\W|$)")
 _SPACES = re.compile(" {2,}")
 _CAPITALISED = re.compile(r"(?<!\S)[A-Z]\S*")
-_ALL_CAPS = re.compile("[A-Z]+[^a-z]*")
+_ALL_CAPS = re.compile("[A-Z][^a-z]*")
 _SENTENCE_CASE = re.compile("[A-Z][^A-Z]*")
 
 
@@ -63,6 +63,8 @@ def mark_case(chunk: str) -> str:
     The last three rules act on each chunk alone: their expressions take a whole chunk or nothing, and even the one letter
     whose lower case depends on its neighbours, the Greek final sigma, looks no further than the next whitespace.
     """
+    if not "A" <= chunk[:1] <= "Z":
+        return chunk.lower()
     if _ALL_CAPS.fullmatch(chunk):
         mark = "xxup "
     elif _SENTENCE_CASE.fullmatch(chunk):

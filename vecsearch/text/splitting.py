@@ -12,6 +12,7 @@ from operator import add
 from typing import Any
 
 from vecsearch.errors import UsageError
+from vecsearch.text.affixes import prefix_length, suffix_length
 from vecsearch.text.plain import never_matches_plain
 from vecsearch.text.rules import SPECIAL_TOKENS
 
@@ -19,6 +20,7 @@ _PLAIN = re.compile("[a-z]+").fullmatch
 _RUN = re.compile(r"\S+|\s+")
 _MOST_KNOWN = 1 << 16
 _LONGEST_KNOWN = 64
+_FLAGS = {int(re.UNICODE), int(re.UNICODE | re.IGNORECASE)}
 _Sequences = dict[str, "_Sequences"]
 
 
@@ -87,6 +89,9 @@ class SplitRules:
         """The rules that `to_json` wrote. Raises `KeyError`, `TypeError`, `ValueError` or `re.error` when they are not."""
         names = ("prefix", "suffix", "infix", "token_match", "url_match")
         patterns = {name: None if values[name] is None else SplitPattern(**values[name]) for name in names}
+        flags = {pattern.flags for pattern in patterns.values() if pattern} - _FLAGS
+        if flags:
+            raise ValueError(f"flags {flags.pop()!r} of an expression are none of {sorted(_FLAGS)}")
         cases = {case: [str(part) for part in parts] for case, parts in values["special_cases"].items()}
         wrong = [case for case, parts in cases.items() if not case or "".join(parts) != case]
         if wrong:
@@ -102,14 +107,15 @@ class Splitter:
     """Splits texts exactly as spaCy's `Tokenizer` with these rules does."""
 
     def __init__(self, rules: SplitRules) -> None:
-        self._prefix = rules.prefix.compile().search
-        self._suffix = rules.suffix.compile().search
+        self._prefix = prefix_length(rules.prefix.compile())
+        self._suffix = suffix_length(rules.suffix.compile())
         self._infixes = rules.infix.compile().finditer
         self._token_match = rules.token_match.compile().match if rules.token_match else _never
         self._url_match = rules.url_match.compile().match if rules.url_match else _never
         patterns = (rules.prefix, rules.suffix, rules.infix, rules.token_match, rules.url_match)
         self._plain = _PLAIN if all(never_matches_plain(p.pattern, p.flags) for p in patterns if p) else _never
         self._cases = {case: tuple(parts) for case, parts in rules.special_cases.items()}
+        self._longest_case = max(map(len, self._cases), default=0)
         self.case_tokens: set[str] = set()
         """Every token that special cases are found by, when affixes have cut them."""
         self._sequences = self._case_sequences(rules)
@@ -136,8 +142,11 @@ class Splitter:
         suffixes: list[str] = []
         rest = chunk
         while rest:
-            middle = self._cases.get(rest, (rest,)) if self._plain(rest) else self._known.get(rest)
-            if middle is not None:
+            if self._plain(rest):
+                middle = self._cases.get(rest, (rest,))
+                break
+            if len(rest) <= _LONGEST_KNOWN and (known := self._known.get(rest)) is not None:
+                middle = known
                 break
             shorter = self._strip_affixes(rest, prefixes, suffixes)
             if shorter == rest:
@@ -160,14 +169,14 @@ class Splitter:
         return tuple(self._apply_cases(tokens, ("",) * len(tokens)))
 
     def _strip_affixes(self, string: str, prefixes: list[str], suffixes: list[str]) -> str:
-        if string in self._cases or self._token_match(string):
+        if self._is_case(string) or self._token_match(string):
             return string
-        start = _length(self._prefix(string))
-        if start and string[start:] in self._cases:
+        start = self._prefix(string)
+        if start and self._is_case(string[start:]):
             prefixes.append(string[:start])
             return string[start:]
-        end = len(string) - _length(self._suffix(string[start:]))
-        if end < len(string) and string[:end] in self._cases:
+        end = len(string) - self._suffix(string[start:])
+        if end < len(string) and self._is_case(string[:end]):
             suffixes.append(string[end:])
             return string[:end]
         if start:
@@ -175,6 +184,9 @@ class Splitter:
         if end < len(string):
             suffixes.append(string[end:])
         return string[start:end]
+
+    def _is_case(self, string: str) -> bool:
+        return len(string) <= self._longest_case and string in self._cases  # in this order: hashing a long string is slow
 
     def _split_core(self, string: str) -> tuple[str, ...]:
         if string in self._cases:
@@ -211,8 +223,7 @@ class Splitter:
         return tree
 
     def _would_cut(self, case: str) -> bool:
-        affixes = _length(self._prefix(case)) or _length(self._suffix(case))
-        return bool(affixes) or " " in case or any(True for _ in self._infixes(case))
+        return bool(self._prefix(case) or self._suffix(case)) or " " in case or any(True for _ in self._infixes(case))
 
     def _apply_cases(self, tokens: Sequence[str], spaces: Sequence[str]) -> list[str]:
         kept: dict[int, int] = {}
@@ -240,10 +251,6 @@ class Splitter:
                     yield start, end
                 node = node.get(tokens[end]) if end < len(tokens) else None
                 end += 1
-
-
-def _length(match: re.Match[str] | None) -> int:
-    return match.end() - match.start() if match else 0
 
 
 def _never(string: str) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import reprlib
 from collections.abc import Sequence
 from itertools import repeat
 from pathlib import Path
@@ -13,6 +15,7 @@ from vecsearch.text.pickles import unpickle
 from vecsearch.text.rules import SPECIAL_TOKENS
 
 _PADDING = "xxfake"  # fastai fills a vocabulary up with it to a multiple of 8
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _MARKS = (*SPECIAL_TOKENS, "_unk_", "_pad_")  # the last two are fastai 0.7's
 
 
@@ -23,7 +26,7 @@ class Vocabulary:
     """The row of every word outside the vocabulary, as in fastai."""
 
     def __init__(self, words: Sequence[str], *, where: str = "vocabulary") -> None:
-        """Raises `CheckpointError`, naming `where`: no words, a word that is no text or empty, or the same word twice."""
+        """Raises `CheckpointError`, naming `where`: no words, a word that is no text, broken or empty, or the same twice."""
         _check(words, where)
         self.words = tuple(words)
         self.index = {word: row for row, word in enumerate(self.words) if word != _PADDING}
@@ -87,8 +90,12 @@ def _check(words: Any, where: str) -> None:
     rows: dict[str, int] = {}
     for row, word in enumerate(words):
         if not isinstance(word, str):
-            raise CheckpointError(f"{where}: word {row + 1} is {word!r:.80}, not text; give a list of strings")
+            raise CheckpointError(f"{where}: word {row + 1} is {reprlib.repr(word)}, not text; give a list of strings")
         if not word:
             raise CheckpointError(f"{where}: word {row + 1} is empty; a word that holds a line break needs a .json file")
+        if _SURROGATE.search(word):
+            raise CheckpointError(
+                f"{where}: word {row + 1}, {word!r}, holds half a surrogate pair, which is no character; save the words again"
+            )
         if rows.setdefault(word, row) != row and word != _PADDING:
             raise CheckpointError(f"{where}: {word!r} is word {rows[word] + 1} and word {row + 1}; each has one row")
