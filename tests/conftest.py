@@ -10,9 +10,11 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
+from vecsearch.ann import Rows
 from vecsearch.corpus.document import Document
 from vecsearch.encoders import UlmfitEncoder, open_encoder
 from vecsearch.encoders.folder import write_encoder
+from vecsearch.metric import Metric, norms
 from vecsearch.text.rules import SPECIAL_TOKENS
 from vecsearch.text.vocabulary import Vocabulary
 
@@ -65,6 +67,12 @@ def random_tensors(
     return tensors
 
 
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test leaves anything in the user's cache."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
 @pytest.fixture(scope="session")
 def tokenizer():
     """The shipped encoder's tokenizer: English, without importing spaCy."""
@@ -113,6 +121,24 @@ def axis() -> AxisEncoder:
 def documents(*texts: str) -> list[Document]:
     """Documents d0, d1, … with these texts."""
     return [Document(f"d{i}", text, {"length": len(text)}) for i, text in enumerate(texts)]
+
+
+def made_vectors(kind: str, n: int, dim: int, seed: int) -> np.ndarray:
+    """Draws (n, dim) float32 from one of four distributions, which do not depend on the seed."""
+    rng, shape = np.random.default_rng(seed), np.random.default_rng(0)
+    rows = rng.standard_normal((n, dim))
+    if kind == "clustered":
+        rows = 0.3 * rows + shape.standard_normal((20, dim))[rng.integers(0, 20, n)]
+    if kind == "lognormal":
+        rows *= rng.lognormal(0, 0.7, (n, 1))
+    if kind == "anisotropic":
+        rows = rows * 0.8 ** np.arange(dim) @ np.linalg.qr(shape.standard_normal((dim, dim)))[0] + 0.3
+    return rows.astype(np.float32)
+
+
+def rows_of(vectors: np.ndarray, metric: Metric) -> Rows:
+    """Vectors as an index is built over them."""
+    return Rows(vectors, norms(vectors), metric)
 
 
 class Ran(NamedTuple):

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import faiss
 import numpy as np
 import pytest
+from conftest import rows_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vecsearch import ann
-from vecsearch.ann import approximate, exact
-from vecsearch.errors import DamagedIndexError, UsageError
+from vecsearch.ann import exact
+from vecsearch.errors import DamagedIndexError, UnsupportedIndexError, UsageError
 from vecsearch.metric import Metric, normalise, norms, pair_scores
 
 # Specs with what FAISS must have made of them, so that no two of these tests run the same index.
@@ -68,15 +71,21 @@ def test_exact_search_is_the_reference(few, metric, seed, n, dim, k, block):
         assert list(zip(-found_scores, found, strict=True)) == sorted(zip(-found_scores, found, strict=True))
 
 
+def searcher_of(spec: str, vectors: np.ndarray, metric: Metric, path: Path, **effort: int) -> ann.ApproximateSearcher:
+    """A searcher by an index of all the vectors, written and read again."""
+    source = rows_of(vectors, metric)
+    ann.write(ann.construct(spec, source, np.arange(len(vectors))), path)
+    return ann.open_searcher(path, spec, source, {"candidates": 40} | effort)
+
+
 @pytest.mark.parametrize("metric", list(Metric))
 @pytest.mark.parametrize("spec", SPECS)
 def test_a_spec_becomes_that_index_and_its_hits_carry_exact_scores(tmp_path, spec, metric):
     vectors = vectors_of(3, 1500, 32)
-    lengths = norms(vectors)
-    approximate.build(spec, vectors, lengths, metric, tmp_path / "index.faiss")
-    searcher = ann.ApproximateSearcher(tmp_path / "index.faiss", vectors, lengths, metric)
-    assert isinstance(faiss.downcast_index(searcher._index), SPECS[spec])
-    assert searcher._index.metric_type == faiss.METRIC_INNER_PRODUCT
+    effort = {"nprobe": 8} if "IVF" in spec else {"efSearch": 128} if "HNSW" in spec else {}
+    searcher = searcher_of(spec, vectors, metric, tmp_path / "i", **effort)
+    index = faiss.downcast_index(searcher._index)
+    assert isinstance(faiss.downcast_index(index.index) if isinstance(index, faiss.IndexIDMap) else index, SPECS[spec])
     queries = vectors[5:25] + np.float32(0.01)
     scores, rows = searcher.search(queries, 10)
     truth = reference(vectors, queries, metric)
@@ -88,8 +97,7 @@ def test_a_spec_becomes_that_index_and_its_hits_carry_exact_scores(tmp_path, spe
 
 def test_what_faiss_did_not_find_is_marked_and_last(tmp_path):
     vectors = vectors_of(0, 200, 8)
-    approximate.build("IVF64,Flat", vectors, norms(vectors), Metric.COSINE, tmp_path / "i")
-    searcher = ann.ApproximateSearcher(tmp_path / "i", vectors, norms(vectors), Metric.COSINE)
+    searcher = searcher_of("IVF64,Flat", vectors, Metric.COSINE, tmp_path / "i", nprobe=1)
     scores, rows = searcher.search(vectors[:1], 150)
     missing = rows[0] < 0
     assert missing.any() and not missing[0]
@@ -97,35 +105,46 @@ def test_what_faiss_did_not_find_is_marked_and_last(tmp_path):
     assert not missing[: np.argmax(missing)].any() and missing[np.argmax(missing) :].all()
 
 
-@pytest.mark.parametrize("spec", ["NOPE", "", "PQ7", "IVF,Flat", "LSH"])
+@pytest.mark.parametrize("spec", ["NOPE", "", "PQ7", "IVF,Flat", "IVF16x2,Flat"])
 def test_a_spec_that_faiss_does_not_accept_is_named(spec):
     with pytest.raises(UsageError) as refused:
-        ann.check_spec(spec, 64)
+        ann.check_spec(spec, 64, Metric.COSINE)
     assert repr(spec) in str(refused.value) and "length 64" in str(refused.value) and "HNSW32" in str(refused.value)
 
 
-@pytest.mark.parametrize("spec", ["HNSW0", "HNSW1,SQ8", "NSG0", "NSG01", "RR0,Flat", "IVF0,Flat", "PCA0,Flat"])
+@pytest.mark.parametrize("spec", ["HNSW0", "HNSW1,SQ8", "NSG32", "IVF1x2,PQ8x4fs", "RR0,Flat", "IVF0,Flat", "PCA0,Flat"])
 def test_a_spec_with_which_faiss_would_crash_is_refused(spec):
     with pytest.raises(UsageError, match=f"{spec!r}.*try HNSW32"):
-        ann.check_spec(spec, 64)
+        ann.check_spec(spec, 64, Metric.COSINE)
 
 
 @pytest.mark.parametrize("spec", ["HNSW10", "IVF100,Flat", "PCA20,HNSW16_SQ8", "PCA10,Flat"])
 def test_a_zero_at_the_end_of_a_number_is_no_zero(spec):
-    ann.check_spec(spec, 64)
+    ann.check_spec(spec, 64, Metric.COSINE)
 
 
-def test_too_few_vectors_to_train_on_are_named(tmp_path):
-    vectors = vectors_of(0, 20, 8)
-    with pytest.raises(UsageError, match=r"'IVF64,Flat' cannot be built over 20 vectors"):
-        approximate.build("IVF64,Flat", vectors, norms(vectors), Metric.COSINE, tmp_path / "i")
+def test_too_few_vectors_to_train_on_are_named():
+    with pytest.raises(UsageError, match=r"'IVF64,Flat' cannot be built over 20 vectors: Number of training points \(20\)"):
+        ann.construct("IVF64,Flat", rows_of(vectors_of(0, 20, 8), Metric.COSINE), np.arange(20))
 
 
 def test_a_faiss_file_of_other_vectors_is_refused(tmp_path):
     vectors = vectors_of(0, 50, 8)
-    approximate.build("Flat", vectors, norms(vectors), Metric.COSINE, tmp_path / "i")
-    with pytest.raises(DamagedIndexError, match=r"holds 50 vectors of length 8.*vectors.npy 49"):
-        ann.ApproximateSearcher(tmp_path / "i", vectors[:49], norms(vectors[:49]), Metric.COSINE)
+    searcher_of("Flat", vectors, Metric.COSINE, tmp_path / "i")
+    with pytest.raises(DamagedIndexError, match=r"holds 50 vectors, not 49; build the index again"):
+        ann.open_searcher(tmp_path / "i", "Flat", rows_of(vectors[:49], Metric.COSINE), {"candidates": 40})
+    (tmp_path / "i").write_bytes((tmp_path / "i").read_bytes()[:100])
+    with pytest.raises(DamagedIndexError, match=r"FAISS cannot read .*; build the index again"):
+        ann.open_searcher(tmp_path / "i", "Flat", rows_of(vectors, Metric.COSINE), {"candidates": 40})
+
+
+def test_a_faiss_file_that_compares_by_something_else_is_refused(tmp_path):
+    vectors = normalise(np.abs(vectors_of(0, 50, 8)) + 1)
+    index = faiss.IndexFlatIP(8)
+    index.add(vectors)
+    faiss.write_index(index, str(tmp_path / "i"))
+    with pytest.raises(UnsupportedIndexError, match=r"before 0.2.*build the index again"):
+        ann.open_searcher(tmp_path / "i", "Flat", rows_of(vectors, Metric.COSINE), {"candidates": 40})
 
 
 @given(seed=st.integers(0, 500), n=st.integers(1, 30), dim=st.integers(1, 8))

@@ -26,10 +26,10 @@ GOOD = "\n".join(json.dumps({"id": f"d{i}", "text": f"the king of river {i}"}) f
 
 
 def assert_refused(ran, code, *parts):
-    """It ended with `code`; stderr names the problem in an "error: " line after notes alone, and stdout has no data."""
+    """It ended with `code`; stderr names the problem in an "error: " line after notes and stages, and stdout has no data."""
     assert ran.code == code, ran
     *notes, last = ran.err.splitlines()
-    assert last.startswith("error: ") and all(line.startswith("note: ") for line in notes), ran.err
+    assert last.startswith("error: ") and all(line.startswith(("note: ", "building ")) for line in notes), ran.err
     assert [part for part in parts if part not in last] == [], last
     assert ran.out == ""
 
@@ -224,10 +224,11 @@ def test_an_unknown_spec(vecsearch, corpus, tmp_path, index, assert_unchanged, t
 def test_a_spec_that_fits_no_longer_when_the_vectors_are_there(
     vecsearch, corpus, tmp_path, tiny_folder, monkeypatch, spec, reason
 ):
-    build = ("build", corpus, "-o", tmp_path / "new", "--encoder", tiny_folder())
+    np.save(tmp_path / "q.npy", np.ones((6, 7), np.float32))
+    build = ("build", corpus, "-o", tmp_path / "new", "--encoder", tiny_folder(), "--queries", tmp_path / "q.npy")
     with monkeypatch.context() as patch:
         if reason == "cannot be searched":
-            patch.setattr(faiss.IndexHNSWFlat, "search", Mock(side_effect=RuntimeError("Error in …")))
+            patch.setattr(faiss.IndexIDMap, "search", Mock(side_effect=RuntimeError("Error in …")))
         ran = vecsearch(*build, "--spec", spec)
     assert_refused(ran, 2, repr(spec), reason)
     assert "note: 6 documents are stored: the same command with --resume" in ran.err
@@ -415,11 +416,11 @@ def test_a_damaged_file(vecsearch, sound, tmp_path, name, damage):
 def test_a_manifest_of_a_newer_format(vecsearch, sound, tmp_path):
     index = shutil.copytree(sound, tmp_path / "index")
     path = index / "manifest-000001.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "format": 2}))
+    path.write_text(json.dumps({**json.loads(path.read_text()), "format": 3}))
     (index / "CURRENT").write_text(f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n")
     for command in ("query", "verify", "info", "similar"):
         ran = vecsearch(command, index, *(["king"] if command in ("query", "similar") else []))
-        assert_refused(ran, 4, "format 2", "1")
+        assert_refused(ran, 4, "format 3", "2")
 
 
 class Opens:

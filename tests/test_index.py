@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+
 import numpy as np
 import pytest
 from conftest import documents
@@ -9,9 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vecsearch import building
+from vecsearch.ann import Goal
 from vecsearch.corpus.document import Document
 from vecsearch.encoders import UlmfitEncoder
-from vecsearch.errors import CorpusError, UsageError, VectorsError
+from vecsearch.errors import CorpusError, UnsupportedIndexError, UsageError, VectorsError
 from vecsearch.index import Index
 from vecsearch.metric import Metric
 from vecsearch.quality.similarity import Background, index_similarity, model_similarity
@@ -233,9 +237,57 @@ def test_an_approximate_index_says_its_recall_and_can_search_exactly(tmp_path, s
         assert index.manifest.spec == spec and list((tmp_path / "i/segments").rglob("index.faiss"))
         exact, near = index.search(vectors[:50], 10, exact=True), index.search(vectors[:50], 10)
         recall = np.mean([len(np.intersect1d(a, b)) / 10 for a, b in zip(exact.rows, near.rows, strict=True)])
-        assert abs(index.manifest.provenance["recall_at_10"] - recall) < 0.1
+        assert index.manifest.recall["low"] - 0.1 < recall and index.manifest.recall["target"] is None
+        assert set(index.manifest.effort) == {"efSearch" if "HNSW" in spec else "nprobe", "candidates"}
         other = index.search(vectors[:50], 10, metric=Metric.INNER_PRODUCT)
         np.testing.assert_allclose(other.scores, -np.sort(-(vectors[:50] @ vectors.T), axis=1)[:, :10], atol=1e-4)
+
+
+def as_format_1(folder) -> None:
+    """Rewrite the manifest as vecsearch 0.1 wrote it."""
+    path = folder / "manifest-000001.json"
+    values = json.loads(path.read_bytes()) | {"format": 1}
+    del values["effort"], values["recall"]
+    data = json.dumps(values, indent=1, sort_keys=True, ensure_ascii=False).encode() + b"\n"
+    path.write_bytes(data)
+    (folder / "CURRENT").write_text(f"{path.name} {hashlib.sha256(data).hexdigest()}\n")
+
+
+@pytest.mark.parametrize("metric", list(Metric))
+@pytest.mark.parametrize("spec", ["exact", "HNSW16"])
+def test_an_index_of_format_1_opens_and_is_searched_exactly(tmp_path, spec, metric):
+    vectors = np.random.default_rng(0).standard_normal((60, 5)).astype(np.float32)
+    names = documents(*map(str, range(60)))
+    with Index.build(tmp_path / "i", names, vectors=[vectors], dim=5, spec=spec, metric=metric) as index:
+        before = index.search(vectors, 3, exact=True)
+    as_format_1(tmp_path / "i")
+    with Index.open(tmp_path / "i") as index:
+        assert (index.manifest.effort, index.manifest.recall, index.manifest.format) == ({}, None, 1)
+        np.testing.assert_array_equal(index.search(vectors, 3, exact=True).rows, before.rows)
+        if spec == "exact":
+            np.testing.assert_array_equal(index.search(vectors, 3).rows, before.rows)
+        else:
+            with pytest.raises(
+                UnsupportedIndexError, match=r"format 1, whose HNSW16.*build the index again, or search with exact"
+            ):
+                index.search(vectors, 3)
+
+
+def test_a_recall_is_asked_for_and_kept(tmp_path):
+    vectors = np.random.default_rng(0).standard_normal((600, 12)).astype(np.float32)
+    names, goal, queries = documents(*map(str, range(600))), Goal(0.5, 5), vectors[::2] + np.float32(0.1)
+    heard = []
+    with Index.build(
+        tmp_path / "i", names, vectors=[vectors], dim=12, spec="IVF8,Flat", goal=goal, queries=queries, indexing=heard.append
+    ) as index:
+        recall = index.manifest.recall
+        assert (recall["k"], recall["queries"], recall["target"]) == (5, 100, 0.5) and recall["low"] >= 0.5
+        assert sum(heard) == 600
+    with Index.build(tmp_path / "j", names, vectors=[vectors], dim=12, goal=goal) as index:
+        assert index.manifest.spec == "exact" and index.manifest.recall is None
+    with pytest.raises(UsageError, match=r"shape \(3, 4\)"):
+        Index.build(tmp_path / "k", names, vectors=[vectors], dim=12, goal=goal, queries=np.ones((3, 4)))
+    assert not (tmp_path / "k").exists()
 
 
 def test_a_spec_that_does_not_fit_fails_before_anything_is_written(tmp_path, axis):

@@ -34,6 +34,8 @@ PLACES = {
     "sentencepiece": {"text"},
     "h5py": {"corpus"},
     "pyarrow": {"corpus"},
+    "matplotlib": {"quality"},
+    "threadpoolctl": {"ann"},
     "sqlite3": {"store", "errors.py"},
 }
 """Where a third party, or a part of the standard library that only one place should know, may be imported."""

@@ -16,6 +16,7 @@ JSON = st.recursive(
     max_leaves=5,
 )
 HASH = "0" * 64
+RECALL = {"k": 10, "queries": 400, "mean": 0.97, "low": 0.96, "high": 0.98, "target": 0.95}
 
 
 def files_of(name: str, rows: int, dim: int) -> dict:
@@ -39,6 +40,8 @@ def manifests(draw) -> Manifest:
         dim=dim,
         rows=sum(rows),
         spec=draw(st.text()),
+        effort=draw(st.dictionaries(st.text(), st.integers(), max_size=2)),
+        recall=draw(st.none() | st.just(RECALL)),
         encoder=encoder,
         segments=segments,
         files=files,
@@ -54,6 +57,8 @@ ONE = Manifest(
     dim=3,
     rows=7,
     spec="exact",
+    effort={"candidates": 40},
+    recall=RECALL,
     encoder={"folder": "encoder/e-000001", "fingerprint": "ab"},
     segments=[{"name": "000001-0", "rows": 7}],
     files={**files_of("000001-0", 7, 3), "encoder/e-000001/config.json": {"bytes": 2, "sha256": HASH}},
@@ -74,9 +79,15 @@ def test_unknown_keys_are_ignored():
     assert Manifest.from_bytes(data, "m") == ONE
 
 
-@given(st.integers(2, 10**30))
+def test_a_manifest_of_format_1_has_no_effort_and_no_recall():
+    old = asdict(ONE) | {"format": 1}
+    del old["effort"], old["recall"]
+    assert Manifest.from_bytes(json.dumps(old).encode(), "m") == replace(ONE, format=1, effort={}, recall=None)
+
+
+@given(st.integers(3, 10**30))
 def test_newer_format_gives_both_numbers(number):
-    with pytest.raises(UnsupportedIndexError, match=f"format {number}; this vecsearch reads up to 1: upgrade vecsearch"):
+    with pytest.raises(UnsupportedIndexError, match=f"format {number}; this vecsearch reads up to 2: upgrade vecsearch"):
         Manifest.from_bytes(json.dumps({"format": number}).encode(), "m")
 
 
@@ -87,7 +98,7 @@ def test_a_missing_key_or_a_wrong_type_is_named(data):
     if data.draw(st.booleans()):
         del values[key]
     else:
-        kinds = (dict, type(None)) if key == "encoder" else type(values[key])
+        kinds = (dict, type(None)) if key in ("encoder", "recall") else type(values[key])
         values[key] = data.draw(JSON.filter(lambda value: isinstance(value, bool) or not isinstance(value, kinds)))
     with pytest.raises(DamagedIndexError, match=f"^m .*{key}"):
         Manifest.from_bytes(json.dumps(values).encode(), "m")
@@ -131,7 +142,11 @@ SEGMENT = "segments/000001-0"
         ({"segments": ["000001-0"]}, "without a name or a number of rows"),
         ({"segments": [{"name": "2", "rows": 7}]}, "does not name the file 'segments/2/vectors.npy'"),
         ({"encoder": {"folder": "encoder/e-000001"}}, "folder and fingerprint"),
-        ({"counts": {"a": 1.5}}, "a count that is not an integer"),
+        ({"counts": {"a": 1.5}}, "something else than integers in 'counts'"),
+        ({"effort": {"nprobe": 1.5, "candidates": 40}}, "something else than integers in 'effort'"),
+        ({"effort": {"nprobe": True, "candidates": 40}}, "something else than integers in 'effort'"),
+        ({"recall": {"k": 10}}, "holds no k, queries, mean, low, high and target as its recall"),
+        ({"recall": RECALL | {"low": "0.9"}}, "holds no k, queries, mean, low, high and target as its recall"),
         ({"files": {**ONE.files, "x": {"bytes": -1, "sha256": HASH}}}, "no size for 'x'"),
         ({"files": {**ONE.files, "x": {"bytes": 1, "sha256": HASH.replace("0", "G")}}}, "no sha256 for 'x'"),
         ({"files": {**ONE.files, "x": [1]}}, "no size for 'x'"),

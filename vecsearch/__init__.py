@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from vecsearch.ann import Goal
     from vecsearch.corpus.document import Document
     from vecsearch.corpus.readers import read_corpus
     from vecsearch.encoders import Encoder, UlmfitEncoder, open_encoder
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Document": "vecsearch.corpus.document",
     "Encoder": "vecsearch.encoders",
+    "Goal": "vecsearch.ann",
     "Hit": "vecsearch.hits",
     "Index": "vecsearch.index",
     "Metric": "vecsearch.metric",
@@ -39,6 +41,7 @@ _HOMES = {
 __all__ = [
     "Document",
     "Encoder",
+    "Goal",
     "Hit",
     "Index",
     "Metric",

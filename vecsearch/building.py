@@ -5,25 +5,24 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
+from math import nan
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from vecsearch import ann
 from vecsearch.corpus.document import Document
 from vecsearch.encoders.base import Encoder, encode_blocks
-from vecsearch.errors import UsageError, VectorsError
+from vecsearch.errors import VectorsError
+from vecsearch.files import cache_folder, sha256
 from vecsearch.metric import Metric
-from vecsearch.store.layout import ANN_INDEX
+from vecsearch.store.layout import ANN_INDEX, VECTORS
 from vecsearch.store.segment import Segment, SegmentWriter
 
 BLOCK_DOCUMENTS = 4096
 """Documents that are encoded and committed together: what an interrupted build can lose."""
 BLOCK_CHARACTERS = 4 << 20
 """A block of long documents ends here, so that memory does not depend on how long they are."""
-RECALL_QUERIES = 200
-"""Rows of an approximate index that are searched exactly as well when it is built, to measure its recall@10."""
 
 
 def blocks(
@@ -84,22 +83,32 @@ def _paired(
         raise VectorsError(f"there are {done:,} vectors and more documents; give one vector for each document")
 
 
-def add_faiss(folder: Path, rows: int, dim: int, spec: str, metric: Metric) -> dict[str, Any]:
-    """Write a segment's index.faiss, unless the search is exact; returns its recall@10 as measured on its own rows."""
-    if spec == ann.EXACT:
-        return {}
-    segment = Segment(folder, rows=rows, dim=dim)
-    path = folder / ANN_INDEX
-    ann.build(spec, segment.vectors, segment.norms, metric, path)
-    step = max(1, rows // RECALL_QUERIES)
-    sample = np.ascontiguousarray(segment.vectors[::step][:RECALL_QUERIES])
-    k = min(11, rows)  # each row finds itself, which proves nothing
-    _, truth = ann.ExactSearcher(segment.vectors, segment.norms).search(sample, k, metric)
+def add_faiss(
+    folder: Path,
+    shape: tuple[int, int],
+    metric: Metric,
+    *,
+    spec: str | None,
+    goal: ann.Goal,
+    queries: np.ndarray | None,
+    note: Callable[[str], None],
+    progress: Callable[[int], None],
+) -> ann.Outcome:
+    """Write a segment's index.faiss: of the kind `spec`, or of the fastest that reaches the goal, which may need none."""
+    if spec == ann.EXACT or (spec is None and goal.recall is None):
+        return ann.Outcome(ann.EXACT, {}, None, True, nan, [])
+    segment = Segment(folder, rows=shape[0], dim=shape[1])
     try:
-        _, found = ann.ApproximateSearcher(path, segment.vectors, segment.norms, metric).search(sample, k)
-    except RuntimeError as error:
-        raise UsageError(f"an index of the spec {spec!r} cannot be searched: {error}; choose another --spec") from error
-    segment.close()
-    others = [(set(a) - {own}, set(b) - {own}) for own, a, b in zip(range(0, rows, step), truth, found, strict=False)]
-    recall = np.mean([len(a & b) / max(1, len(a)) for a, b in others])
-    return {"recall_at_10": round(float(recall), 4), "recall_queries": len(sample)}
+        builder = ann.Builder(
+            ann.Rows(segment.vectors, segment.norms, metric, read=segment.read if goal.memory else None),
+            goal,
+            queries=queries,
+            truths=ann.TruthCache(cache_folder() / "truth"),
+            content=sha256(folder / VECTORS),
+            note=note,
+            progress=progress,
+        )
+        path = folder / ANN_INDEX
+        return builder.build(path) if spec is None else builder.build_kind(spec, path)
+    finally:
+        segment.close()

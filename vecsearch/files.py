@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import mmap
 import os
 from pathlib import Path
+from typing import Any
 
 from vecsearch.errors import writing
 
@@ -26,3 +28,23 @@ def sha256(path: Path) -> str:
     """Hex sha256 of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def release(array: Any) -> None:
+    """Take the pages of a read-only memory-mapped array out of resident memory; they come back when they are read."""
+    base = array
+    while base is not None and not isinstance(base, mmap.mmap):
+        base = getattr(base, "base", None)
+    # A private copy that was written to would lose what was written.
+    if base is not None and not array.flags.writeable:
+        base.madvise(mmap.MADV_DONTNEED)
+
+
+def physical_memory() -> int:
+    """Bytes of memory that the machine has."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def cache_folder() -> Path:
+    """The user's folder for what can be had again: vecsearch below XDG_CACHE_HOME, or below ~/.cache."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vecsearch"

@@ -13,7 +13,7 @@ from vecsearch import ann
 from vecsearch.building import add_faiss, blocks
 from vecsearch.corpus.document import Document
 from vecsearch.encoders import Encoder, Tally, is_ulmfit, open_encoder
-from vecsearch.errors import CorpusError, ResourceError, UsageError, VecsearchError
+from vecsearch.errors import CorpusError, ResourceError, UnsupportedIndexError, UsageError, VecsearchError
 from vecsearch.hits import Hit, Neighbors
 from vecsearch.metric import Metric, norms
 from vecsearch.store.manifest import Manifest
@@ -31,10 +31,19 @@ class Index:
         self._encoder = encoder
         self._exact = [ann.ExactSearcher(segment.vectors, segment.norms) for segment in snapshot.segments]
         self._approximate = [
-            ann.ApproximateSearcher(segment.index_path, segment.vectors, segment.norms, self.metric)
-            for segment in snapshot.segments
-            if segment.index_path
+            self._searcher(segment) for segment in snapshot.segments if segment.index_path and self._searchable
         ]
+
+    @property
+    def _searchable(self) -> bool:
+        """Whether its FAISS files, should it have any, are of the format that is searched: those of format 1 lack an effort."""
+        return self.manifest.format > 1 or self.manifest.spec == ann.EXACT
+
+    def _searcher(self, segment: Segment) -> ann.ApproximateSearcher:
+        # What was built for little memory does not fill it with the vectors that are ranked again.
+        little = bool(self.manifest.recall and self.manifest.recall.get("memory"))
+        source = ann.Rows(segment.vectors, segment.norms, self.metric, read=segment.read if little else None)
+        return ann.open_searcher(segment.index_path, self.manifest.spec, source, self.manifest.effort)
 
     # -- making and opening ------------------------------------------------------------------------------------------
 
@@ -48,19 +57,30 @@ class Index:
         vectors: Iterable[np.ndarray] | None = None,
         dim: int | None = None,
         metric: Metric = Metric.COSINE,
-        spec: str = ann.EXACT,
+        spec: str | None = None,
+        goal: ann.Goal | None = None,
+        queries: np.ndarray | None = None,
         replace: bool = False,
         resume: bool = False,
         provenance: Mapping[str, Any] | None = None,
         counts: Callable[[], Mapping[str, int]] = dict,
         progress: Callable[[int], None] = lambda rows: None,
+        indexing: Callable[[int], None] = lambda rows: None,
+        note: Callable[[str], None] = lambda line: None,
     ) -> Index:
         """Encode `documents` with `encoder` into a new index at `folder`, and open it.
 
         With `vectors`, blocks (b, dim) float32 that together hold a row for each document, nothing is encoded; `encoder` is
-        then the one that made them, if it is known. Documents stream: memory does not grow with their number. `replace` puts
-        the new index in an old one's place once it is whole; `resume` goes on with an interrupted build of the same corpus
-        and options. `provenance` and `counts()` are kept in the manifest; `progress` hears the number of rows on disk.
+        then the one that made them, if it is known. Documents stream: memory does not grow with their number.
+
+        `spec` is the kind of index, "exact" or a FAISS factory string. Without one, the `goal`'s recall is reached by the
+        fastest kind that does; without that too, search is exact. The recall is proved on rows held out, or on the vectors
+        `queries` (q, dim) float32, and kept in the manifest. Where the kind asked for does not reach the goal, the index is
+        made all the same, and `manifest.recall` says how far it comes.
+
+        `replace` puts the new index in an old one's place once it is whole; `resume` goes on with an interrupted build of the
+        same corpus and options. `provenance` and `counts()` are kept in the manifest; `progress` hears the number of rows on
+        disk, `indexing` that of vectors added to an index of FAISS, `note` what is tried.
 
         Raises UsageError, CorpusError, VectorsError and ResourceError; whatever happens, an old index at `folder` stays whole.
         """
@@ -69,7 +89,11 @@ class Index:
         dim = encoder.dim if encoder else dim
         if dim is None:
             raise TypeError("an index over ready vectors needs their dim")
-        ann.check_spec(spec, dim)
+        goal = goal or ann.Goal()
+        if spec is not None:
+            ann.check_spec(spec, dim, metric)
+        if queries is not None:
+            queries = _checked_queries(queries, dim)
         dtype = getattr(encoder, "dtype", "float32")
         signature = {"encoder": encoder.fingerprint if encoder else None, "dtype": dtype, **(provenance or {})}
         counted = _tally(encoder)
@@ -82,7 +106,9 @@ class Index:
             if not segment.rows:
                 raise CorpusError("there is no document to index")
             segment.finish()
-            measured = add_faiss(segment.folder, segment.rows, dim, spec, metric)
+            outcome = add_faiss(
+                segment.folder, (segment.rows, dim), metric, spec=spec, goal=goal, queries=queries, note=note, progress=indexing
+            )
             saved = None
             if encoder:
                 _save(encoder, writer.encoder_folder(encoder.fingerprint))
@@ -90,10 +116,12 @@ class Index:
             writer.commit(
                 metric=metric,
                 dim=dim,
-                spec=spec,
+                spec=outcome.spec,
+                effort=outcome.effort,
+                recall=outcome.as_dict(goal),
                 encoder=saved,
                 counts=segment.progress.counts,
-                provenance={**(provenance or {}), **measured},
+                provenance={**(provenance or {}), **({"trials": outcome.trials} if outcome.trials else {})},
             )
         return cls.open(folder, encoder=encoder, check=False)
 
@@ -196,16 +224,22 @@ class Index:
         `metric` other than the index's own, or `exact`, looks at every vector. Raises UsageError for k < 1, another dimension
         or a query that is not finite.
         """
-        queries = self._checked_queries(vectors, k)
+        _check_k(k)
+        queries = _checked_queries(vectors, self.dim)
         metric = metric or self.metric
         exact = exact or metric is not self.metric or self.manifest.spec == ann.EXACT
-        scores, rows = np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
-        for number, (first, _) in enumerate(self._located()):
-            if exact:
-                found_scores, found = self._exact[number].search(queries, k, metric)
-            else:
-                found_scores, found = self._approximate[number].search(queries, k)
-            scores, rows = ann.merge((scores, found_scores), (rows, np.where(found < 0, -1, found + first)), k)
+        if not exact and not self._searchable:
+            raise UnsupportedIndexError(
+                f"{self._snapshot.folder} is of format 1, whose {self.manifest.spec} index is not read any more; "
+                "build the index again, or search with exact (--exact)"
+            )
+        found = [
+            self._exact[number].search(queries, k, metric) if exact else self._approximate[number].search(queries, k)
+            for number in range(len(self._exact))
+        ]
+        scores, rows = found[0]
+        for (first, _), (more_scores, more) in zip(list(self._located())[1:], found[1:], strict=True):
+            scores, rows = ann.merge((scores, more_scores), (rows, np.where(more < 0, -1, more + first)), k)
         return Neighbors(rows, scores)
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
@@ -238,17 +272,6 @@ class Index:
             for rows, scores in zip(neighbors.rows.tolist(), neighbors.scores.tolist(), strict=True)
         ]
 
-    def _checked_queries(self, vectors: np.ndarray, k: int) -> np.ndarray:
-        _check_k(k)
-        queries = np.ascontiguousarray(vectors, np.float32)
-        if queries.ndim != 2 or queries.shape[1] != self.dim:
-            raise UsageError(f"the query vectors have the shape {queries.shape}, the index holds vectors of length {self.dim}")
-        with np.errstate(over="ignore", invalid="ignore"):
-            finite = np.isfinite(norms(queries))
-        if not finite.all():
-            raise UsageError(f"query vector {int(np.argmin(finite))} holds NaN or infinity, or is too long for float32")
-        return queries
-
     def _located(self) -> Iterator[tuple[int, Segment]]:
         """Each segment with the index's row number of its row 0."""
         first = 0
@@ -273,6 +296,18 @@ def _carried_encoder(snapshot: Snapshot) -> Encoder | None:
     """The encoder in the index's folder, if it is one that vecsearch can open."""
     folder = snapshot.encoder_folder
     return open_encoder(folder) if folder and is_ulmfit(folder) else None
+
+
+def _checked_queries(vectors: np.ndarray, dim: int) -> np.ndarray:
+    """The vectors as (q, dim) float32. Raises UsageError for another shape, and for what no score can be computed of."""
+    queries = np.ascontiguousarray(vectors, np.float32)
+    if queries.ndim != 2 or queries.shape[1] != dim:
+        raise UsageError(f"the query vectors have the shape {queries.shape}, the index holds vectors of length {dim}")
+    with np.errstate(over="ignore", invalid="ignore"):
+        finite = np.isfinite(norms(queries))
+    if not finite.all():
+        raise UsageError(f"query vector {int(np.argmin(finite))} holds NaN or infinity, or is too long for float32")
+    return queries
 
 
 def _check_k(k: int) -> None:

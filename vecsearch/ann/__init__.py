@@ -1,6 +1,30 @@
 """Nearest neighbours: everything that touches FAISS."""
 
-from vecsearch.ann.approximate import EXACT, ApproximateSearcher, build, check_spec
+from vecsearch.ann.approximate import ApproximateSearcher, open_searcher
+from vecsearch.ann.builder import Builder, Goal, Outcome
+from vecsearch.ann.construction import Rows, construct, write
 from vecsearch.ann.exact import ExactSearcher, merge
+from vecsearch.ann.recall import Recall
+from vecsearch.ann.spec import EXACT, check_spec, copies
+from vecsearch.ann.threads import threads
+from vecsearch.ann.truth import TruthCache, ground_truth
 
-__all__ = ["EXACT", "ApproximateSearcher", "ExactSearcher", "build", "check_spec", "merge"]
+__all__ = [
+    "EXACT",
+    "ApproximateSearcher",
+    "Builder",
+    "ExactSearcher",
+    "Goal",
+    "Outcome",
+    "Recall",
+    "Rows",
+    "TruthCache",
+    "check_spec",
+    "construct",
+    "copies",
+    "ground_truth",
+    "merge",
+    "open_searcher",
+    "threads",
+    "write",
+]

@@ -1,120 +1,174 @@
-"""Any FAISS factory string as an index over stored vectors; its hits are ranked again by their exact scores."""
+"""Searching a FAISS index: it proposes candidates, and their exact scores decide."""
 
 from __future__ import annotations
 
-import re
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vecsearch.ann.exact import merge, scores_of, unit_rows
-from vecsearch.errors import DamagedIndexError, ResourceError, UsageError
-from vecsearch.metric import Metric, normalise
+from vecsearch.ann.construction import Rows
+from vecsearch.ann.spec import Effort, copies, lists_of, reason, set_effort, setting
+from vecsearch.errors import DamagedIndexError, UnsupportedIndexError, UsageError
+from vecsearch.metric import Metric
 
-EXACT = "exact"
-"""The spec of an index without a FAISS file: every query looks at every vector."""
-OVERSAMPLE = 4
-"""Hits fetched for each one asked for, to be ranked again from the stored vectors."""
-TRAINING_ROWS = 262_144
-"""Vectors that centroids and quantisers are trained on at the most, spread evenly over the index."""
-BLOCK_ROWS = 65_536
+BLOCK_QUERIES = 4096
+"""Queries that are searched together, so that memory does not grow with their number."""
+READ_BYTES = 32 << 20
+"""Vectors that are ranked again at a time where they are read from a file."""
 
 
-def check_spec(spec: str, dim: int) -> None:
-    """Raise UsageError unless `spec` is "exact" or a factory string that FAISS accepts for vectors of length `dim`."""
-    if spec != EXACT:
-        _new_index(spec, dim)
-
-
-def _new_index(spec: str, dim: int) -> Any:
+def open_searcher(path: Path, spec: str, source: Rows, effort: Effort) -> ApproximateSearcher:
+    """A searcher by the FAISS index in a file, which is memory-mapped. Raises DamagedIndexError when they do not fit."""
     import faiss
 
-    if re.search(r"(?:HNSW|NSG)0*[01](?!\d)|[A-Za-z]0+(?!\d)", spec):
-        # FAISS takes these for valid and then crashes, or never returns.
-        raise UsageError(f"the spec {spec!r} asks for no lists, parts or dimensions, or a graph without neighbours; try HNSW32")
     try:
-        return faiss.index_factory(dim, spec, faiss.METRIC_INNER_PRODUCT)
+        index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
     except RuntimeError as error:
-        raise UsageError(
-            f"FAISS does not accept the spec {spec!r} for vectors of length {dim}: {_reason(error)}. "
-            "Use exact, or a factory string such as HNSW32, IVF256,Flat or HNSW32,SQ8"
-        ) from None
-
-
-def _reason(error: RuntimeError) -> str:
-    """What FAISS said, without the place in its C++ sources."""
-    return re.sub(r"^Error in .*? at [^:]+:\d+: (?:Error: )?", "", str(error)).strip()
-
-
-def build(spec: str, vectors: np.ndarray, norms: np.ndarray, metric: Metric, path: Path) -> None:
-    """Train and fill the index `spec` over vectors (n, d) float32 and write it to `path`.
-
-    Raises UsageError when the spec does not fit the vectors (their length, too few of them to train on), ResourceError when
-    the disk refuses.
-    """
-    import faiss
-
-    index = _new_index(spec, vectors.shape[1])
-    step = max(1, len(vectors) // TRAINING_ROWS)
+        raise DamagedIndexError(f"FAISS cannot read {path}: {reason(error)}; build the index again") from None
+    expected = copies(spec) * len(source)
+    if index.ntotal != expected:
+        raise DamagedIndexError(f"{path} holds {index.ntotal:,} vectors, not {expected:,}; build the index again")
+    if index.metric_type != source.compared.faiss_metric:
+        raise UnsupportedIndexError(f"{path} was made by vecsearch before 0.2, which compared otherwise; build the index again")
     try:
-        if not index.is_trained:
-            index.train(_rows(vectors[::step], norms[::step], metric))
-        for first in range(0, len(vectors), BLOCK_ROWS):
-            part = slice(first, first + BLOCK_ROWS)
-            index.add(_rows(vectors[part], norms[part], metric))
-    except RuntimeError as error:
-        raise UsageError(f"the spec {spec!r} cannot be built over {len(vectors):,} vectors: {_reason(error)}") from None
-    try:
-        faiss.write_index(index, str(path))
-    except RuntimeError as error:  # FAISS's writer raises no OSError
-        raise ResourceError(f"cannot write {path}: {_reason(error)}; free some space") from error
-
-
-def _rows(vectors: np.ndarray, norms: np.ndarray, metric: Metric) -> np.ndarray:
-    return unit_rows(vectors, norms) if metric is Metric.COSINE else np.ascontiguousarray(vectors)
+        return ApproximateSearcher(index, copies(spec), source, effort)
+    except UsageError as error:
+        raise DamagedIndexError(f"{path} does not fit its manifest: {error}; build the index again") from None
 
 
 class ApproximateSearcher:
-    """A FAISS file over stored vectors (n, d) float32, for the one metric that it was built for."""
+    """A FAISS index over stored vectors, for the one metric that it was built for, which holds each once or twice."""
 
-    def __init__(self, path: Path, vectors: np.ndarray, norms: np.ndarray, metric: Metric) -> None:
-        import faiss
+    def __init__(self, index: Any, times: int, source: Rows, effort: Effort) -> None:
+        self._index, self._times = index, times
+        self._source = source
+        self._vectors, self._norms, self._metric = source.vectors, source.norms, source.metric
+        self._compared = source.compared
+        # The score of a zero vector is 0 already.
+        self._divisors = np.where(self._norms > 0, self._norms, np.float32(1))
+        self.set_effort(effort)
 
-        try:
-            self._index = faiss.read_index(str(path))
-        except RuntimeError as error:
-            raise DamagedIndexError(f"FAISS cannot read {path}: {error}; build the index again") from None
-        if (self._index.ntotal, self._index.d) != vectors.shape:
-            raise DamagedIndexError(
-                f"{path} holds {self._index.ntotal} vectors of length {self._index.d}, "
-                f"vectors.npy {vectors.shape[0]} of length {vectors.shape[1]}; build the index again"
-            )
-        _set_effort(self._index)
-        self._vectors, self._norms, self._metric = vectors, norms, metric
+    @property
+    def setting(self) -> str | None:
+        """Name of what trades time for recall, beside the number of candidates."""
+        return setting(self._index)
+
+    def settings(self, k: int) -> tuple[int, int]:
+        """The least and the largest value of the setting that make sense for k hits."""
+        lists = lists_of(self._index)
+        return (1, lists.nlist) if lists else (min(k, self._index.ntotal), self._index.ntotal)
+
+    @property
+    def effort(self) -> dict[str, int]:
+        """How hard it searches."""
+        return dict(self._effort)
+
+    def set_effort(self, effort: Effort) -> None:
+        """Search so hard from now on. Raises UsageError for a setting that this kind of index does not have."""
+        set_effort(self._index, effort)
+        self._effort = dict(effort)
 
     def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Scores (q, k') float32, best first, and rows int64; k' <= k, and row -1 with score -inf where nothing was found."""
-        wanted = min(k * OVERSAMPLE, len(self._vectors))
+        """Scores (q, k') float32, best first, and rows int64 for queries (q, d) float32; equal scores by row.
+
+        k' is k, or the number of vectors where that is less; row -1 with score -inf stands where nothing was found.
+        """
+        k = min(k, len(self._vectors))
+        found = [self._search(queries[first : first + BLOCK_QUERIES], k) for first in range(0, len(queries), BLOCK_QUERIES)]
+        if len(found) == 1:
+            return found[0]
+        empty = (np.empty((0, k), np.float32), np.empty((0, k), np.int64))
+        scores, rows = zip(empty, *found, strict=True)
+        return np.concatenate(scores), np.concatenate(rows)
+
+    def _search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        scores, rows = self._candidates(queries, max(self._times * k, self._effort["candidates"]))
+        scores, rows = _best(scores, rows, self._times * k)
+        return (scores, rows) if self._times == 1 else _distinct(scores, rows, k)
+
+    def candidates(self, queries: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Exact scores (q, c) float32 and rows int64 of the `count` hits that FAISS finds nearest, in FAISS's order.
+
+        c is `count`, or all that the index holds where that is less; of a vector's two hits the second gets score -inf.
+        """
+        scores, rows = self._candidates(queries, count)
+        if self._times > 1:
+            scores[_repeated(rows)] = -np.inf
+        return scores, rows
+
+    def _candidates(self, queries: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+        import faiss
+
+        if len(queries) == 1 and (before := faiss.omp_get_max_threads()) > 1:
+            # One query has no work for a second thread; to wake it and wait for it takes longer than the search.
+            faiss.omp_set_num_threads(1)
+            try:
+                return self._candidates(queries, count)
+            finally:
+                faiss.omp_set_num_threads(before)
+        points = self._compared.of_queries(queries)
+        _, rows = self._index.search(points, min(count, self._index.ntotal))
         if self._metric is Metric.COSINE:
-            queries = normalise(queries)
-        _, rows = self._index.search(np.ascontiguousarray(queries), wanted)
-        scores = np.full(rows.shape, -np.inf, np.float32)
-        for query, found, out in zip(queries, rows, scores, strict=True):
-            hits = found >= 0  # FAISS marks a missing hit with row -1
-            norms = self._norms[found[hits]] if self._metric is Metric.COSINE else None
-            out[hits] = scores_of(query[None, :], self._vectors[found[hits]], norms)[0]
-        empty = np.empty((len(queries), 0))
-        return merge((scores, empty.astype(np.float32)), (rows, empty.astype(np.int64)), k)
+            scores = self._exact_scores(points, rows)
+            scores /= self._divisors.take(rows)
+        else:
+            scores = self._exact_scores(queries, rows)
+        scores[rows < 0] = -np.inf  # FAISS marks a missing hit with row -1
+        return scores, rows
+
+    def _exact_scores(self, queries: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        read = self._source.read
+        if read is None:
+            return exact_scores(queries, rows, self._vectors)
+        scores = np.empty(rows.shape, np.float32)
+        step = max(1, READ_BYTES // (4 * queries.shape[1] * max(1, rows.shape[1])))
+        for part in (slice(first, first + step) for first in range(0, len(queries), step)):
+            distinct, places = np.unique(rows[part], return_inverse=True)
+            scores[part] = exact_scores(queries[part], places.reshape(rows[part].shape), read(np.maximum(distinct, 0)))
+        return scores
 
 
-def _set_effort(index: Any) -> None:
-    """Give the search a useful recall: FAISS's own defaults look at one list (nprobe 1) and 16 graph nodes (efSearch)."""
+def exact_scores(queries: np.ndarray, rows: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    """Inner products of each query (q, d) with the vectors (n, d) at its `rows` (q, c) int64: (q, c) float32."""
     import faiss
 
-    with suppress(RuntimeError):  # not an inverted file, wherever it is wrapped
-        lists = faiss.extract_index_ivf(index)
-        lists.nprobe = max(8, lists.nlist // 16)
-    with suppress(RuntimeError):  # not a graph
-        faiss.ParameterSpace().set_index_parameter(index, "efSearch", 128)
+    queries = np.ascontiguousarray(queries)
+    scores = np.empty(rows.shape, np.float32)
+    pointers = map(faiss.swig_ptr, (scores, queries, vectors, rows))
+    faiss.fvec_inner_products_by_idx(*pointers, vectors.shape[1], *rows.shape)
+    return scores
+
+
+def _best(scores: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """The k best of each query's hits (q, c), best first, equal scores by row."""
+    # Positions in the flattened arrays: numpy takes those several times faster than positions along an axis.
+    if (width := scores.shape[1]) > k:
+        best = np.argpartition(scores, width - k, axis=1)[:, width - k :] + _starts(scores)
+        scores, rows = scores.take(best), rows.take(best)
+    order = np.lexsort((rows, -scores), axis=1) + _starts(scores)
+    return scores.take(order), rows.take(order)
+
+
+def _distinct(scores: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """The first k different rows of each query's hits (q, c), in which equal ones are neighbours."""
+    repeated = np.zeros(rows.shape, bool)
+    np.equal(rows[:, 1:], rows[:, :-1], out=repeated[:, 1:])
+    if repeated.any():
+        scores[repeated], rows[repeated] = -np.inf, -1
+        order = np.argsort(repeated, axis=1, kind="stable") + _starts(rows)
+        scores, rows = scores.take(order), rows.take(order)
+    return scores[:, :k], rows[:, :k]
+
+
+def _repeated(rows: np.ndarray) -> np.ndarray:
+    """Which of the rows (q, c) stand in the same query before: (q, c) bool."""
+    order = np.argsort(rows, axis=1, kind="stable")
+    ascending = np.take_along_axis(rows, order, axis=1)
+    repeated = np.zeros(rows.shape, bool)
+    np.put_along_axis(repeated, order[:, 1:], ascending[:, 1:] == ascending[:, :-1], axis=1)
+    return repeated
+
+
+def _starts(table: np.ndarray) -> np.ndarray:
+    return np.arange(0, table.size, max(1, table.shape[1]))[:, None]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 
+from vecsearch.files import physical_memory, release
 from vecsearch.metric import Metric, normalise
 
 BLOCK_BYTES = 64 << 20
@@ -21,23 +24,66 @@ class ExactSearcher:
 
     def search(self, queries: np.ndarray, k: int, metric: Metric) -> tuple[np.ndarray, np.ndarray]:
         """Scores (q, min(k, n)) float32, best first, and rows int64 for queries (q, d) float32; equal scores by row."""
-        if metric is Metric.COSINE:
-            queries = normalise(queries)
-        top = _numpy_top if len(queries) < FEW_QUERIES else _faiss_top
-        rows_per_block = max(1, BLOCK_BYTES // (4 * max(self._vectors.shape[1], len(queries))))
-        best_scores = np.empty((len(queries), 0), np.float32)
-        best_rows = np.empty((len(queries), 0), np.int64)
-        for first in range(0, len(self._vectors), rows_per_block):
-            block = slice(first, first + rows_per_block)
-            norms = self._norms[block] if metric is Metric.COSINE else None
-            scores, rows = top(queries, self._vectors[block], norms, k)
-            best_scores, best_rows = merge((best_scores, scores), (best_rows, rows + first), k)
-        return best_scores, best_rows
+        return nearest(self._blocks(len(queries)), queries, k, metric)
+
+    def _blocks(self, queries: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        rows = rows_per_block(self._vectors.shape[1], queries)
+        # They would push out of memory what others need there.
+        many = self._vectors.nbytes > physical_memory() // 2
+        for first in range(0, len(self._vectors), rows):
+            yield self._vectors[first : first + rows], self._norms[first : first + rows]
+            if many:
+                release(self._vectors)
+
+
+def rows_per_block(dim: int, queries: int) -> int:
+    """Number of rows of length `dim` to look at together, so that neither they nor their scores take more than BLOCK_BYTES."""
+    return max(1, BLOCK_BYTES // (4 * max(dim, min(queries, FEW_QUERIES))))
+
+
+def nearest(
+    blocks: Iterable[tuple[np.ndarray, np.ndarray]], queries: np.ndarray, k: int, metric: Metric
+) -> tuple[np.ndarray, np.ndarray]:
+    """Scores (q, min(k, n)) float32, best first, and rows int64 of n vectors that stream by once; equal scores by row.
+
+    `blocks` are pairs of vectors (b, d) float32 and their lengths (b,) float32, from the first row to the last.
+    """
+    if metric is Metric.COSINE:
+        queries = normalise(queries)
+    top = _numpy_top if len(queries) < FEW_QUERIES else _faiss_top
+    best_scores = np.empty((len(queries), 0), np.float32)
+    best_rows = np.empty((len(queries), 0), np.int64)
+    first = 0
+    for vectors, norms in blocks:
+        scores, rows = top(queries, vectors, norms if metric is Metric.COSINE else None, k)
+        best_scores, best_rows = merge((best_scores, scores), (best_rows, rows + first), k)
+        first += len(vectors)
+    return best_scores, best_rows
+
+
+def _faiss_top(queries: np.ndarray, block: np.ndarray, norms: np.ndarray | None, k: int) -> tuple[np.ndarray, np.ndarray]:
+    import faiss
+
+    rows = np.ascontiguousarray(block) if norms is None else unit_rows(block, norms)
+    scores, found = faiss.knn(np.ascontiguousarray(queries), rows, min(k + 1, len(rows)), metric=faiss.METRIC_INNER_PRODUCT)
+    if k >= len(rows):
+        return scores, found
+    # Of rows that are equal at the k-th place FAISS keeps any.
+    tied = np.flatnonzero(scores[:, k - 1] == scores[:, k])
+    scores, found = scores[:, :k], found[:, :k]
+    step = max(1, BLOCK_BYTES // (4 * len(rows)))
+    for part in (tied[first : first + step] for first in range(0, len(tied), step)):
+        scores[part], found[part] = _best(scores_of(queries[part], rows, None), k)
+    return scores, found
 
 
 def _numpy_top(queries: np.ndarray, block: np.ndarray, norms: np.ndarray | None, k: int) -> tuple[np.ndarray, np.ndarray]:
-    scores = scores_of(queries, block, norms)  # (q, b)
-    rows = np.array([_best_rows(row, k) for row in scores], np.int64).reshape(len(scores), min(k, len(block)))
+    return _best(scores_of(queries, block, norms), k)
+
+
+def _best(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """The k highest of each query's `scores` (q, b), of equal ones the first, with their rows, in no order."""
+    rows = np.array([_best_rows(row, k) for row in scores], np.int64).reshape(len(scores), min(k, scores.shape[1]))
     return np.take_along_axis(scores, rows, axis=1), rows
 
 
@@ -55,13 +101,6 @@ def scores_of(queries: np.ndarray, rows: np.ndarray, norms: np.ndarray | None) -
     scores = queries @ rows.T
     # The score of a zero vector is 0 already.
     return scores if norms is None else np.divide(scores, norms, out=scores, where=norms > 0)
-
-
-def _faiss_top(queries: np.ndarray, block: np.ndarray, norms: np.ndarray | None, k: int) -> tuple[np.ndarray, np.ndarray]:
-    import faiss
-
-    rows = np.ascontiguousarray(block) if norms is None else unit_rows(block, norms)
-    return faiss.knn(np.ascontiguousarray(queries), rows, min(k, len(rows)), metric=faiss.METRIC_INNER_PRODUCT)
 
 
 def unit_rows(vectors: np.ndarray, norms: np.ndarray) -> np.ndarray:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from vecsearch.cli.info import recall_text
 from vecsearch.cli.options import (
     FOLDER,
+    Share,
+    Size,
     corpus_options,
     dtype_option,
     encoder_options,
@@ -19,8 +20,15 @@ from vecsearch.cli.options import (
     output_options,
 )
 from vecsearch.cli.output import emit, note
-from vecsearch.cli.progress import progress_bar
-from vecsearch.errors import UsageError, VecsearchError
+from vecsearch.cli.stages import stages
+from vecsearch.errors import UsageError
+
+if TYPE_CHECKING:
+    from vecsearch.ann import Goal
+    from vecsearch.store.manifest import Manifest
+
+EXACT = "exact"
+"""`vecsearch.ann.EXACT`, whose module is not imported before it is needed."""
 
 
 @click.command()
@@ -34,11 +42,26 @@ from vecsearch.errors import UsageError, VecsearchError
 @encoder_options
 @dtype_option
 @metric_option
-@click.option("--spec", default="exact", show_default=True, help="exact, or any FAISS factory string, such as HNSW32,SQ8.")
+@click.option(
+    "--recall", type=Share(), metavar="R", help="Reach this recall, provably, with the fastest kind that does; 1 is exact."
+)
+@click.option(
+    "-k", type=click.IntRange(1), metavar="K", help="Nearest neighbours that the recall counts: recall@k. By default 10."
+)
+@click.option("--memory", type=Size(), metavar="SIZE", help="With --recall: what the index may take in memory, such as 2GB.")
+@click.option(
+    "--queries", type=FOLDER, metavar="FILE", help="Measure the recall with these texts, one a line, or vectors (.npy, .h5)."
+)
+@click.option(
+    "--spec", help="exact, or any FAISS factory string, such as HNSW32,SQ8. By default exact, or what --recall takes."
+)
+@click.option("--dry-run", is_flag=True, help="Only show what --recall may choose among, and what each would take.")
 @click.option("--replace", is_flag=True, help="Put the new index in the place of the one in the folder, once it is whole.")
 @click.option("--resume", is_flag=True, help="Go on with an interrupted build of the same corpus and options.")
 @output_options
+@click.pass_context
 def build(
+    context: click.Context,
     corpus: str | None,
     output: str,
     vocabulary: bool,
@@ -55,7 +78,12 @@ def build(
     max_tokens: int | None,
     dtype: str,
     metric: str | None,
-    spec: str,
+    recall: float | None,
+    k: int | None,
+    memory: int | None,
+    queries: str | None,
+    spec: str | None,
+    dry_run: bool,
     replace: bool,
     resume: bool,
     as_json: bool,
@@ -64,13 +92,20 @@ def build(
 
     \b
     vecsearch build films.jsonl -o indexes/films
+    vecsearch build news.jsonl -o indexes/news --recall 0.95 --memory 2GB
     vecsearch build --vocabulary -o indexes/words
     vecsearch build --vectors states.npy --ids names.txt -o indexes/states
+
+    With --recall, kinds of index are tried, and the fastest that reaches the recall is built and proved on queries that it
+    was neither made nor tuned with: rows held out, or those of --queries. Where --spec's does not reach it, the index is kept
+    and the exit code is 1.
     """
-    from vecsearch.cli import sources
+    from vecsearch.ann import Goal
+    from vecsearch.cli import plan, sources
     from vecsearch.index import Index
     from vecsearch.metric import Metric
 
+    spec = _checked_spec(spec, recall, k, memory, queries, dry_run)
     reading = {"text_fields": text_fields, "id_field": id_field, "format": format, "skip_bad": skip_bad}
     encoding = {"pooling": pooling, "layer": layer, "max_tokens": max_tokens, "dtype": dtype}
     if vocabulary == bool(corpus or vectors):
@@ -91,10 +126,16 @@ def build(
         source = sources.from_vectors(vectors, ids, corpus, reading)
     else:
         source = sources.from_corpus(corpus, reading)
-    # Neither spec nor metric: a build whose spec failed resumes with another.
+    goal = Goal(recall, k or 10, memory)
+    if dry_run:
+        if not plan.show(source, model, goal, Metric(metric or "cosine"), as_json=as_json):
+            context.exit(1)
+        return
+    asked = sources.read_queries(queries, model, corpus) if queries else None
+    # Neither spec nor metric, nor recall: a build whose index failed resumes with others.
     provenance: dict[str, Any] = {"source": source.name, **source.options}
     started = time.perf_counter()
-    with progress_bar("documents", source.fraction) as bar, _hinting(bar) as progress:
+    with stages(source.fraction) as listening:
         index = Index.build(
             output,
             source.documents,
@@ -103,39 +144,63 @@ def build(
             dim=source.dim,
             metric=Metric(metric or "cosine"),
             spec=spec,
+            goal=goal,
+            queries=asked,
             replace=replace,
             resume=resume,
             provenance=provenance,
             counts=source.counts,
-            progress=progress,
+            progress=listening.documents,
+            indexing=listening.vectors,
+            note=listening.note,
         )
     seconds = time.perf_counter() - started
     with index:
         manifest = index.manifest
-        note(f"{manifest.rows:,} documents in {seconds:.1f} s ({manifest.rows / seconds:,.0f}/s)")
-        _note_counts(manifest.counts)
-        if "recall_at_10" in manifest.provenance:
-            note(f"recall@10 of {spec} against exact search: {manifest.provenance['recall_at_10']:.3f}")
-        row = {name: getattr(manifest, name) for name in ("rows", "dim", "metric", "spec", "generation")}
-        emit([{"index": output, **row}], as_json=as_json)
+    note(f"{manifest.rows:,} documents in {seconds:.1f} s ({manifest.rows / seconds:,.0f}/s)")
+    _note_counts(manifest.counts)
+    reached = _note_recall(manifest, spec, goal)
+    row = {name: getattr(manifest, name) for name in ("rows", "dim", "metric", "spec", "generation")}
+    emit([{"index": output, **row}], as_json=as_json)
+    if not reached:
+        context.exit(1)
 
 
-@contextmanager
-def _hinting(bar: Callable[[int], None]) -> Iterator[Callable[[int], None]]:
-    """Gives `bar`, listened to: when the build is stopped, stderr tells what of it is stored and how it goes on."""
-    stored = 0
+def _checked_spec(
+    spec: str | None, recall: float | None, k: int | None, memory: int | None, queries: str | None, dry_run: bool
+) -> str | None:
+    """The kind to build, None where the recall decides. Raises UsageError for options that do not go together."""
+    spec = EXACT if recall == 1 and spec is None else spec
+    if dry_run and (recall is None or spec not in (None, EXACT)):
+        raise UsageError("--dry-run shows what --recall may choose among: give --recall, and no --spec")
+    if recall == 1 and spec != EXACT:
+        raise UsageError(f"--recall 1 is exact search, and {spec} is another kind: leave one of them out")
+    if (memory or queries or k) and (spec == EXACT or (spec is None and recall is None)):
+        raise UsageError("--memory, --queries and -k are for an index that is not exact: give --recall below 1, or a --spec")
+    return spec
 
-    def progress(rows: int) -> None:
-        nonlocal stored
-        stored = rows
-        bar(rows)
 
-    try:
-        yield progress
-    except (VecsearchError, KeyboardInterrupt):
-        if stored:
-            note(f"note: {stored:,} documents are stored: the same command with --resume goes on after them")
-        raise
+def _note_recall(manifest: Manifest, spec: str | None, goal: Goal) -> bool:
+    """Say what recall was measured, if any; whether it is the goal's."""
+    if manifest.spec == EXACT:
+        return True
+    if manifest.recall is None:
+        note("note: the recall is not known, for there are too few documents to hold any out; --queries measures it")
+        return goal.recall is None
+    note(f"recall{recall_text(manifest.recall)}")
+    if goal.recall is None or manifest.recall["low"] >= goal.recall:
+        return True
+    ways = {
+        "measure with more --queries": manifest.recall["mean"] >= goal.recall,
+        "leave --spec out": spec,
+        "give more --memory": goal.memory and not spec,
+        "ask for less": True,
+    }
+    note(
+        f"the recall of {goal.recall} is not reached; the index is kept as it is. "
+        f"To come further: {' or '.join(way for way, helps in ways.items() if helps)}"
+    )
+    return False
 
 
 def _note_counts(counts: dict[str, int]) -> None:

@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from vecsearch.cli.bench import bench
 from vecsearch.cli.build import build
 from vecsearch.cli.demo import demo
 from vecsearch.cli.doctor import doctor
@@ -34,7 +35,7 @@ def cli() -> None:
     """
 
 
-for command in (build, query, similar, similarity, encode, info, verify, model, doctor, demo):
+for command in (build, query, similar, similarity, encode, bench, info, verify, model, doctor, demo):
     cli.add_command(command)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
@@ -98,10 +97,10 @@ def info(folder: str) -> None:
 
 def _download(name: str) -> Path:
     from vecsearch.encoders.download import PRETRAINED, download
+    from vecsearch.files import cache_folder
 
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vecsearch"
     with click.progressbar(length=PRETRAINED[name].size, label=name, file=click.get_text_stream("stderr")) as bar:
-        return download(name, cache, progress=bar.update)
+        return download(name, cache_folder(), progress=bar.update)
 
 
 def _sizes(dims: tuple[int, ...]) -> str:

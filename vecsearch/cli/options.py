@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -12,6 +13,39 @@ from vecsearch.cli.output import is_terminal
 F = TypeVar("F", bound=Callable[..., Any])
 
 FOLDER = click.Path(path_type=str)
+
+
+class Share(click.ParamType):
+    """A number above 0 and up to 1."""
+
+    name = "share"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            share = float(value)
+        except ValueError:
+            share = 0.0
+        if not 0 < share <= 1:
+            self.fail(f"{value!r} is no share; give a number above 0 and up to 1, such as 0.95", param, ctx)
+        return share
+
+
+class Size(click.ParamType):
+    """A number of bytes, with a unit or without: 2GB, 1.5 GiB, 800000."""
+
+    name = "size"
+    _UNITS = {"": 1, "B": 1} | {
+        f"{letter}{i}B": base**n for n, letter in enumerate("KMGT", 1) for i, base in (("", 1000), ("I", 1024))
+    }
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        match = re.fullmatch(r"(\d+(?:\.\d+)?|\.\d+)\s*([A-Za-z]*)", str(value).strip(), re.ASCII)
+        unit = self._UNITS.get(match[2].upper()) if match else None
+        if unit is None or (size := int(float(match[1]) * unit)) < 1:
+            self.fail(
+                f"{value!r} is no size; give bytes, or a number with kB, MB, GB, TB, KiB, MiB, GiB or TiB: 2GB", param, ctx
+            )
+        return size
 
 
 def _apply(*options: Callable[[F], F]) -> Callable[[F], F]:

@@ -12,21 +12,23 @@ import numpy as np
 from vecsearch.corpus.document import Document
 from vecsearch.corpus.readers import read_corpus
 from vecsearch.corpus.source import CorpusTally
-from vecsearch.corpus.vectors import VectorFile, open_vectors, read_ids
+from vecsearch.corpus.vectors import VECTOR_SUFFIXES, VectorFile, open_vectors, read_ids
+from vecsearch.encoders.base import Encoder
 from vecsearch.encoders.ulmfit import UlmfitEncoder
-from vecsearch.errors import VectorsError
+from vecsearch.errors import UsageError, VectorsError
 
 BLOCK_ROWS = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Documents to index; `vectors` and `dim` where they are ready, `fraction()` how much has been read, 0 to 1."""
+    """Documents to index; `vectors`, `dim` and `rows` where they are ready, `fraction()` how much has been read, 0 to 1."""
 
     name: str
     documents: Iterable[Document]
     vectors: Iterable[np.ndarray] | None = None
     dim: int | None = None
+    rows: int | None = None
     options: dict[str, Any] = field(default_factory=dict)
     counts: Callable[[], dict[str, int]] = dict
     fraction: Callable[[], float] = float
@@ -54,6 +56,7 @@ def from_vectors(path: str, ids: str | None, corpus: str | None, reading: dict[s
         documents=documents,
         vectors=done,
         dim=file.dim,
+        rows=file.rows,
         # A build resumes only with the very vectors that it began with.
         options={"vectors_bytes": stat.st_size, "vectors_modified": stat.st_mtime_ns} | ({"corpus": corpus} if corpus else {}),
         counts=lambda: {"blank": tally.blank, "skipped": tally.skipped},
@@ -94,10 +97,26 @@ def from_vocabulary(encoder: UlmfitEncoder, *, all_words: bool) -> Source:
         name="the encoder's vocabulary",
         documents=(Document(_unique(words, i), words[i], where=f"word {i} of the vocabulary") for i in chosen),
         vectors=blocks,
+        rows=len(chosen),
         options={"all_words": all_words},
         counts=lambda: counts,
         fraction=lambda: 1.0,
     )
+
+
+def read_queries(path: str, encoder: Encoder | None, corpus: str | None) -> np.ndarray:
+    """The queries in a file, (q, d) float32: vectors, or texts, one a line, as `encoder` gives them for queries."""
+    if Path(path).suffix in VECTOR_SUFFIXES:
+        return np.concatenate(list(open_vectors(path).blocks(BLOCK_ROWS)))
+    if encoder is None:
+        raise UsageError(
+            f"{path}: queries for ready vectors are vectors (.npy, .h5); give those, or the --encoder of the vectors"
+        )
+    if path == corpus == "-":
+        raise UsageError("CORPUS and --queries cannot both be read from stdin")
+    texts = [document.text for document in read_corpus(path, format="txt")]
+    vectors = getattr(encoder, "encode_in_context", encoder.encode)(texts)
+    return vectors[vectors.any(axis=1)]  # a query without a known word gets no answer
 
 
 def _unique(words: list[str], i: int) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from vecsearch.errors import UsageError, VectorsError
+from vecsearch.files import release
 
 VECTOR_SUFFIXES = (".npy", ".h5", ".hdf5")
 _HDF5_DAMAGE = (OSError, RuntimeError)
@@ -39,6 +40,7 @@ class VectorFile:
             with self._open() as stored:
                 for start in range(0, self.rows, rows_per_block):
                     yield _finite(stored[start : start + rows_per_block], self.path, start)
+                    release(stored)
         except _HDF5_DAMAGE as error:
             raise VectorsError(f"{self.path} cannot be read: {error}; make it again") from error
 

@@ -12,7 +12,7 @@ from vecsearch.errors import UnsupportedIndexError
 from vecsearch.metric import Metric
 from vecsearch.store.layout import DOCUMENTS, HEADER_BYTES, NORMS, SEGMENTS, VECTORS, damaged
 
-FORMAT = 1
+FORMAT = 2
 """The newest format that this version reads and the one it writes."""
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -28,6 +28,8 @@ class Manifest:
     dim: int
     rows: int
     spec: str
+    effort: dict[str, int]
+    recall: dict[str, Any] | None
     encoder: dict[str, Any] | None
     segments: list[dict[str, Any]]
     files: dict[str, dict[str, Any]]
@@ -57,6 +59,8 @@ class Manifest:
             raise UnsupportedIndexError(
                 f"{name} has format {values['format']}; this vecsearch reads up to {FORMAT}: upgrade vecsearch"
             )
+        if values["format"] == 1:
+            values = {"effort": {}, "recall": None} | values
         problem = next(_problems(values), None)
         if problem:
             raise damaged(name, problem)
@@ -70,6 +74,8 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "dim": int,
     "rows": int,
     "spec": str,
+    "effort": dict,
+    "recall": (dict, type(None)),
     "encoder": (dict, type(None)),
     "segments": list,
     "files": dict,
@@ -92,8 +98,20 @@ def _problems(values: dict[str, Any]) -> Iterator[str]:
     yield from _file_problems(values["files"])
     yield from _encoder_problems(values["encoder"], values["files"])
     yield from _segment_problems(values)
-    if any(type(count) is not int for count in values["counts"].values()):
-        yield "holds a count that is not an integer"
+    for key in ("counts", "effort"):
+        if any(type(value) is not int for value in values[key].values()):
+            yield f"holds something else than integers in {key!r}"
+    if values["recall"] is not None and not _is_recall(values["recall"]):
+        yield f"holds no {', '.join(_RECALL[:-1])} and {_RECALL[-1]} as its recall: {values['recall']!r}"
+
+
+_RECALL = ("k", "queries", "mean", "low", "high", "target")
+
+
+def _is_recall(recall: dict[str, Any]) -> bool:
+    """Whether all its figures are there and numbers; there need not have been a target."""
+    figures = [recall.get(key) for key in _RECALL if key != "target" or recall.get(key, 0) is not None]
+    return all(type(figure) in (int, float) for figure in figures) and "target" in recall
 
 
 def _file_problems(files: dict[str, Any]) -> Iterator[str]:

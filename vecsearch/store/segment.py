@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -169,6 +169,8 @@ class Segment:
         self.folder, self.rows, self.dim = folder, rows, dim
         self.vectors: np.ndarray = _map_rows(folder / VECTORS, (rows, dim))
         """(n, d) float32, memory-mapped, read-only."""
+        with reading(folder / VECTORS):
+            self._file = (folder / VECTORS).open("rb", buffering=0)
         self.norms: np.ndarray = np.array(_map_rows(folder / NORMS, (rows,)))
         """(n,) float32."""
         self.documents = Documents(folder / DOCUMENTS)
@@ -178,9 +180,26 @@ class Segment:
         self.index_path: Path | None = folder / ANN_INDEX if (folder / ANN_INDEX).exists() else None
         """The FAISS index of these rows, where one was built."""
 
+    def read(self, rows: np.ndarray) -> np.ndarray:
+        """The vectors at `rows` (r,) int64: a new (r, d) float32, read from the file, so that none of it gets mapped.
+
+        Raises: DamagedIndexError: the file became shorter.
+        """
+        path, row_bytes = self.folder / VECTORS, 4 * self.dim
+        found = np.empty((len(rows), self.dim), "<f4")
+        # Rows that follow each other are read at once.
+        starts = np.flatnonzero(np.diff(rows, prepend=rows[:1] - 2) != 1).tolist()
+        with reading(path):
+            for start, end in pairwise([*starts, len(rows)]):
+                size = os.preadv(self._file.fileno(), [found[start:end]], HEADER_BYTES + int(rows[start]) * row_bytes)
+                if size != (end - start) * row_bytes:
+                    raise damaged(path, f"ends before the end of row {rows[end - 1]}")
+        return found
+
     def close(self) -> None:
         """Close the documents; the vectors stay mapped for as long as an array refers to them."""
         self.documents.close()
+        self._file.close()
 
 
 def _map_rows(path: Path, shape: tuple[int, ...]) -> np.ndarray:

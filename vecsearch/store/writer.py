@@ -184,13 +184,16 @@ class IndexWriter:
         metric: Metric,
         dim: int,
         spec: str,
+        effort: Mapping[str, int] | None = None,
+        recall: Mapping[str, Any] | None = None,
         encoder: Mapping[str, Any] | None,
         counts: Mapping[str, int],
         provenance: Mapping[str, Any],
     ) -> Manifest:
         """Make what was built the index, and return its manifest; what it replaces is removed.
 
-        `encoder` holds at least the "fingerprint" of the encoder saved in `encoder_folder`; None for ready vectors.
+        `effort` is how hard an index of the kind `spec` searches, `recall` what that was measured to give. `encoder` holds at
+        least the "fingerprint" of the encoder saved in `encoder_folder`; None for ready vectors.
 
         Raises:
             ResourceError: the system refuses; the old index is whole and the build can be resumed.
@@ -207,6 +210,8 @@ class IndexWriter:
             dim=dim,
             rows=sum(segment["rows"] for segment in segments),
             spec=spec,
+            effort=dict(effort or {}),
+            recall=None if recall is None else dict(recall),
             encoder=None if encoder is None else {"folder": self._encoder, **encoder},
             segments=segments,
             files=sync_files(self.folder, paths),

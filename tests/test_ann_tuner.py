@@ -1,0 +1,163 @@
+"""The tuner against searchers whose recall is known, and the samples of queries that it and the proof are given."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from conftest import made_vectors, rows_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vecsearch import ann
+from vecsearch.ann import questions as questions_module
+from vecsearch.ann import tuner
+from vecsearch.ann.questions import Questions, Sample
+from vecsearch.ann.tuner import measure, on_average, prove, tune, will_prove
+from vecsearch.metric import Metric
+
+K = 10
+
+
+class Known:
+    """A searcher that finds hit j of query i from the setting `needs[i, j]` on, if it has `ranks` candidates."""
+
+    def __init__(self, needs: np.ndarray, *, ranks: int = K, most: int = 300) -> None:
+        self._needs, self._ranks, self._most = needs, ranks, most
+        self.setting, self.effort = "nprobe", {"nprobe": 1, "candidates": K}
+
+    def settings(self, k: int) -> tuple[int, int]:
+        return 1, self._most
+
+    def set_effort(self, effort) -> None:
+        self.effort = dict(effort)
+
+    def candidates(self, queries: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+        found = self._needs[queries[:, 0].astype(int)] <= self.effort["nprobe"]
+        scores = np.full((len(queries), count), -1, np.float32)  # worse than every true one
+        scores[:, self._ranks - K : self._ranks][:, : count - (self._ranks - K)] = np.where(found, 1, -1)[:, : max(0, count)]
+        return scores, np.zeros(scores.shape, np.int64)
+
+    def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        scores, rows = self.candidates(queries, max(self._ranks, self.effort["candidates"]))
+        if self.effort["candidates"] < self._ranks:
+            scores[:, self.effort["candidates"] :] = -1
+        return -np.sort(-scores, axis=1)[:, :k], rows[:, :k]
+
+
+def numbered(queries: int) -> Sample:
+    """Queries that are their own numbers, whose true scores are all 1."""
+    return Sample(np.arange(queries, dtype=np.float32)[:, None], np.ones((queries, K), np.float32))
+
+
+@given(st.integers(0, 100), st.floats(0.5, 0.97), st.sampled_from([10, 25, 60]))
+@settings(deadline=None, max_examples=25)
+def test_the_least_setting_and_the_fewest_candidates_that_do_are_found(seed, target, ranks):
+    needs = np.random.default_rng(seed).geometric(0.03, (400, K))
+    searcher = Known(needs, ranks=ranks)
+    tuned, reached = tune(searcher, numbered(400), target, enough=on_average)
+    least = next((value for value in range(1, 301) if (needs <= value).mean() >= target), None)
+    assert reached == (least is not None) and searcher.effort == tuned.effort
+    assert tuned.recall == measure(searcher, numbered(400))
+    if reached:
+        assert least <= tuned.effort["nprobe"] <= 1.7 * tuner.FINENESS * least + 1
+        assert ranks - K < tuned.effort["candidates"] <= ranks and tuned.recall.mean >= target
+
+
+def test_where_nothing_is_enough_the_dearest_is_kept():
+    searcher = Known(np.where(np.arange(400)[:, None] % 5 == 0, 10_000, 1) * np.ones((1, K)))
+    tuned, reached = tune(searcher, numbered(400), 0.9, enough=on_average)
+    assert not reached and tuned.effort["nprobe"] == 300 and tuned.recall.mean == pytest.approx(0.8)
+
+
+@given(st.integers(0, 100), st.floats(0.5, 0.97))
+@settings(deadline=None, max_examples=25)
+def test_what_promises_a_proof_passes_on_average_as_well(seed, target):
+    recalls = np.random.default_rng(seed).binomial(K, 0.95, 300) / K
+    assert not will_prove(recalls, K, target) or on_average(recalls, K, target)
+
+
+class Samples:
+    """Three samples of known queries, and which of them were asked for."""
+
+    def __init__(self, size: int) -> None:
+        self.size, self.asked = size, []
+
+    def sample(self, number: int) -> Sample:
+        self.asked.append(number)
+        whole = numbered(3 * self.size)
+        part = slice(number * self.size, (number + 1) * self.size)
+        return Sample(whole.queries[part], whole.truth[part])
+
+
+def test_a_recall_that_the_tuning_queries_alone_have_is_not_proved():
+    needs = np.ones((1_500, K))
+    needs[500:, 5:] = 10_000
+    samples = Samples(500)
+    recall, reached = prove(Known(needs), samples, 0.9)
+    assert not reached and recall.mean == 0.5 and recall.high < 0.9
+    assert samples.asked == [0, 1, 2]
+
+
+def test_a_proof_that_fails_is_tried_once_more_on_queries_not_yet_seen():
+    needs = np.where(np.random.default_rng(0).random((1_500, K)) < 0.15, 50, 1)
+    needs[:500] = 1  # the first queries are easy
+    samples = Samples(500)
+    recall, reached = prove(Known(needs), samples, 0.95)
+    assert reached and recall.mean == 1 and recall.queries == 500 and samples.asked == [0, 1, 2]
+
+
+def test_a_proof_that_holds_looks_at_no_other_queries():
+    samples = Samples(500)
+    recall, reached = prove(Known(np.ones((1_500, K))), samples, 0.9)
+    assert reached and recall.mean == 1 and samples.asked == [0, 1]
+
+
+@pytest.mark.parametrize("broken", [0.2, 0.5])
+def test_a_searcher_that_loses_hits_is_not_proved(broken, tmp_path):
+    source = rows_of(made_vectors("gaussian", 3_000, 8, 0), Metric.COSINE)
+    questions = Questions(source, None, K, ann.TruthCache(tmp_path), "a")
+    index = ann.construct("IVF8,Flat", source, questions.kept)
+    searcher = ann.ApproximateSearcher(index, 1, source, {"nprobe": 8, "candidates": K})
+    assert prove(searcher, questions, 0.9)[1]
+    lost = np.random.default_rng(1).random(3_000) < broken
+    whole = searcher.candidates
+
+    def lossy(queries, count):
+        scores, rows = whole(queries, count)
+        return np.where(lost[rows], -np.inf, scores).astype(np.float32), rows
+
+    def search(queries, k):
+        scores, rows = lossy(queries, max(k, searcher.effort["candidates"]))
+        scores[:, searcher.effort["candidates"] :] = -np.inf
+        return -np.sort(-scores, axis=1)[:, :k], rows[:, :k]
+
+    searcher.candidates, searcher.search = lossy, search
+    recall, reached = prove(searcher, questions, 0.95)
+    assert not reached and recall.high < 0.95
+
+
+@given(n=st.integers(1, 400), dim=st.integers(1, 4), k=st.integers(1, 30), metric=st.sampled_from(list(Metric)))
+@settings(deadline=None, max_examples=40)
+def test_held_out_rows_are_three_samples_without_one_row_in_common(tmp_path_factory, n, dim, k, metric):
+    vectors = np.arange(n * dim, dtype=np.float32).reshape(n, dim) + 1  # every row differs
+    source = rows_of(vectors, metric)
+    questions = Questions(source, None, k, ann.TruthCache(tmp_path_factory.mktemp("truth")), "a")
+    assert sorted([*questions.held_out, *questions.kept]) == list(range(n))
+    assert len(questions.kept) >= questions_module.LEAST_KEPT * n and len(questions.held_out) == 3 * questions.size
+    asked = np.concatenate([questions.queries(number) for number in range(3)])
+    assert sorted(asked[:, 0]) == vectors[questions.held_out, 0].tolist()
+    if questions.size:
+        kept = vectors[questions.kept]
+        truth, _ = ann.ExactSearcher(kept, source.norms[questions.kept]).search(questions.queries(1), k, metric)
+        np.testing.assert_array_equal(questions.sample(1).truth, truth)
+
+
+@given(st.integers(1, 60), st.integers(0, 60))
+@settings(deadline=None, max_examples=20)
+def test_queries_of_your_own_are_split_and_hold_out_no_row(tmp_path_factory, n, count):
+    source = rows_of(made_vectors("gaussian", n, 3, 0), Metric.COSINE)
+    own = np.arange(3 * count, dtype=np.float32).reshape(count, 3)
+    questions = Questions(source, own, 5, ann.TruthCache(tmp_path_factory.mktemp("truth")), "a")
+    assert questions.size == count // 3 and len(questions.kept) == n and len(questions.held_out) == 0
+    asked = np.concatenate([questions.queries(number) for number in range(3)])[:, 0].tolist()
+    assert len(set(asked)) == 3 * questions.size and set(asked) <= set(own[:, 0])

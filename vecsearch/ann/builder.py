@@ -1,0 +1,183 @@
+"""From stored vectors to the fastest FAISS index that reaches a recall, with the proof that it does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import nan
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vecsearch.ann.approximate import ApproximateSearcher
+from vecsearch.ann.construction import Rows, add, construct, read, write
+from vecsearch.ann.planner import EXACT_NUMBERS, exact_bytes
+from vecsearch.ann.questions import Questions
+from vecsearch.ann.recall import Recall, most_provable
+from vecsearch.ann.spec import EXACT, copies, is_graph, reason, usual_effort
+from vecsearch.ann.trials import Trial, Trials
+from vecsearch.ann.truth import TruthCache
+from vecsearch.ann.tuner import measure, prove, seconds_per_query
+from vecsearch.errors import UsageError
+
+WORTH_BUILDING = 0.8
+"""A kind is built beside one that reaches the goal if it promises to take less than this share of its time. Lists are built
+first: they take a tenth of the time a graph does, which looks better on a part of the vectors, where it fits the caches."""
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A recall@k to reach, None for none in particular, and the bytes that the index may take in memory, None for any."""
+
+    recall: float | None = None
+    k: int = 10
+    memory: int | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The kind that was built, the effort it searches with, its recall as proved, and whether that is what was asked for.
+
+    `ms` are the milliseconds of a query of a batch on one thread. Where there was nothing to measure, for search is exact or
+    there are too few rows to hold any out, `recall` is None and `ms` NaN. `trials` are the kinds
+    that were tried on a part of the vectors, with what they gave.
+    """
+
+    spec: str
+    effort: dict[str, int]
+    recall: Recall | None
+    reached: bool
+    ms: float
+    trials: list[dict[str, Any]]
+
+    def as_dict(self, goal: Goal) -> dict[str, Any] | None:
+        """The recall as the manifest keeps it, with what was asked for; None where nothing was measured."""
+        if self.recall is None:
+            return None
+        return {**self.recall.as_dict(), "target": goal.recall, "memory": goal.memory}
+
+
+class Builder:
+    """Builds an index over `source` towards `goal`; `note` hears in words what it does, `progress` how many vectors it added.
+
+    `queries` (q, d) float32 stand in for held-out rows. `content` is a hash of the vectors, under which `truths` keeps answers.
+    """
+
+    def __init__(
+        self,
+        source: Rows,
+        goal: Goal,
+        *,
+        queries: np.ndarray | None,
+        truths: TruthCache,
+        content: str,
+        note: Callable[[str], None],
+        progress: Callable[[int], None],
+    ) -> None:
+        self._source, self._goal = source, goal
+        self._questions = Questions(source, queries, goal.k, truths, content)
+        self._note, self._progress = note, progress
+
+    def build(self, path: Path) -> Outcome:
+        """Write the fastest index that reaches the goal to `path`, or nothing where that is exact search.
+
+        Where none does, it is the one whose recall is best. Raises UsageError when none can be that fits the memory.
+        """
+        if why := self._why_exact():
+            self._note(f"exact search: {why}")
+            return Outcome(EXACT, {}, None, True, nan, [])
+        trials = self._trials()
+        figures = [trial.as_dict() for trial in trials]
+        best, index = None, None
+        reached = [trial for trial in trials if trial.reached]
+        for trial in sorted(reached, key=lambda trial: (is_graph(trial.spec), trial.expected_ms)):
+            if best and best.reached and trial.expected_ms >= WORTH_BUILDING * best.ms:
+                continue
+            if index is not None:
+                # Two at a time may be more than the memory holds.
+                write(index, path)
+                index = None
+            newer, outcome = self._built(trial.spec, figures)
+            self._note(f"{trial.spec}: recall@{self._goal.k} {outcome.recall}, {outcome.ms:.3f} ms")
+            if best is None or _merit(outcome) > _merit(best):
+                best, index = outcome, newer
+            del newer
+        if best is None or (not best.reached and self._exact_fits()):
+            path.unlink(missing_ok=True)
+            self._note("exact search: no other kind reaches the recall")
+            return Outcome(EXACT, {}, None, True, nan, figures)
+        return self._finished(read(path) if index is None else index, best, path)
+
+    def build_kind(self, spec: str, path: Path) -> Outcome:
+        """Write an index of the kind `spec` to `path`. Raises UsageError when it does not fit the vectors."""
+        return self._finished(*self._built(spec, []), path)
+
+    def _built(self, spec: str, trials: list[dict[str, Any]]) -> tuple[Any, Outcome]:
+        """An index over the rows that are kept, tuned and proved."""
+        self._note(f"building {spec}")
+        index = construct(spec, self._source, self._questions.kept, progress=self._progress)
+        searcher = ApproximateSearcher(index, copies(spec), self._source, usual_effort(index, self._goal.k))
+        try:
+            return index, self._proved(spec, searcher, trials)
+        except RuntimeError as error:
+            raise UsageError(
+                f"an index of the spec {spec!r} cannot be searched: {reason(error)}; choose another --spec"
+            ) from None
+
+    def _proved(self, spec: str, searcher: ApproximateSearcher, trials: list[dict[str, Any]]) -> Outcome:
+        goal, questions = self._goal, self._questions
+        if not questions.size:
+            return Outcome(spec, searcher.effort, None, goal.recall is None, nan, trials)
+        if goal.recall is None:
+            recall, reached = measure(searcher, questions.sample(1)), True
+        else:
+            recall, reached = prove(searcher, questions, goal.recall)
+        ms = 1000 * seconds_per_query(searcher, questions.queries(0), questions.k)
+        return Outcome(spec, searcher.effort, recall, reached, ms, trials)
+
+    def _finished(self, index: Any, outcome: Outcome, path: Path) -> Outcome:
+        add(index, copies(outcome.spec), self._source, self._questions.held_out, progress=self._progress)
+        write(index, path)
+        return outcome
+
+    def _why_exact(self) -> str | None:
+        """Why nothing but exact search needs to be tried, or None."""
+        if self._source.vectors.size <= EXACT_NUMBERS:
+            return f"over {len(self._source):,} vectors nothing is faster"
+        if self._goal.recall > most_provable(self._questions.size):
+            return f"{self._questions.size:,} queries are too few to prove a recall of {self._goal.recall}"
+        return None
+
+    def _exact_fits(self) -> bool:
+        return self._goal.memory is None or exact_bytes(*self._source.vectors.shape) <= self._goal.memory
+
+    def _trials(self) -> list[Trial]:
+        trials = Trials(self._source, self._questions, self._goal.recall, self._note)
+        found = trials.run(self._goal.memory)
+        if not any(trial.reached for trial in found) and not self._exact_fits():
+            raise UsageError(self._refusal(trials, found))
+        return found
+
+    def _refusal(self, trials: Trials, found: list[Trial]) -> str:
+        """Why there is no index for the goal, and the nearest that there is."""
+        memory, exact = self._goal.memory, exact_bytes(*self._source.vectors.shape)
+        self._note("nothing reaches the recall in that memory; looking for what would")
+        sizes = {kind.spec: kind.memory_bytes for kind in trials.kinds}
+        enough = min((sizes[trial.spec] for trial in trials.run(exact) if trial.reached), default=exact)
+        if not found:
+            return f"no index of these vectors fits {memory:,} bytes of memory; give --memory {_megabytes(enough)}"
+        best = max(trial.recall for trial in found)
+        return (
+            f"in {memory:,} bytes of memory a recall of {best:.3f} is reached, not {self._goal.recall}; "
+            f"ask for less, or give --memory {_megabytes(enough)}"
+        )
+
+
+def _merit(outcome: Outcome) -> tuple[bool, float]:
+    """What reaches the goal, and then is fast, is better than what comes near to it."""
+    return outcome.reached, -outcome.ms if outcome.reached else outcome.recall.low
+
+
+def _megabytes(size: int) -> str:
+    return f"{-(-size // 1_000_000)}MB"

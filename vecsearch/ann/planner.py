@@ -1,0 +1,96 @@
+"""Which kinds of index are worth trying for so many vectors in so much memory, and what each will cost."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+
+import numpy as np
+
+EXACT_NUMBERS = 1 << 20
+"""Numbers in all vectors up to which nothing beats looking at each: it takes about as long as the call."""
+DEGREE = 32
+"""Neighbours of a node of a graph; twice as many on its lowest level."""
+REDUCTIONS = (16, 32, 48, 64, 80, 96, 112, 128, 144, 160, 192, 224, 256, 320, 384, 448, 512)
+"""Numbers of dimensions that vectors are reduced to: multiples of 16, which SQ8 takes at once, other numbers one by one."""
+LOST_BY_REDUCTION = 0.25
+"""Share of the recall that may be missing that the reduction may take; the rest is the search's."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of index, as a factory string, and what is expected of it; memory and disk without vectors and documents."""
+
+    spec: str
+    memory_bytes: int
+    build_s: float
+
+
+def kinds(rows: int, dim: int, reduced: int, *, euclidean: bool) -> tuple[list[Kind], list[Kind]]:
+    """The kinds worth trying over `rows` points of length `dim`, of which `reduced` dimensions tell neighbours apart: fast ones
+    that take little time to build first, and small ones for where those do not fit the memory. Lists find the longest vectors
+    badly, which inner product wants."""
+    fast = [lists(rows, dim, _parts(share * reduced), copies=2) for share in (0.75, 1.0)] if euclidean else []
+    small = [lists(rows, dim, _parts(share * reduced), copies=1) for share in (1.0, 0.5, 0.25)]
+    return [*fast, graph(rows, dim, reduced)], small
+
+
+def _parts(wanted: float) -> int:
+    return max(8, round(wanted / 8) * 8)
+
+
+def graph(rows: int, dim: int, reduced: int) -> Kind:
+    """An HNSW graph over points reduced to so many dimensions, a byte each: the fastest for many vectors."""
+    transform = f"PCA{reduced}," if reduced < dim else f"Pad{-(-dim // 16) * 16}," if dim % 16 else ""
+    node = reduced + 4 * (2 * DEGREE + DEGREE / (DEGREE - 1)) + 8 + 8 + 4
+    seconds = rows * math.log2(max(2, rows)) * (8e-6 + 7e-8 * reduced) / _cores()
+    return Kind(f"{transform}HNSW{DEGREE},SQ8", round(rows * node), seconds)
+
+
+def lists(rows: int, dim: int, parts: int, *, copies: int) -> Kind:
+    """An inverted file of product-quantised points, `parts` half-bytes each: the smallest, and fast where graphs get lost.
+
+    Two dimensions share a half-byte where there are as many: the rotation gives each pair one that matters.
+    """
+    parts = min(parts, dim)
+    reduced = 2 * parts if 2 * parts <= dim else parts
+    count = list_count(rows, copies)
+    twice = "x2" if copies == 2 else ""
+    assigning = rows * count * reduced * 2 / (_cores() * 4e10)
+    training = 10 * assigning * min(1.0, 128 * count / rows)
+    seconds = assigning + training + copies * rows * parts * 1e-7 / _cores()
+    memory = copies * rows * (parts // 2 + 8) + count * reduced * 4
+    return Kind(f"PCA{reduced},IVF{count}{twice},PQ{parts}x4fs_64", memory, seconds)
+
+
+def list_count(rows: int, copies: int) -> int:
+    """Lists of an inverted file over so many vectors: to look for the nearest lists takes about as long as to read them."""
+    wanted = (1.6 if copies == 2 else 2.5) * math.sqrt(rows)
+    return max(16, min(65_536, round(wanted / 16) * 16))
+
+
+def exact_bytes(rows: int, dim: int) -> int:
+    """What exact search takes in memory: every vector passes through it."""
+    return rows * dim * 4
+
+
+def reduced_dim(points: np.ndarray, queries: np.ndarray, k: int, target: float, *, euclidean: bool) -> int:
+    """The fewest dimensions, by PCA, in which the nearest of 4 k points still hold the k nearest, but for a small part of what
+    the `target` recall lets be missed. Points (n, d) and queries (q, d) float32."""
+    import faiss
+
+    metric = faiss.METRIC_L2 if euclidean else faiss.METRIC_INNER_PRODUCT
+    _, truth = faiss.knn(queries, points, min(k, len(points)), metric=metric)
+    for reduced in (reduced for reduced in REDUCTIONS if reduced < points.shape[1]):
+        pca = faiss.PCAMatrix(points.shape[1], reduced)
+        pca.train(points if euclidean else np.concatenate([points, -points]))
+        _, found = faiss.knn(pca.apply(queries), pca.apply(points), min(4 * k, len(points)), metric=metric)
+        kept = np.mean([np.isin(a, b).mean() for a, b in zip(truth, found, strict=True)])
+        if kept >= 1 - LOST_BY_REDUCTION * (1 - target):
+            return reduced
+    return points.shape[1]
+
+
+def _cores() -> int:
+    return os.cpu_count() or 1

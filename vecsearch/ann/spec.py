@@ -1,0 +1,152 @@
+"""Index kinds as FAISS factory strings: which FAISS accepts, and how hard an index of each kind can be told to search.
+
+One thing is added to FAISS's strings: in IVF512x2 every vector is in two of the 512 lists, see `ann.spill`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from vecsearch.errors import UsageError
+from vecsearch.metric import Metric
+
+EXACT = "exact"
+"""The spec of an index without a FAISS file: every query looks at every vector."""
+CONSTRUCTION_EFFORT = 100
+"""efConstruction of a graph: nodes looked at to find a new one's neighbours. FAISS's 40 costs recall that no search regains."""
+
+PQ_ROUNDS = 10
+"""Rounds of k-means for each part of a product quantiser: FAISS's 25 take twice the time and change no recall."""
+
+Effort = Mapping[str, int]
+"""How hard a search tries: "efSearch" (nodes kept of a graph) or "nprobe" (lists read of an inverted file), and "candidates"
+(hits that are ranked again by their exact scores)."""
+
+
+_TWICE = re.compile(r"(?<=IVF)(\d+)x2(?=,PQ\d+x4fs(?:_\d+)?$)")
+
+
+def copies(spec: str) -> int:
+    """How many times an index of this kind holds each vector."""
+    return 2 if _TWICE.search(spec) else 1
+
+
+def is_graph(spec: str) -> bool:
+    """Whether this kind of index is a graph."""
+    return "HNSW" in spec and "IVF" not in spec
+
+
+def check_spec(spec: str, dim: int, metric: Metric) -> None:
+    """Raise UsageError unless `spec` is "exact" or a factory string that FAISS accepts for vectors of length `dim`."""
+    if spec != EXACT:
+        new_index(spec, dim, euclidean=metric is Metric.COSINE)
+
+
+def new_index(spec: str, dim: int, *, euclidean: bool) -> Any:
+    """An empty FAISS index for the points of vectors of length `dim`. Raises UsageError when FAISS does not accept the spec."""
+    import faiss
+
+    if re.search(r"HNSW0*[01](?!\d)|IVF0*1x2|[A-Za-z]0+(?!\d)", spec):
+        # FAISS takes these for valid and then crashes, or never returns.
+        raise UsageError(
+            f"the spec {spec!r} asks for no lists, parts or dimensions, no neighbours in a graph or two of one list; try HNSW32"
+        )
+    if "NSG" in spec:
+        # It crashes over equal vectors.
+        raise UsageError(f"the spec {spec!r} asks for an NSG graph, which cannot be added to; try HNSW32")
+    try:
+        index = faiss.index_factory(dim, _TWICE.sub(r"\1", spec), faiss.METRIC_L2 if euclidean else faiss.METRIC_INNER_PRODUCT)
+    except RuntimeError as error:
+        raise UsageError(
+            f"FAISS does not accept the spec {spec!r} for vectors of length {dim}: {reason(error)}. "
+            f"Use exact, or a factory string such as HNSW32, IVF256,Flat or PCA{min(dim, 128)},HNSW32,SQ8"
+        ) from None
+    graph, lists = graph_of(index), lists_of(index)
+    if graph:
+        graph.hnsw.efConstruction = CONSTRUCTION_EFFORT
+    if lists:
+        lists.cp.min_points_per_centroid = 1  # else FAISS warns on stderr; what few points cost shows in the measured recall
+    if pq := _pq_of(lists or graph or index):
+        pq.cp.min_points_per_centroid = 1
+        pq.cp.niter = PQ_ROUNDS
+        _balance(index, pq.M)
+    return index
+
+
+def _pq_of(index: Any) -> Any | None:
+    """The product quantiser of a FAISS index, below a transform or a graph; None when there is none."""
+    import faiss
+
+    inner = faiss.downcast_index(index)
+    while below := getattr(inner, "storage", None) or getattr(inner, "index", None):
+        inner = faiss.downcast_index(below)
+    return getattr(inner, "pq", None)
+
+
+def _balance(index: Any, parts: int) -> None:
+    """Have a PCA spread its variance evenly over the parts of the product quantiser behind it: each part has as many bits
+    (Ge et al. 2013, Optimized product quantization, section 3.2)."""
+    import faiss
+
+    if isinstance(index, faiss.IndexPreTransform):
+        pca = faiss.downcast_VectorTransform(index.chain.at(0))
+        if isinstance(pca, faiss.PCAMatrix) and pca.d_out > parts:
+            pca.balanced_bins = parts
+
+
+def reason(error: RuntimeError) -> str:
+    """What FAISS said, without the place in its C++ sources and the condition that was not met there."""
+    return re.sub(r"^Error in .*? at [^:]+:\d+: (?:Error: )?(?:'.*' failed: (?=.))?", "", str(error)).strip()
+
+
+def graph_of(index: Any) -> Any | None:
+    """The HNSW graph in a FAISS index, below transforms and maps of ids; None when there is none."""
+    import faiss
+
+    inner = faiss.downcast_index(index)
+    while hasattr(inner, "index"):
+        inner = faiss.downcast_index(inner.index)
+    return inner if hasattr(inner, "hnsw") else None
+
+
+def lists_of(index: Any) -> Any | None:
+    """The inverted file in a FAISS index, below transforms and maps of ids; None when there is none."""
+    import faiss
+
+    with suppress(RuntimeError):
+        return faiss.downcast_index(faiss.extract_index_ivf(index))
+    return None
+
+
+def setting(index: Any) -> str | None:
+    """Name of the setting that an index of this kind trades time for recall with, or None where it has none."""
+    if lists_of(index):
+        return "nprobe"
+    return "efSearch" if graph_of(index) else None
+
+
+def set_effort(index: Any, effort: Effort) -> None:
+    """Have the FAISS index search with `effort`. Raises UsageError for a setting that its kind does not have."""
+    name = setting(index)
+    names = {name, "candidates"} if name else {"candidates"}
+    if effort.keys() != names or min(effort.values()) < 1:
+        raise UsageError(f"an index of this kind is set by {' and '.join(sorted(names, reverse=True))}, not by {dict(effort)}")
+    if name == "efSearch":
+        graph_of(index).hnsw.efSearch = effort[name]
+    if name == "nprobe":
+        lists = lists_of(index)
+        lists.nprobe = min(effort[name], lists.nlist)
+        if coarse := graph_of(lists.quantizer):
+            # The graph of the lists' centroids must find as many of them as are read.
+            coarse.hnsw.efSearch = max(64, 2 * lists.nprobe)
+
+
+def usual_effort(index: Any, k: int) -> dict[str, int]:
+    """The effort to begin with where nothing is known; FAISS's own begins with one list, and 16 nodes."""
+    candidates = {"candidates": 4 * k}
+    if lists := lists_of(index):
+        return {"nprobe": min(lists.nlist, max(8, lists.nlist // 16))} | candidates
+    return ({"efSearch": 128} if graph_of(index) else {}) | candidates

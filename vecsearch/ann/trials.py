@@ -1,0 +1,96 @@
+"""Which kind of index will be the fastest over all vectors, as tried on parts of them."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from vecsearch.ann.approximate import ApproximateSearcher
+from vecsearch.ann.construction import Rows, construct
+from vecsearch.ann.planner import Kind, kinds, reduced_dim
+from vecsearch.ann.questions import Questions, Sample
+from vecsearch.ann.spec import copies, usual_effort
+from vecsearch.ann.truth import ground_truth
+from vecsearch.ann.tuner import on_average, tune
+
+LEAST_ROWS, MOST_ROWS = 10_000, 60_000
+"""Kinds are tried on half of the vectors, but on no fewer and no more than these;"""
+SMALLER = 4
+"""and before on so many times fewer: what is fast among few need not be among many, and the two tell how its time grows."""
+QUERIES = 500
+MUCH_SLOWER = 1.6
+"""A kind that takes so many times as long as the best among few vectors is not tried among many."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A kind tried on `rows` vectors: the recall it reached, the milliseconds of a query, and those expected over all."""
+
+    spec: str
+    build_s: float
+    rows: int
+    reached: bool
+    recall: float
+    ms: float
+    expected_ms: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Its fields, rounded, for the manifest."""
+        return {name: round(value, 4) if isinstance(value, float) else value for name, value in asdict(self).items()}
+
+
+class Trials:
+    """Tries kinds of index for all vectors of `source` towards a `target` recall; `note` hears in words what came of it."""
+
+    def __init__(self, source: Rows, questions: Questions, target: float, note: Callable[[str], None]) -> None:
+        kept = questions.kept
+        self._large = kept[:: max(1, len(kept) // min(MOST_ROWS, max(LEAST_ROWS, len(kept) // 2)))]
+        self._small = self._large[::SMALLER]
+        self._source, self._target, self._note = source, target, note
+        self._k, self._queries = questions.k, questions.queries(0)[:QUERIES]
+        points = source.points(self._large)
+        self._dim = points.shape[1]
+        self._reduced = reduced_dim(
+            points, source.compared.of_queries(self._queries), self._k, target, euclidean=source.compared.euclidean
+        )
+        self.kinds = self._kinds(len(source))
+        """All that there are, whether tried or not."""
+
+    def _kinds(self, rows: int) -> list[Kind]:
+        return [*itertools.chain(*kinds(rows, self._dim, self._reduced, euclidean=self._source.compared.euclidean))]
+
+    def run(self, memory: int | None) -> list[Trial]:
+        """Trials of the kinds that fit `memory` (bytes), the best first."""
+        fast, small = kinds(len(self._source), self._dim, self._reduced, euclidean=self._source.compared.euclidean)
+        fitting = [memory is None or kind.memory_bytes <= memory for kind in fast + small]
+        chosen = range(len(fast)) if all(fitting[: len(fast)]) else range(len(fitting))
+        sample = self._sample(self._small)
+        trials = {number: self._try(number, self._small, sample) for number in chosen if fitting[number]}
+        best = min((trial.ms for trial in trials.values() if trial.reached), default=math.inf)
+        sample = self._sample(self._large)
+        for number, first in trials.items():
+            if first.ms <= MUCH_SLOWER * best:
+                trials[number] = self._try(number, self._large, sample, first)
+        return sorted(trials.values(), key=lambda trial: (not trial.reached, trial.expected_ms))
+
+    def _sample(self, rows: np.ndarray) -> Sample:
+        truth, _ = ground_truth(self._source.stored_blocks(rows), self._queries, self._k, self._source.metric)
+        return Sample(self._queries, truth)
+
+    def _try(self, number: int, rows: np.ndarray, sample: Sample, before: Trial | None = None) -> Trial:
+        spec = self._kinds(len(rows))[number].spec
+        index = construct(spec, self._source, rows)
+        searcher = ApproximateSearcher(index, copies(spec), self._source, usual_effort(index, sample.k))
+        tuned, reached = tune(searcher, sample, self._target, enough=on_average)
+        ms = 1000 * tuned.seconds
+        # Without a trial before, as long as the slowest growth that was seen: that of a kind which will not be built.
+        growth = min(1.0, max(0.0, math.log(ms / before.ms) / math.log(len(rows) / before.rows))) if before else 0.5
+        expected = ms * (len(self._source) / len(rows)) ** growth
+        self._note(f"{self.kinds[number].spec} over {len(rows):,} vectors: recall {tuned.recall.mean:.3f} in {ms:.3f} ms")
+        kind = self.kinds[number]
+        return Trial(kind.spec, kind.build_s, len(rows), reached, tuned.recall.mean, ms, expected)

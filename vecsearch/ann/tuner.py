@@ -1,0 +1,163 @@
+"""The least effort with which an index reaches a recall: found on one sample of queries, to be proved on another."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from vecsearch.ann.approximate import ApproximateSearcher
+from vecsearch.ann.questions import Questions, Sample
+from vecsearch.ann.recall import Recall, reaches, recalls
+from vecsearch.ann.threads import threads
+
+MOST_CANDIDATES = 20
+"""Hits for each one asked for, ranked again by their exact scores, at the most."""
+FINENESS = 1.06
+"""Settings that differ by less than this factor are as good as equal."""
+LEEWAY = 2.33
+"""Standard errors by which the lower end on the tuning sample has to pass the target, so that on another sample of the size it
+reaches it 19 times in 20: 1.64 times the √2 of a difference."""
+TIMED_QUERIES = 500
+
+
+Enough = Callable[[np.ndarray, int, float], bool]
+"""Whether the recalls@k of queries, (q,), are enough for a target."""
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """An effort, what recall@k it gave on the tuning sample, and the seconds that one query took on one thread."""
+
+    effort: dict[str, int]
+    recall: Recall
+    seconds: float
+
+
+def prove(searcher: ApproximateSearcher, questions: Questions, target: float) -> tuple[Recall, bool]:
+    """Recall@k on queries that the searcher was not tuned with, and whether the lower end of its interval reaches `target`.
+
+    Should it fail, it is tuned with these queries as well, and proved with the last ones.
+    """
+    tuning = questions.sample(0)
+    for number in (1, 2):
+        _, passed = tune(searcher, tuning, target)
+        sample = questions.sample(number)
+        recall = measure(searcher, sample)
+        if not passed or recall.low >= target:
+            break
+        tuning = tuning.joined(sample)
+    return recall, recall.low >= target
+
+
+def measure(searcher: ApproximateSearcher, sample: Sample) -> Recall:
+    """Recall@k of the searcher as it is set."""
+    scores, _ = searcher.search(sample.queries, sample.k)
+    return Recall.of(recalls(sample.truth, scores), sample.k)
+
+
+def will_prove(per_query: np.ndarray, k: int, target: float) -> bool:
+    """Whether these recalls, (q,), promise that the lower end of the interval reaches the target on another sample."""
+    return Recall.of(per_query, k).low - LEEWAY * per_query.std() / np.sqrt(len(per_query)) >= target
+
+
+def on_average(per_query: np.ndarray, k: int, target: float) -> bool:
+    """Whether the mean of these recalls, (q,), reaches the target."""
+    return per_query.mean() >= target
+
+
+def tune(searcher: ApproximateSearcher, sample: Sample, target: float, *, enough: Enough = will_prove) -> tuple[Tuned, bool]:
+    """The cheapest effort that is `enough` for `target`, and True; or the dearest that is of use, and False.
+
+    The searcher is left set to it.
+    """
+    if searcher.setting is None:
+        found = _Attempt(searcher, sample, None)
+        reached = found.fewest(target, enough)
+        return _timed(searcher, sample, [(None, reached or found.most)]), reached is not None
+    _, most = searcher.settings(sample.k)
+    least, reached = _least_setting(searcher, sample, target, enough)
+    options = []
+    # With more of one less of the other will do: which is cheaper depends on the vectors.
+    for factor in (1.0, 1.15, 1.35, 1.7) if reached else (1.0,):
+        value = min(most, round(least * factor))
+        trial = _Attempt(searcher, sample, value)
+        candidates = trial.fewest(target, enough) or trial.most
+        if (value, candidates) not in options:
+            options.append((value, candidates))
+    return _timed(searcher, sample, options), reached
+
+
+def _least_setting(searcher: ApproximateSearcher, sample: Sample, target: float, enough: Enough) -> tuple[int, bool]:
+    """The lowest setting that reaches the target with as many candidates as it takes: doubled until it does, then halved in."""
+
+    def reached(value: int) -> bool:
+        return _Attempt(searcher, sample, value).fewest(target, enough) is not None
+
+    value, most = searcher.settings(sample.k)
+    below = 0
+    while not reached(value):
+        if value == most:
+            return most, False
+        below, value = value, min(2 * value, most)
+    while value > below + 1 and value > FINENESS * below:
+        middle = (below + value) // 2
+        below, value = (below, middle) if reached(middle) else (middle, value)
+    return value, True
+
+
+class _Attempt:
+    """What one setting finds, and how its recall grows with the number of candidates that are ranked again."""
+
+    def __init__(self, searcher: ApproximateSearcher, sample: Sample, value: int | None) -> None:
+        self.most = MOST_CANDIDATES * sample.k
+        if searcher.setting == "efSearch":
+            self.most = min(self.most, value)  # FAISS would look at more nodes for more hits
+        searcher.set_effort(effort(searcher, value, self.most))
+        scores, _ = searcher.candidates(sample.queries, self.most)
+        self._k = sample.k
+        self._hits = np.minimum(np.cumsum(reaches(sample.truth, scores), axis=1), sample.k)  # (q, candidates)
+
+    def fewest(self, target: float, enough: Enough) -> int | None:
+        """The smallest number of candidates with which the recall passes the target; None where none does."""
+        low, high = self._k - 1, self._hits.shape[1]
+        if high < self._k or not enough(self._recalls(high), self._k, target):
+            return None
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if enough(self._recalls(middle), self._k, target) else (middle, high)
+        return high
+
+    def _recalls(self, candidates: int) -> np.ndarray:
+        return self._hits[:, candidates - 1] / self._k
+
+
+def effort(searcher: ApproximateSearcher, value: int | None, candidates: int) -> dict[str, int]:
+    """The effort of a searcher with its setting, where it has one, at `value`."""
+    return ({} if searcher.setting is None else {searcher.setting: value}) | {"candidates": candidates}
+
+
+def _timed(searcher: ApproximateSearcher, sample: Sample, options: list[tuple[int | None, int]]) -> Tuned:
+    """The fastest of some settings with their candidates."""
+    timed = []
+    for option in options:
+        searcher.set_effort(effort(searcher, *option))
+        timed.append((seconds_per_query(searcher, sample.queries, sample.k), option))
+    seconds, option = min(timed, key=lambda pair: pair[0])
+    searcher.set_effort(effort(searcher, *option))
+    return Tuned(searcher.effort, measure(searcher, sample), seconds)
+
+
+def seconds_per_query(searcher: ApproximateSearcher, queries: np.ndarray, k: int) -> float:
+    """What one query of a batch takes on one thread, as the searcher is set: the best of three."""
+
+    def rounds() -> Iterator[float]:
+        for _ in range(3):
+            started = time.perf_counter()
+            searcher.search(queries[:TIMED_QUERIES], k)
+            yield time.perf_counter() - started
+
+    with threads(1):
+        return min(rounds()) / len(queries[:TIMED_QUERIES])
