@@ -12,6 +12,8 @@ from vecsearch.ann.spec import Effort, copies, lists_of, reason, set_effort, set
 from vecsearch.errors import DamagedIndexError, UnsupportedIndexError, UsageError
 from vecsearch.metric import Metric
 
+MOST_NODES = 4096
+"""Nodes of a graph that a search keeps at the most: one that needs more takes longer than exact search."""
 BLOCK_QUERIES = 4096
 """Queries that are searched together, so that memory does not grow with their number."""
 READ_BYTES = 32 << 20
@@ -57,7 +59,7 @@ class ApproximateSearcher:
     def settings(self, k: int) -> tuple[int, int]:
         """The least and the largest value of the setting that make sense for k hits."""
         lists = lists_of(self._index)
-        return (1, lists.nlist) if lists else (min(k, self._index.ntotal), self._index.ntotal)
+        return (1, lists.nlist) if lists else (min(k, self._index.ntotal), min(max(k, MOST_NODES), self._index.ntotal))
 
     @property
     def effort(self) -> dict[str, int]:
