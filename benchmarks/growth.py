@@ -100,7 +100,7 @@ class Data:
         self._file, self._kept = file, kept
 
     def queries(self) -> np.ndarray:
-        return np.concatenate([block for _, block in self._parts(~self._kept)])
+        return np.concatenate(list(self._parts(~self._kept)))
 
     def blocks(self, rows: int) -> Iterator[np.ndarray]:
         """Blocks (b, dim) float32 of `rows` vectors, the real ones first."""
@@ -108,7 +108,7 @@ class Data:
         noise = self._noise() if rows > self.real else 0.0
         done = 0
         while done < rows:
-            for _, block in self._parts(self._kept):
+            for block in self._parts(self._kept):
                 if done >= self.real:
                     block += rng.standard_normal(block.shape, np.float32) * np.float32(noise)
                 yield block[: rows - done]
@@ -116,17 +116,17 @@ class Data:
                 if done == rows:
                     return
 
-    def _parts(self, chosen: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    def _parts(self, chosen: np.ndarray) -> Iterator[np.ndarray]:
         first = 0
         for block in self._file.blocks(BLOCK_ROWS):
-            yield first, block[chosen[first : first + len(block)]]
+            yield block[chosen[first : first + len(block)]]
             first += len(block)
 
     def _noise(self) -> float:
         """Standard deviation of each coordinate's noise."""
         queries = self.queries()[:500]
         nearest = np.full(len(queries), np.inf, np.float32)
-        for _, block in self._parts(self._kept):
+        for block in self._parts(self._kept):
             squares = (queries**2).sum(axis=1)[:, None] - 2 * queries @ block.T + (block**2).sum(axis=1)
             nearest = np.minimum(nearest, squares.min(axis=1))
         return NOISE * float(np.median(np.sqrt(np.maximum(nearest, 0)))) / self.dim**0.5

@@ -10,13 +10,15 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from vecsearch.quality.bench import processor
+
 RESULTS = Path(__file__).parent / "results"
 _PACKAGES = ("faiss-cpu", "fastai", "numpy", "spacy", "torch")
 
 
 def machine() -> dict[str, Any]:
     """The processor, its cores and the versions a figure depends on."""
-    return {"cpu": _cpu(), "cores": os.cpu_count(), "python": platform.python_version()} | {
+    return {"cpu": processor(), "cores": os.cpu_count(), "python": platform.python_version()} | {
         package: _version(package) for package in _PACKAGES
     }
 
@@ -40,15 +42,6 @@ def _cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}"
     return f"{value:,}" if type(value) is int else str(value)
-
-
-def _cpu() -> str:
-    facts = Path("/proc/cpuinfo")
-    if facts.exists():
-        for line in facts.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def _version(package: str) -> str | None:

@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 
 from vecsearch.ann import truth
 from vecsearch.ann.threads import threads
+from vecsearch.ann.truth import leave_out
 from vecsearch.corpus.annbench import read_annbench, write_annbench
 from vecsearch.errors import VectorsError
 from vecsearch.metric import Metric, normalise
 from vecsearch.quality import bench
 from vecsearch.quality.bench import Point, latencies_ms, pareto
 from vecsearch.quality.curves import write_report
-from vecsearch.quality.workload import leave_out, open_workload
+from vecsearch.quality.workload import open_workload
 
 ROWS, DIM = 300, 8
 

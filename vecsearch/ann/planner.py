@@ -82,10 +82,16 @@ def reduced_dim(points: np.ndarray, queries: np.ndarray, k: int, target: float, 
 
     metric = faiss.METRIC_L2 if euclidean else faiss.METRIC_INNER_PRODUCT
     _, truth = faiss.knn(queries, points, min(k, len(points)), metric=metric)
-    for reduced in (reduced for reduced in REDUCTIONS if reduced < points.shape[1]):
-        pca = faiss.PCAMatrix(points.shape[1], reduced)
-        pca.train(points if euclidean else np.concatenate([points, -points]))
-        _, found = faiss.knn(pca.apply(queries), pca.apply(points), min(4 * k, len(points)), metric=metric)
+    fitting = [reduced for reduced in REDUCTIONS if reduced < points.shape[1] and reduced <= len(points)]
+    if not fitting:
+        return points.shape[1]
+    # The leading components of one PCA are those of every smaller one.
+    pca = faiss.PCAMatrix(points.shape[1], fitting[-1])
+    pca.train(points if euclidean else np.concatenate([points, -points]))
+    rotated, asked = pca.apply(points), pca.apply(queries)
+    for reduced in fitting:
+        part, wanted = (np.ascontiguousarray(table[:, :reduced]) for table in (rotated, asked))
+        _, found = faiss.knn(wanted, part, min(4 * k, len(points)), metric=metric)
         kept = np.mean([np.isin(a, b).mean() for a, b in zip(truth, found, strict=True)])
         if kept >= 1 - LOST_BY_REDUCTION * (1 - target):
             return reduced

@@ -3,8 +3,8 @@
 It does where all points are of one length: by cosine, and by inner product over vectors that are. Euclidean distance is what
 FAISS is best at: PCA may move the origin, and lists and graphs rely on the triangle inequality. Inner product over vectors of
 unequal lengths stays what it is: a coordinate that makes them equal (Bachrach et al. 2014) was tried, and a graph walked by
-inner product itself (Morozov and Babenko 2018, Non-metric similarity graphs for maximum inner product search) needed a tenth
-of the time.
+inner product itself (Morozov and Babenko 2018, Non-metric similarity graphs for maximum inner product search) took several
+times less.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -58,17 +57,18 @@ class Trials:
         self._reduced = reduced_dim(
             points, source.compared.of_queries(self._queries), self._k, target, euclidean=source.compared.euclidean
         )
-        self.kinds = self._kinds(len(source))
+        fast, small = self._kinds(len(source))
+        self.kinds = fast + small
         """All that there are, whether tried or not."""
+        self._fast = len(fast)
 
-    def _kinds(self, rows: int) -> list[Kind]:
-        return [*itertools.chain(*kinds(rows, self._dim, self._reduced, euclidean=self._source.compared.euclidean))]
+    def _kinds(self, rows: int) -> tuple[list[Kind], list[Kind]]:
+        return kinds(rows, self._dim, self._reduced, euclidean=self._source.compared.euclidean)
 
     def run(self, memory: int | None) -> list[Trial]:
         """Trials of the kinds that fit `memory` (bytes), the best first."""
-        fast, small = kinds(len(self._source), self._dim, self._reduced, euclidean=self._source.compared.euclidean)
-        fitting = [memory is None or kind.memory_bytes <= memory for kind in fast + small]
-        chosen = range(len(fast)) if all(fitting[: len(fast)]) else range(len(fitting))
+        fitting = [memory is None or kind.memory_bytes <= memory for kind in self.kinds]
+        chosen = range(self._fast) if all(fitting[: self._fast]) else range(len(fitting))
         sample = self._sample(self._small)
         trials = {number: self._try(number, self._small, sample) for number in chosen if fitting[number]}
         best = min((trial.ms for trial in trials.values() if trial.reached), default=math.inf)
@@ -83,7 +83,8 @@ class Trials:
         return Sample(self._queries, truth)
 
     def _try(self, number: int, rows: np.ndarray, sample: Sample, before: Trial | None = None) -> Trial:
-        spec = self._kinds(len(rows))[number].spec
+        fast, small = self._kinds(len(rows))
+        spec = (fast + small)[number].spec
         index = construct(spec, self._source, rows)
         searcher = ApproximateSearcher(index, copies(spec), self._source, usual_effort(index, sample.k))
         tuned, reached = tune(searcher, sample, self._target, enough=on_average)

@@ -32,14 +32,19 @@ def ground_truth(
     `blocks` are read once. `own_rows` (q,) int64 are the rows that the queries are themselves: each is left out of its own
     neighbours, its duplicates are not. k' is k, or the number of rows that are left where that is less.
     """
+    more = own_rows is not None
+    scores, rows = nearest(blocks, queries, k + more, metric)
+    return leave_out(scores, rows, own_rows, max(0, rows.shape[1] - more))
+
+
+def leave_out(scores: np.ndarray, rows: np.ndarray, own_rows: np.ndarray | None, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """The k best hits of each query, of scores and rows (q, any), without the query's own row where it has one."""
     if own_rows is None:
-        return nearest(blocks, queries, k, metric)
-    scores, rows = nearest(blocks, queries, k + 1, metric)
+        return scores[:, :k], rows[:, :k]
     own = rows == own_rows[:, None]
-    # Where a query is not among its neighbours, for all those before it are duplicates, the last of them is one too many.
-    own[~own.any(axis=1), -1:] = True
-    left = (len(rows), max(0, rows.shape[1] - 1))
-    return scores[~own].reshape(left), rows[~own].reshape(left)
+    order = np.argsort(own, axis=1, kind="stable")[:, :k]
+    scores, rows = np.where(own, -np.inf, scores).astype(np.float32), np.where(own, -1, rows)
+    return np.take_along_axis(scores, order, axis=1), np.take_along_axis(rows, order, axis=1)
 
 
 class TruthCache:

@@ -17,8 +17,9 @@ import numpy as np
 from vecsearch import ann
 from vecsearch.ann.recall import Recall, recalls
 from vecsearch.ann.spec import usual_effort
+from vecsearch.ann.truth import leave_out
 from vecsearch.quality.opening import opening
-from vecsearch.quality.workload import Built, Workload, leave_out
+from vecsearch.quality.workload import Built, Workload
 
 SINGLE_S = 5.0
 """Seconds for one pass of single queries; a kind so slow that they pass before the last query is asked fewer,"""
@@ -211,7 +212,7 @@ def run_facts(workload: Workload, *, threads: int) -> dict[str, Any]:
         "threads": threads,
         "vectors_bytes": workload.vectors.nbytes,
         "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "cpu": _cpu(),
+        "cpu": processor(),
         "cores": os.cpu_count(),
         "python": platform.python_version(),
         **{package: version(package) for package in ("vecsearch", "faiss-cpu", "numpy")},
@@ -225,7 +226,8 @@ def record(facts: Cost | Point | Mapping[str, Any]) -> dict[str, Any]:
     return {"record": "run", **facts}
 
 
-def _cpu() -> str:
+def processor() -> str:
+    """Name of this machine's processor."""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
         for line in cpuinfo.read_text().splitlines():

@@ -200,16 +200,6 @@ def _workload(
     return Workload(source.name, base.folder, base.vectors, base.norms, queries, own_rows, metric, k, scores, rows, built)
 
 
-def leave_out(scores: np.ndarray, rows: np.ndarray, own_rows: np.ndarray | None, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The k best hits of each query, of scores and rows (q, any), without the query's own row where it has one."""
-    if own_rows is None:
-        return scores[:, :k], rows[:, :k]
-    own = rows == own_rows[:, None]
-    order = np.argsort(own, axis=1, kind="stable")[:, :k]
-    scores, rows = np.where(own, -np.inf, scores).astype(np.float32), np.where(own, -1, rows)
-    return np.take_along_axis(scores, order, axis=1), np.take_along_axis(rows, order, axis=1)
-
-
 def _check_neighbors(workload: Workload, given: np.ndarray) -> None:
     """Raise VectorsError unless the rows `given` (q, any) as the nearest of each query are so, by their scores."""
     agreement = recalls(workload.truth_scores[:, : given.shape[1]], _scores(workload, given)).mean()
