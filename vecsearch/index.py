@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -303,10 +304,12 @@ def _checked_queries(vectors: np.ndarray, dim: int) -> np.ndarray:
     queries = np.ascontiguousarray(vectors, np.float32)
     if queries.ndim != 2 or queries.shape[1] != dim:
         raise UsageError(f"the query vectors have the shape {queries.shape}, the index holds vectors of length {dim}")
-    with np.errstate(over="ignore", invalid="ignore"):
-        finite = np.isfinite(norms(queries))
-    if not finite.all():
-        raise UsageError(f"query vector {int(np.argmin(finite))} holds NaN or infinity, or is too long for float32")
+    if not math.isfinite(np.vdot(queries, queries)):
+        # Their sum is not; float64 tells whether one of them is too long, or only all together.
+        with np.errstate(over="ignore", invalid="ignore"):
+            finite = np.isfinite(norms(queries))
+        if not finite.all():
+            raise UsageError(f"query vector {int(np.argmin(finite))} holds NaN or infinity, or is too long for float32")
     return queries
 
 

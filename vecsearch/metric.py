@@ -6,6 +6,9 @@ from enum import StrEnum
 
 import numpy as np
 
+SHORTEST = np.finfo(np.float32).smallest_subnormal
+"""The least length there is above 0, which a zero vector is divided by."""
+
 
 class Metric(StrEnum):
     """How two vectors are compared. Higher is better, always."""
@@ -19,10 +22,12 @@ def norms(vectors: np.ndarray) -> np.ndarray:
     return np.sqrt(np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64)).astype(np.float32)
 
 
-def normalise(vectors: np.ndarray) -> np.ndarray:
-    """Rows scaled to length 1: (n, d) float32 -> a new (n, d) float32. A zero row stays zero: its cosine with anything is 0."""
-    lengths = norms(vectors)[:, None]
-    return np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)
+def normalise(vectors: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
+    """Rows scaled to length 1: (n, d) float32 -> a new (n, d) float32; `lengths` (n,) where they are known.
+
+    A zero row stays zero: its cosine with anything is 0.
+    """
+    return vectors / np.maximum(norms(vectors) if lengths is None else lengths, SHORTEST)[:, None]
 
 
 def pair_scores(a: np.ndarray, b: np.ndarray, metric: Metric) -> np.ndarray:

@@ -86,8 +86,7 @@ class ApproximateSearcher:
 
     def _search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         scores, rows = self._candidates(queries, max(self._times * k, self._effort["candidates"]))
-        scores, rows = _best(scores, rows, self._times * k)
-        return (scores, rows) if self._times == 1 else _distinct(scores, rows, k)
+        return _best(scores, rows, k, self._times)
 
     def candidates(self, queries: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Exact scores (q, c) float32 and rows int64 of the `count` hits that FAISS finds nearest, in FAISS's order.
@@ -142,25 +141,38 @@ def exact_scores(queries: np.ndarray, rows: np.ndarray, vectors: np.ndarray) -> 
     return scores
 
 
-def _best(scores: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The k best of each query's hits (q, c), best first, equal scores by row."""
-    # Positions in the flattened arrays: numpy takes those several times faster than positions along an axis.
-    if (width := scores.shape[1]) > k:
-        best = np.argpartition(scores, width - k, axis=1)[:, width - k :] + _starts(scores)
+def _best(scores: np.ndarray, rows: np.ndarray, k: int, times: int) -> tuple[np.ndarray, np.ndarray]:
+    """The k best of each query's hits (q, c), best first, equal scores by row, each row once of the `times` it occurs."""
+    # Positions in the flattened arrays: numpy takes those several times faster than positions along an axis. To sort all hits
+    # of a single query takes less time than the calls that find the best of them.
+    several = len(scores) > 1
+    if several and (width := scores.shape[1]) > times * k:
+        best = np.argpartition(scores, width - times * k, axis=1)[:, width - times * k :] + _starts(scores)
         scores, rows = scores.take(best), rows.take(best)
-    order = np.lexsort((rows, -scores), axis=1) + _starts(scores)
+    order = np.lexsort((rows, -scores), axis=1)
+    if several:
+        order += _starts(scores)
+    if times > 1:
+        ranked = rows.take(order)
+        first = np.empty(ranked.shape, bool)
+        first[:, 0] = True
+        np.not_equal(ranked[:, 1:], ranked[:, :-1], out=first[:, 1:])  # equal rows have equal scores: they are neighbours
+        first &= first.cumsum(axis=1) <= k
+        chosen = order[first]
+        if chosen.size < len(scores) * k:
+            return _padded(scores.take(chosen), rows.take(chosen), first.sum(axis=1), k)
+        order = chosen.reshape(len(scores), k)
+    order = order[:, :k]
     return scores.take(order), rows.take(order)
 
 
-def _distinct(scores: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The first k different rows of each query's hits (q, c), in which equal ones are neighbours."""
-    repeated = np.zeros(rows.shape, bool)
-    np.equal(rows[:, 1:], rows[:, :-1], out=repeated[:, 1:])
-    if repeated.any():
-        scores[repeated], rows[repeated] = -np.inf, -1
-        order = np.argsort(repeated, axis=1, kind="stable") + _starts(rows)
-        scores, rows = scores.take(order), rows.take(order)
-    return scores[:, :k], rows[:, :k]
+def _padded(scores: np.ndarray, rows: np.ndarray, counts: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Hits one query after the other, `counts` (q,) of each, as tables (q, k) that end in row -1 with score -inf."""
+    shape = (len(counts), k)
+    padded = np.full(shape, -np.inf, np.float32), np.full(shape, -1, np.int64)
+    here = np.arange(k) < counts[:, None]
+    padded[0][here], padded[1][here] = scores, rows
+    return padded
 
 
 def _repeated(rows: np.ndarray) -> np.ndarray:

@@ -64,7 +64,7 @@ def nearest(
 def _faiss_top(queries: np.ndarray, block: np.ndarray, norms: np.ndarray | None, k: int) -> tuple[np.ndarray, np.ndarray]:
     import faiss
 
-    rows = np.ascontiguousarray(block) if norms is None else unit_rows(block, norms)
+    rows = np.ascontiguousarray(block) if norms is None else normalise(block, norms)
     scores, found = faiss.knn(np.ascontiguousarray(queries), rows, min(k + 1, len(rows)), metric=faiss.METRIC_INNER_PRODUCT)
     if k >= len(rows):
         return scores, found
@@ -101,11 +101,6 @@ def scores_of(queries: np.ndarray, rows: np.ndarray, norms: np.ndarray | None) -
     scores = queries @ rows.T
     # The score of a zero vector is 0 already.
     return scores if norms is None else np.divide(scores, norms, out=scores, where=norms > 0)
-
-
-def unit_rows(vectors: np.ndarray, norms: np.ndarray) -> np.ndarray:
-    """Rows divided by their lengths `norms` (n,), a new (n, d) float32; a zero row stays zero."""
-    return np.divide(vectors, norms[:, None], out=np.zeros(vectors.shape, np.float32), where=norms[:, None] > 0)
 
 
 def merge(scores: tuple[np.ndarray, np.ndarray], rows: tuple[np.ndarray, np.ndarray], k: int) -> tuple[np.ndarray, np.ndarray]:

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from vecsearch.ann.exact import unit_rows
 from vecsearch.metric import Metric, normalise
 
 EQUAL = 0.999
@@ -39,7 +38,7 @@ class Points:
 
     def of(self, vectors: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """The points of the stored `vectors` (r, d) float32 at `rows` (r,): (r, d) float32."""
-        return unit_rows(vectors, self._norms[rows]) if self._metric is Metric.COSINE else vectors
+        return normalise(vectors, self._norms[rows]) if self._metric is Metric.COSINE else vectors
 
     def of_queries(self, queries: np.ndarray) -> np.ndarray:
         """The points of queries (q, d) float32: (q, d) float32, as long as those of vectors that are of one length."""
