@@ -168,7 +168,7 @@ def build(folder: Path, rows: int, options: argparse.Namespace) -> dict[str, Any
             "store_s": round(stored - started, 1),
             "build_s": round(ended - started, 1),
             "peak_build_bytes": memory("VmHWM"),
-            "index_bytes": files.get("index.faiss", 0),
+            "index_bytes": files.get(manifest.largest["faiss"], 0),
             "disk_bytes": sum(files.values()),
         }
 

@@ -10,6 +10,7 @@ import numpy as np
 from vecsearch.corpus.document import Document
 from vecsearch.metric import Metric
 from vecsearch.store.manifest import Manifest
+from vecsearch.store.segment import SegmentWriter
 from vecsearch.store.snapshot import Snapshot, open_snapshot
 from vecsearch.store.writer import IndexWriter
 
@@ -18,6 +19,16 @@ QUICK_DISK = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
 DIM = 3
 FINGERPRINT = "0123456789abcdef" * 4
+
+
+GOAL = {"spec": "exact", "recall": None, "k": 10, "memory": None}
+NONE = np.empty(0, np.int64)
+
+
+def entry(segment: SegmentWriter, spec: str = "exact", faiss: str | None = None) -> dict:
+    """What a manifest says of a segment."""
+    counts = {"rows": segment.rows, "documents": segment.progress.documents}
+    return {"name": segment.folder.name, **counts, "spec": spec, "effort": {}, "recall": None, "faiss": faiss}
 
 
 def documents(tag: str, rows: int) -> list[Document]:
@@ -32,7 +43,15 @@ def vectors(tag: str, rows: int) -> np.ndarray:
 
 
 def build(
-    folder: Path, tag: str, rows: int = 7, *, block: int = 3, stop: int | None = None, encoder: bool = True, **options
+    folder: Path,
+    tag: str,
+    rows: int = 7,
+    *,
+    block: int = 3,
+    stop: int | None = None,
+    encoder: bool = True,
+    keep: int = 1,
+    **options,
 ) -> Manifest | None:
     """Build the index of `tag`, all of it or, with `stop`, up to that row and without a commit."""
     with IndexWriter(folder, **options) as writer:
@@ -46,16 +65,19 @@ def build(
         if stop is not None:
             return None
         segment.finish()
-        (segment.folder / "index.faiss").write_bytes(b"index of " + tag.encode())
+        (segment.folder / writer.faiss_name).write_bytes(b"index of " + tag.encode())
         if encoder:
             (writer.encoder_folder(FINGERPRINT) / "config.json").write_bytes(b"{}")
         return writer.commit(
-            metric=Metric.COSINE,
+            [entry(segment, spec="Flat", faiss=writer.faiss_name)],
+            NONE,
+            metric=str(Metric.COSINE),
             dim=DIM,
-            spec="exact",
+            goal=GOAL,
             encoder={"fingerprint": FINGERPRINT} if encoder else None,
             counts=segment.progress.counts,
             provenance={"corpus": tag},
+            keep=keep,
         )
 
 

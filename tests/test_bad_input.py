@@ -84,7 +84,7 @@ CORPORA = {
     "duplicate ids": (
         "twice.jsonl",
         GOOD.encode() + b'{"id": "d2", "text": "x"}\n',
-        ["twice.jsonl, line 7: the id 'd2' is already that of row 2"],
+        ["twice.jsonl, line 7: the id 'd2' is already that of document 2"],
     ),
     "id of a wrong type": (
         "id.jsonl",
@@ -164,7 +164,7 @@ VECTORS = {
     "not .npy": ("v.npy", lambda path: path.write_text("no"), 3, ["v.npy is not a .npy file"]),
     "another suffix": ("v.csv", lambda path: path.write_text("1,2"), 2, ["v.csv: vectors are read from .npy, .h5"]),
     "too few ids": ("v.h5", hdf5_with_ids("a", "b"), 3, ['v.h5: the dataset "ids" has shape (2,), but there are 3 vectors']),
-    "duplicate ids": ("v.h5", hdf5_with_ids("a", "b", "a"), 3, ["v.h5, row 2: the id 'a' is already that of row 0"]),
+    "duplicate ids": ("v.h5", hdf5_with_ids("a", "b", "a"), 3, ["v.h5, row 2: the id 'a' is already that of document 0"]),
 }
 
 
@@ -179,7 +179,7 @@ def test_vectors_that_cannot_be_used(vecsearch, tmp_path, index, assert_unchange
     ("ids", "part"),
     [
         (b"a\nb\n", "ids.txt has 2 ids for 3 vectors"),
-        (b"a\nb\na\n", "ids.txt, line 3: the id 'a' is already that of row 0"),
+        (b"a\nb\na\n", "ids.txt, line 3: the id 'a' is already that of document 0"),
         (b"a\n\nc\n", "ids.txt, line 2: empty"),
         (b"a\nb\n\xff\n", "ids.txt, line 3: not UTF-8"),
     ],
@@ -328,8 +328,8 @@ def limited(size, *arguments):
 
 
 LIMITS = {
-    "vectors.npy": (20_000, ("--spec", "HNSW32")),
-    "index.faiss": (100_000, ("--spec", "HNSW32")),
+    "vectors.npy": (32_000, ("--spec", "HNSW32")),
+    ".faiss": (100_000, ("--spec", "HNSW32")),
     "encoder": (100_000, ("--encoder", "english")),
 }
 
@@ -386,7 +386,7 @@ FILES = (
     "tokenizer.json",
     "vocab.json",
     "documents.sqlite",
-    "index.faiss",
+    "index-000001.faiss",
     "norms.npy",
     "vectors.npy",
 )
@@ -416,11 +416,11 @@ def test_a_damaged_file(vecsearch, sound, tmp_path, name, damage):
 def test_a_manifest_of_a_newer_format(vecsearch, sound, tmp_path):
     index = shutil.copytree(sound, tmp_path / "index")
     path = index / "manifest-000001.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "format": 3}))
+    path.write_text(json.dumps({**json.loads(path.read_text()), "format": 4}))
     (index / "CURRENT").write_text(f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n")
     for command in ("query", "verify", "info", "similar"):
         ran = vecsearch(command, index, *(["king"] if command in ("query", "similar") else []))
-        assert_refused(ran, 4, "format 3", "2")
+        assert_refused(ran, 4, "format 4", "3")
 
 
 class Opens:

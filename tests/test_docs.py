@@ -32,6 +32,7 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)#]+)(?:#[^)]*)?\)")
 DECIMAL = r"-?\d+\.\d+"
 TOLERANCE = {"rel_tol": 0.02, "abs_tol": 0.005}
+QUOTED = re.compile(r'"[^"]*"')
 NOT_RUN = re.compile(r"make |pip install |\. |.* --download ")
 """Commands that install something, reach for the network, or change the shell."""
 
@@ -115,7 +116,7 @@ def run_document(
             capsys.readouterr()
             exec(compile(example.code, "example", "exec"), names)
             return capsys.readouterr().out
-        if example.code.startswith("vecsearch ") and not re.search(r"[|<>;&]", example.code):
+        if example.code.startswith("vecsearch ") and not re.search(r"[|<>;&]", QUOTED.sub("", example.code)):
             monkeypatch.setattr(sys.stdout, "isatty", lambda: True)  # a reader has a terminal
             code, out, err = vecsearch(*shlex.split(example.code)[1:])
         else:

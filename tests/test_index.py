@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,13 +15,16 @@ from vecsearch import building
 from vecsearch.ann import Goal
 from vecsearch.corpus.document import Document
 from vecsearch.encoders import UlmfitEncoder
-from vecsearch.errors import CorpusError, UnsupportedIndexError, UsageError, VectorsError
+from vecsearch.errors import CorpusError, UsageError, VectorsError
+from vecsearch.hits import Hit
 from vecsearch.index import Index
 from vecsearch.metric import Metric
 from vecsearch.quality.similarity import Background, index_similarity, model_similarity
 from vecsearch.quality.words import analogy, odd_one_out
 from vecsearch.store.verify import verify
 
+OLD = Path(__file__).parent / "indexes"
+"""Indexes as earlier versions wrote them, a folder for each format."""
 LETTERS = documents("a", "ab", "bbb", "abc", "ccc", "cca")
 
 
@@ -166,7 +169,7 @@ def test_resuming_with_another_corpus_is_refused(tmp_path, axis, monkeypatch):
 @pytest.mark.parametrize(
     ("corpus", "error"),
     [
-        ([Document("a", "a"), Document("a", "b", where="line 2")], "line 2: the id 'a' is already that of row 0"),
+        ([Document("a", "a"), Document("a", "b", where="line 2")], "line 2: the id 'a' is already that of document 0"),
         ([], "no document"),
     ],
 )
@@ -184,7 +187,7 @@ def test_an_open_index_answers_on_after_it_is_replaced(tmp_path, tiny_folder, sp
     Index.build(tmp_path / "i", texts, UlmfitEncoder(tiny_folder()), spec=spec).close()
     with Index.open(tmp_path / "i") as index:
         before = index.query(["the bank"], k=3)
-        Index.build(tmp_path / "i", documents("war"), UlmfitEncoder(tiny_folder()), replace=True).close()
+        Index.build(tmp_path / "i", documents("war"), UlmfitEncoder(tiny_folder()), replace=True, keep=1).close()
         assert not list((tmp_path / "i/segments").glob("000001*"))
         assert index.query(["the bank"], k=3) == before
 
@@ -234,7 +237,7 @@ def test_an_approximate_index_says_its_recall_and_can_search_exactly(tmp_path, s
     vectors = np.random.default_rng(0).standard_normal((600, 12)).astype(np.float32)
     names = documents(*map(str, range(600)))
     with Index.build(tmp_path / "i", names, vectors=[vectors], dim=12, spec=spec) as index:
-        assert index.manifest.spec == spec and list((tmp_path / "i/segments").rglob("index.faiss"))
+        assert index.manifest.spec == spec and list((tmp_path / "i/segments").rglob("*.faiss"))
         exact, near = index.search(vectors[:50], 10, exact=True), index.search(vectors[:50], 10)
         recall = np.mean([len(np.intersect1d(a, b)) / 10 for a, b in zip(exact.rows, near.rows, strict=True)])
         assert index.manifest.recall["low"] - 0.1 < recall and index.manifest.recall["target"] is None
@@ -243,34 +246,28 @@ def test_an_approximate_index_says_its_recall_and_can_search_exactly(tmp_path, s
         np.testing.assert_allclose(other.scores, -np.sort(-(vectors[:50] @ vectors.T), axis=1)[:, :10], atol=1e-4)
 
 
-def as_format_1(folder) -> None:
-    """Rewrite the manifest as vecsearch 0.1 wrote it."""
-    path = folder / "manifest-000001.json"
-    values = json.loads(path.read_bytes()) | {"format": 1}
-    del values["effort"], values["recall"]
-    data = json.dumps(values, indent=1, sort_keys=True, ensure_ascii=False).encode() + b"\n"
-    path.write_bytes(data)
-    (folder / "CURRENT").write_text(f"{path.name} {hashlib.sha256(data).hexdigest()}\n")
-
-
-@pytest.mark.parametrize("metric", list(Metric))
-@pytest.mark.parametrize("spec", ["exact", "HNSW16"])
-def test_an_index_of_format_1_opens_and_is_searched_exactly(tmp_path, spec, metric):
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("kind", ["exact", "graph"])
+def test_an_index_of_every_earlier_format_opens_and_can_be_changed(tmp_path, version, kind):
+    shutil.copytree(OLD / f"format-{version}" / kind, tmp_path / "i")
     vectors = np.random.default_rng(0).standard_normal((60, 5)).astype(np.float32)
-    names = documents(*map(str, range(60)))
-    with Index.build(tmp_path / "i", names, vectors=[vectors], dim=5, spec=spec, metric=metric) as index:
-        before = index.search(vectors, 3, exact=True)
-    as_format_1(tmp_path / "i")
     with Index.open(tmp_path / "i") as index:
-        assert (index.manifest.effort, index.manifest.recall, index.manifest.format) == ({}, None, 1)
-        np.testing.assert_array_equal(index.search(vectors, 3, exact=True).rows, before.rows)
-        if spec == "exact":
-            np.testing.assert_array_equal(index.search(vectors, 3).rows, before.rows)
-        else:
-            with pytest.raises(
-                UnsupportedIndexError, match=r"format 1, whose HNSW16.*build the index again, or search with exact"
-            ):
-                index.search(vectors, 3)
+        assert index.manifest.format == version and index.manifest.spec == (
+            "HNSW16" if (version, kind) == (2, "graph") else "exact"
+        )
+        found = index.search(vectors, 1)
+        np.testing.assert_array_equal(found.rows[:, 0], np.arange(60))
+        assert index.hits(found)[7][0] == Hit("d7", found.scores[7, 0], "text 7 é", {"year": 1907, "tags": ["a", None]})
+        with pytest.raises(UsageError, match="made by an earlier vecsearch, without fields to filter by: vecsearch compact"):
+            index.search(vectors, 1, where="year > 1900")
+        with pytest.raises(UsageError, match="without keywords: vecsearch compact"):
+            index.keywords(["text"])
+        index.add([Document("new", "new")], vectors=[vectors[:1]])
+        assert index.manifest.format == 3 and len(index) == 61
+        index.compact()
+        assert index.manifest.spec == ("exact" if kind == "exact" else "HNSW16")
+        assert [hit.id for hit in index.keywords(["text"], 100)[0]] == [f"d{i}" for i in range(60)]
+        np.testing.assert_array_equal(index.search(vectors[5:], 1, where="year > 1904").rows[:, 0], np.arange(5, 60))
 
 
 def test_a_recall_is_asked_for_and_kept(tmp_path):

@@ -20,7 +20,7 @@ FILES = [
     "manifest-000001.json",
     "encoder/0123456789abcdef-000001/config.json",
     "segments/000001-0/documents.sqlite",
-    "segments/000001-0/index.faiss",
+    "segments/000001-0/index-000001.faiss",
     "segments/000001-0/norms.npy",
     "segments/000001-0/vectors.npy",
 ]
@@ -101,12 +101,13 @@ def test_a_file_that_is_not_read_yet_is_still_checked_when_it_is(index):
 
 def test_verify_reports_everything(index):
     (index / SEGMENT / "norms.npy").unlink()
-    (index / SEGMENT / "index.faiss").write_bytes(b"")
+    (index / SEGMENT / "index-000001.faiss").write_bytes(b"")
     (index / FILES[2]).write_bytes(b"[]")
     (index / "notes.txt").touch()
     found = verify(index)
     assert all(
-        part in problem for part, problem in zip(["config.json", "index.faiss", "norms.npy"], found.problems, strict=True)
+        part in problem
+        for part, problem in zip(["config.json", "index-000001.faiss", "norms.npy"], found.problems, strict=True)
     )
     assert found.notes == [f"{index / 'notes.txt'} is not part of the index"]
 
@@ -131,8 +132,11 @@ def overwrite(name, rows):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda index: run_sql(index, "DELETE FROM documents WHERE row = 3"), "documents.sqlite holds 6 documents, not 7"),
-        (lambda index: run_sql(index, "UPDATE documents SET row = 9 WHERE row = 3"), "rows are numbered 0 to 9, not 0 to 6"),
+        (lambda index: run_sql(index, "DELETE FROM documents WHERE number = 3"), "documents.sqlite holds 6 documents, not 7"),
+        (
+            lambda index: run_sql(index, "UPDATE documents SET number = 9 WHERE number = 3"),
+            "documents are numbered 0 to 9, not 0 to 6",
+        ),
         (lambda index: run_sql(index, "DROP TABLE documents"), "documents.sqlite cannot be read (no such table: documents)"),
         (overwrite("norms.npy", np.ones(7, "<f4")), "the norm of row 0 is stored as 1.0, but is"),
         (overwrite("vectors.npy", np.full((7, DIM), np.nan, "<f4")), "the vector of row 0 holds NaN or infinity"),

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from store_builds import GOAL, NONE, entry
 
 from vecsearch.corpus.document import Document
-from vecsearch.metric import Metric
 from vecsearch.store.documents import DocumentsWriter
 from vecsearch.store.manifest import Manifest
 from vecsearch.store.writer import IndexWriter
@@ -31,10 +31,11 @@ def index(tmp_path):
         documents = [Document("a", "one", {"n": 1}), Document("b", "", {})]
         segment.append(documents, np.array([[3, 4], [0, 0]], np.float32), counts={"documents": 2})
         writer.commit(
-            metric=Metric.COSINE,
+            [entry(segment)],
+            NONE,
+            metric="cosine",
             dim=2,
-            spec="exact",
-            encoder=None,
+            goal=GOAL,
             counts=segment.progress.counts,
             provenance={"corpus": "words.txt"},
         )

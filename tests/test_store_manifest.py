@@ -19,51 +19,92 @@ HASH = "0" * 64
 RECALL = {"k": 10, "queries": 400, "mean": 0.97, "low": 0.96, "high": 0.98, "target": 0.95}
 
 
-def files_of(name: str, rows: int, dim: int) -> dict:
+GOAL = {"spec": None, "recall": 0.95, "k": 10, "memory": None}
+
+
+def files_of(segment: dict, dim: int) -> dict:
+    rows = segment["rows"]
     sizes = {"vectors.npy": 128 + 4 * rows * dim, "norms.npy": 128 + 4 * rows, "documents.sqlite": 4096}
-    return {f"segments/{name}/{file}": {"bytes": size, "sha256": HASH} for file, size in sizes.items()}
+    sizes |= {segment["faiss"]: 1000} if segment["faiss"] else {}
+    return {f"segments/{segment['name']}/{file}": {"bytes": size, "sha256": HASH} for file, size in sizes.items()}
+
+
+@st.composite
+def entries(draw, name: str, rows: int) -> dict:
+    spec = draw(st.text())
+    return {
+        "name": name,
+        "rows": rows,
+        "documents": draw(st.integers(0, rows)),
+        "spec": spec,
+        "effort": draw(st.dictionaries(st.text(), st.integers(), max_size=2)),
+        "recall": draw(st.none() | st.just(RECALL)),
+        "faiss": None if spec == "exact" else "index-000001.faiss",
+    }
 
 
 @st.composite
 def manifests(draw) -> Manifest:
     dim = draw(st.integers(1, 5000))
     rows = draw(st.lists(st.integers(0, 10**12), max_size=3))
-    segments = [{"name": f"{i:06d}-0", "rows": n} for i, n in enumerate(rows)]
-    files = {path: entry for segment in segments for path, entry in files_of(segment["name"], segment["rows"], dim).items()}
+    segments = [draw(entries(f"{i:06d}-0", n)) for i, n in enumerate(rows)]
+    files = {path: entry for segment in segments for path, entry in files_of(segment, dim).items()}
     encoder = draw(st.none() | st.just({"folder": "encoder/e-000001", "fingerprint": "ab"}))
     if encoder:
         files["encoder/e-000001/config.json"] = {"bytes": 2, "sha256": HASH}
+    deletes = draw(st.none() | st.just({"file": "deletes-000003.npy", "rows": sum(rows)})) if sum(rows) else None
+    if deletes:
+        files["deletes-000003.npy"] = {"bytes": 128 + 8 * sum(rows), "sha256": HASH}
     return Manifest(
         generation=draw(st.integers(1, 10**9)),
         created="2030-01-01T00:00:00+00:00",
         metric=draw(st.sampled_from(["cosine", "ip"])),
         dim=dim,
         rows=sum(rows),
-        spec=draw(st.text()),
-        effort=draw(st.dictionaries(st.text(), st.integers(), max_size=2)),
-        recall=draw(st.none() | st.just(RECALL)),
+        goal=GOAL | {"spec": draw(st.none() | st.text())},
+        chunks=draw(st.none() | st.just({"tokens": 200, "overlap": 40})),
         encoder=encoder,
         segments=segments,
+        deletes=deletes,
         files=files,
         counts=draw(st.dictionaries(st.text(), st.integers(), max_size=3)),
         provenance=draw(st.dictionaries(st.text(), JSON, max_size=3)),
+        previous=draw(st.none() | st.just({"generation": 6, "sha256": HASH})),
+        keep=draw(st.integers(1, 100)),
     )
 
 
+EFFORT = {"efSearch": 20, "candidates": 40}
+SEARCHED = {
+    "name": "000001-0",
+    "rows": 7,
+    "documents": 5,
+    "spec": "HNSW32",
+    "effort": EFFORT,
+    "recall": RECALL,
+    "faiss": "index-000001.faiss",
+}
+DELETES = {"file": "deletes-000001.npy", "rows": 2}
 ONE = Manifest(
     generation=1,
     created="2030-01-01T00:00:00+00:00",
     metric="ip",
     dim=3,
     rows=7,
-    spec="exact",
-    effort={"candidates": 40},
-    recall=RECALL,
+    goal=GOAL,
+    chunks={"tokens": 9, "overlap": 1},
     encoder={"folder": "encoder/e-000001", "fingerprint": "ab"},
-    segments=[{"name": "000001-0", "rows": 7}],
-    files={**files_of("000001-0", 7, 3), "encoder/e-000001/config.json": {"bytes": 2, "sha256": HASH}},
+    segments=[SEARCHED],
+    deletes=DELETES,
+    files={
+        **files_of(SEARCHED, 3),
+        "deletes-000001.npy": {"bytes": 144, "sha256": HASH},
+        "encoder/e-000001/config.json": {"bytes": 2, "sha256": HASH},
+    },
     counts={},
     provenance={},
+    previous={"generation": 1, "sha256": HASH},
+    keep=3,
 )
 
 
@@ -79,15 +120,28 @@ def test_unknown_keys_are_ignored():
     assert Manifest.from_bytes(data, "m") == ONE
 
 
-def test_a_manifest_of_format_1_has_no_effort_and_no_recall():
-    old = asdict(ONE) | {"format": 1}
-    del old["effort"], old["recall"]
-    assert Manifest.from_bytes(json.dumps(old).encode(), "m") == replace(ONE, format=1, effort={}, recall=None)
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_manifest_of_an_earlier_format_is_read_as_one_of_now(number):
+    old = {name: value for name, value in asdict(ONE).items() if name not in NEW} | {"format": number, "spec": "HNSW32"}
+    old["segments"] = [{"name": "000001-0", "rows": 7}]
+    old["files"] = old["files"] | {f"{SEGMENT}/index.faiss": {"bytes": 1000, "sha256": HASH}}
+    if number == 2:
+        old |= {"effort": EFFORT, "recall": RECALL}
+    read = Manifest.from_bytes(json.dumps(old).encode(), "m")
+    assert (read.format, read.deletes, read.previous, read.chunks, read.keep) == (number, None, None, None, 3)
+    (segment,) = read.segments
+    searched = SEARCHED | {"documents": 7, "faiss": "index.faiss"}
+    # What was built as format 1 compares otherwise: its vectors are searched exactly.
+    assert segment == (searched if number == 2 else searched | {"spec": "exact", "effort": {}, "recall": None, "faiss": None})
+    assert read.goal["recall"] == (0.95 if number == 2 else None) and read.goal["spec"] == (None if number == 2 else "HNSW32")
 
 
-@given(st.integers(3, 10**30))
+NEW = ("goal", "chunks", "deletes", "previous", "keep")
+
+
+@given(st.integers(4, 10**30))
 def test_newer_format_gives_both_numbers(number):
-    with pytest.raises(UnsupportedIndexError, match=f"format {number}; this vecsearch reads up to 2: upgrade vecsearch"):
+    with pytest.raises(UnsupportedIndexError, match=f"format {number}; this vecsearch reads up to 3: upgrade vecsearch"):
         Manifest.from_bytes(json.dumps({"format": number}).encode(), "m")
 
 
@@ -98,7 +152,7 @@ def test_a_missing_key_or_a_wrong_type_is_named(data):
     if data.draw(st.booleans()):
         del values[key]
     else:
-        kinds = (dict, type(None)) if key in ("encoder", "recall") else type(values[key])
+        kinds = (dict, type(None)) if key in ("encoder", "chunks", "deletes", "previous") else type(values[key])
         values[key] = data.draw(JSON.filter(lambda value: isinstance(value, bool) or not isinstance(value, kinds)))
     with pytest.raises(DamagedIndexError, match=f"^m .*{key}"):
         Manifest.from_bytes(json.dumps(values).encode(), "m")
@@ -119,7 +173,7 @@ def test_paths_stay_below_the_folder(path):
     with pytest.raises(DamagedIndexError, match="not below the index folder"):
         Manifest.from_bytes(escaping.to_bytes(), "m")
     with pytest.raises(DamagedIndexError, match="not below the index folder"):
-        Manifest.from_bytes(replace(ONE, segments=[{"name": path, "rows": 7}]).to_bytes(), "m")
+        Manifest.from_bytes(replace(ONE, segments=[SEARCHED | {"name": path}]).to_bytes(), "m")
     with pytest.raises(DamagedIndexError, match="names no file of the encoder's folder"):
         Manifest.from_bytes(replace(ONE, encoder={"folder": path, "fingerprint": ""}).to_bytes(), "m")
 
@@ -140,13 +194,25 @@ SEGMENT = "segments/000001-0"
         ({"segments": [*ONE.segments, *ONE.segments], "rows": 14}, "names a segment twice"),
         ({"segments": [{"name": "000001-0"}]}, "without a name or a number of rows"),
         ({"segments": ["000001-0"]}, "without a name or a number of rows"),
-        ({"segments": [{"name": "2", "rows": 7}]}, "does not name the file 'segments/2/vectors.npy'"),
+        ({"segments": [SEARCHED | {"name": "2"}]}, "does not name the file 'segments/2/vectors.npy'"),
+        ({"segments": [SEARCHED | {"faiss": "other.faiss"}]}, "does not name the file 'segments/000001-0/other.faiss'"),
+        ({"segments": [SEARCHED | {"faiss": None}]}, "names None as the FAISS index of '000001-0', whose spec is 'HNSW32'"),
+        ({"segments": [SEARCHED | {"faiss": "../x"}]}, "names '../x' as the FAISS index"),
+        ({"segments": [SEARCHED | {"documents": 8}]}, "says that the 7 rows of '000001-0' are 8 documents"),
+        ({"segments": [SEARCHED | {"spec": None}]}, "holds None as 'spec' of the segment"),
+        ({"segments": [SEARCHED | {"effort": {"nprobe": 1.5}}]}, "something else than integers in the 'effort'"),
+        ({"segments": [SEARCHED | {"effort": {"nprobe": True}}]}, "something else than integers in the 'effort'"),
+        ({"segments": [SEARCHED | {"recall": {"k": 10}}]}, "holds no k, queries, mean, low, high and target as its recall"),
+        ({"segments": [SEARCHED | {"recall": RECALL | {"low": "0.9"}}]}, "holds no k, queries, mean, low, high and target"),
+        ({"deletes": DELETES | {"rows": 8}}, "says 8 deleted rows in the file 'deletes-000001.npy'; there are 7"),
+        ({"deletes": DELETES | {"rows": 0}}, "says 0 deleted rows"),
+        ({"deletes": DELETES | {"rows": 3}}, "does not name the file 'deletes-000001.npy' of 152 bytes"),
+        ({"goal": GOAL | {"k": None}}, "holds no spec, recall, k, memory as its 'goal'"),
+        ({"chunks": {"tokens": 9}}, "holds no tokens and overlap as its 'chunks'"),
+        ({"previous": {"generation": 1}}, "holds no generation and sha256 as its 'previous'"),
+        ({"keep": 0}, "negative or zero"),
         ({"encoder": {"folder": "encoder/e-000001"}}, "folder and fingerprint"),
         ({"counts": {"a": 1.5}}, "something else than integers in 'counts'"),
-        ({"effort": {"nprobe": 1.5, "candidates": 40}}, "something else than integers in 'effort'"),
-        ({"effort": {"nprobe": True, "candidates": 40}}, "something else than integers in 'effort'"),
-        ({"recall": {"k": 10}}, "holds no k, queries, mean, low, high and target as its recall"),
-        ({"recall": RECALL | {"low": "0.9"}}, "holds no k, queries, mean, low, high and target as its recall"),
         ({"files": {**ONE.files, "x": {"bytes": -1, "sha256": HASH}}}, "no size for 'x'"),
         ({"files": {**ONE.files, "x": {"bytes": 1, "sha256": HASH.replace("0", "G")}}}, "no sha256 for 'x'"),
         ({"files": {**ONE.files, "x": [1]}}, "no size for 'x'"),

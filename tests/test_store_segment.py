@@ -68,7 +68,7 @@ def test_round_trip_in_blocks_and_after_interruptions(content, data):
         np.testing.assert_array_equal(np.load(path / "b" / "norms.npy"), segment.norms)
         np.testing.assert_array_equal(segment.norms, metric.norms(vectors))
         assert segment.documents.get(range(len(documents))) == documents
-        assert segment.documents.rows([*(document.id for document in documents), "\ud800"]) == {
+        assert segment.documents.known([*(document.id for document in documents), "\ud800"]) == {
             document.id: row for row, document in enumerate(documents)
         }
         assert segment.documents.problems() == [] and len(segment.documents) == len(documents)
@@ -137,9 +137,7 @@ def test_rows_reach_the_disk_before_the_documents(tmp_path, writer, monkeypatch)
 
 def test_a_finished_segment_can_be_continued(tmp_path, writer):
     writer.finish()
-    (tmp_path / "index.faiss").write_bytes(b"half")
     again = SegmentWriter(tmp_path, 2)
-    assert not (tmp_path / "index.faiss").exists()
     again.append(some(1, 5), ones(1))
     again.finish()
     assert [document.id for document in Segment(tmp_path, rows=6, dim=2).documents.get([4, 5])] == ["id4", "id5"]
@@ -164,9 +162,9 @@ def test_vectors_must_be_finite(writer, value, shown):
 
 
 def test_ids_must_differ(writer):
-    with pytest.raises(CorpusError, match=r"a\.txt, line 3: the id 'id2' is already that of row 2 "):
+    with pytest.raises(CorpusError, match=r"a\.txt, line 3: the id 'id2' is already that of document 2 "):
         writer.append([*some(1, 5), *some(1, 2)], ones(2))
-    with pytest.raises(CorpusError, match=r"a\.txt, line 6: the id 'id5' is already that of row 5 "):
+    with pytest.raises(CorpusError, match=r"a\.txt, line 6: the id 'id5' is already that of document 5 "):
         writer.append([*some(1, 5), *some(1, 5)], ones(2))
     assert writer.rows == 5
     writer.append(some(2, 5), ones(2))
@@ -229,9 +227,9 @@ def test_rows_that_are_not_there(tmp_path, writer):
     writer.finish()
     documents = Segment(tmp_path, rows=5, dim=2).documents
     assert [document.id for document in documents.get([3, 0, 3])] == ["id3", "id0", "id3"]
-    assert documents.rows(["id9", "id1"]) == {"id1": 1}
+    assert documents.known(["id9", "id1"]) == {"id1": 1}
     for row in (5, -1):
-        with pytest.raises(IndexError, match=f"row {row} of 5"):
+        with pytest.raises(IndexError, match=f"document {row} of 5"):
             documents.get([row])
 
 

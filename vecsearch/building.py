@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from math import nan
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from vecsearch import ann
 from vecsearch.corpus.document import Document
+from vecsearch.corpus.passages import Chunks, Splitter
 from vecsearch.encoders.base import Encoder, encode_blocks
 from vecsearch.errors import VectorsError
 from vecsearch.files import cache_folder, sha256
 from vecsearch.metric import Metric
-from vecsearch.store.layout import ANN_INDEX, VECTORS
+from vecsearch.store.documents import Span
+from vecsearch.store.layout import VECTORS
 from vecsearch.store.segment import Segment, SegmentWriter
 
 BLOCK_DOCUMENTS = 4096
@@ -25,9 +28,17 @@ BLOCK_CHARACTERS = 4 << 20
 """A block of long documents ends here, so that memory does not depend on how long they are."""
 
 
+Block = tuple[list[Document], np.ndarray, list[Span] | None]
+"""Documents, their vectors, and the passages that these stand for where documents are split."""
+
+
 def blocks(
-    documents: Iterable[Document], encoder: Encoder | None, vectors: Iterable[np.ndarray] | None, segment: SegmentWriter
-) -> Iterator[tuple[list[Document], np.ndarray]]:
+    documents: Iterable[Document],
+    encoder: Encoder | None,
+    vectors: Iterable[np.ndarray] | None,
+    segment: SegmentWriter,
+    chunks: Chunks | None = None,
+) -> Iterator[Block]:
     """Documents with their vectors, block by block, without those that a resumed segment has already."""
     remaining = iter(documents)
     segment.skip(remaining)
@@ -35,22 +46,30 @@ def blocks(
         return _paired(remaining, vectors, segment.rows)
     if encoder is None:
         raise TypeError("either an encoder or vectors")
-    return encoded(remaining, lambda texts: encode_blocks(encoder, texts))
+    split = Splitter(chunks, getattr(encoder, "tokens", None)).split if chunks else None
+    return encoded(remaining, lambda texts: encode_blocks(encoder, texts), split)
 
 
 def encoded(
-    documents: Iterator[Document], encode: Callable[[Iterable[list[str]]], Iterator[np.ndarray]]
-) -> Iterator[tuple[list[Document], np.ndarray]]:
-    """Documents with the vectors that `encode` gives their texts, block by block."""
-    coming: deque[list[Document]] = deque()
+    documents: Iterator[Document],
+    encode: Callable[[Iterable[list[str]]], Iterator[np.ndarray]],
+    split: Callable[[str], list[tuple[int, int]]] | None = None,
+) -> Iterator[Block]:
+    """Documents with the vectors that `encode` gives their texts, or the passages that `split` finds, block by block."""
+    coming: deque[tuple[list[Document], list[Span] | None]] = deque()
 
     def texts() -> Iterator[list[str]]:
         for block in _gather(documents):
-            coming.append(block)
-            yield [document.text for document in block]
+            spans = [(i, *span) for i, document in enumerate(block) for span in split(document.text)] if split else None
+            coming.append((block, spans))
+            if spans is None:
+                yield [document.text for document in block]
+            else:
+                yield [block[i].text[start:stop] for i, start, stop in spans]
 
     for rows in encode(texts()):
-        yield coming.popleft(), rows
+        block, spans = coming.popleft()
+        yield block, rows, spans
 
 
 def _gather(documents: Iterator[Document]) -> Iterator[list[Document]]:
@@ -66,9 +85,7 @@ def _gather(documents: Iterator[Document]) -> Iterator[list[Document]]:
         yield block
 
 
-def _paired(
-    documents: Iterator[Document], vectors: Iterable[np.ndarray], skip: int
-) -> Iterator[tuple[list[Document], np.ndarray]]:
+def _paired(documents: Iterator[Document], vectors: Iterable[np.ndarray], skip: int) -> Iterator[Block]:
     done = 0
     for rows in vectors:
         rows, done = rows[max(0, skip - done) :], done + len(rows)
@@ -78,13 +95,29 @@ def _paired(
                 f"there are {done - len(rows) + len(block):,} documents and more vectors; give one vector for each document"
             )
         if len(rows):
-            yield block, rows
+            yield block, rows, None
     if next(documents, None) is not None:
         raise VectorsError(f"there are {done:,} vectors and more documents; give one vector for each document")
 
 
-def add_faiss(
+def goal_entry(spec: str | None, goal: ann.Goal) -> dict[str, Any]:
+    """What the manifest keeps of what was asked for, so that adds and compactions ask for the same."""
+    return {
+        "spec": spec or (ann.EXACT if goal.recall is None else None),
+        "recall": goal.recall,
+        "k": goal.k,
+        "memory": goal.memory,
+    }
+
+
+def goal_of(entry: Mapping[str, Any]) -> tuple[str | None, ann.Goal]:
+    """The spec and the goal of a manifest's entry."""
+    return entry["spec"], ann.Goal(entry["recall"], entry["k"], entry["memory"])
+
+
+def indexed(
     folder: Path,
+    name: str,
     shape: tuple[int, int],
     metric: Metric,
     *,
@@ -93,22 +126,45 @@ def add_faiss(
     queries: np.ndarray | None,
     note: Callable[[str], None],
     progress: Callable[[int], None],
-) -> ann.Outcome:
-    """Write a segment's index.faiss: of the kind `spec`, or of the fastest that reaches the goal, which may need none."""
-    if spec == ann.EXACT or (spec is None and goal.recall is None):
-        return ann.Outcome(ann.EXACT, {}, None, True, nan, [])
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Write the FAISS index of a finished segment to its file `name`, and return what the manifest says of the segment and
+    of the kinds that were tried: an index of the kind `spec`, or of the fastest that reaches the goal, which may need none."""
     segment = Segment(folder, rows=shape[0], dim=shape[1])
     try:
-        builder = ann.Builder(
-            ann.Rows(segment.vectors, segment.norms, metric, read=segment.read if goal.memory else None),
-            goal,
-            queries=queries,
-            truths=ann.TruthCache(cache_folder() / "truth"),
-            content=sha256(folder / VECTORS),
-            note=note,
-            progress=progress,
-        )
-        path = folder / ANN_INDEX
-        return builder.build(path) if spec is None else builder.build_kind(spec, path)
+        outcome = _outcome(segment, folder / name, metric, spec, goal, queries, note, progress)
+        entry = {
+            "name": folder.name,
+            "rows": shape[0],
+            "documents": len(segment.documents),
+            "spec": outcome.spec,
+            "effort": outcome.effort,
+            "recall": outcome.as_dict(goal),
+            "faiss": None if outcome.spec == ann.EXACT else name,
+        }
+        return entry, outcome.trials
     finally:
         segment.close()
+
+
+def _outcome(
+    segment: Segment,
+    path: Path,
+    metric: Metric,
+    spec: str | None,
+    goal: ann.Goal,
+    queries: np.ndarray | None,
+    note: Callable[[str], None],
+    progress: Callable[[int], None],
+) -> ann.Outcome:
+    if spec == ann.EXACT or (spec is None and goal.recall is None):
+        return ann.Outcome(ann.EXACT, {}, None, True, nan, [])
+    builder = ann.Builder(
+        ann.Rows(segment.vectors, segment.norms, metric, read=segment.read if goal.memory else None),
+        goal,
+        queries=queries,
+        truths=ann.TruthCache(cache_folder() / "truth"),
+        content=sha256(segment.folder / VECTORS),
+        note=note,
+        progress=progress,
+    )
+    return builder.build(path) if spec is None else builder.build_kind(spec, path)

@@ -1,50 +1,47 @@
-"""The index: documents and their vectors on disk, searched by vector, by text, or by a document of its own."""
+"""The index: documents and their vectors on disk; searched by vector, by text, by words, or by a document of its own."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vecsearch import ann
-from vecsearch.building import add_faiss, blocks
+from vecsearch import ann, updating
+from vecsearch.building import blocks, goal_entry, indexed
 from vecsearch.corpus.document import Document
+from vecsearch.corpus.passages import Chunks
 from vecsearch.encoders import Encoder, Tally, is_ulmfit, open_encoder
-from vecsearch.errors import CorpusError, ResourceError, UnsupportedIndexError, UsageError, VecsearchError
-from vecsearch.hits import Hit, Neighbors
+from vecsearch.errors import CorpusError, ResourceError, UsageError, VecsearchError
+from vecsearch.hits import Hit, Neighbors, fused
 from vecsearch.metric import Metric, norms
-from vecsearch.store.manifest import Manifest
-from vecsearch.store.segment import Segment
-from vecsearch.store.snapshot import Snapshot, open_snapshot, read_manifest
+from vecsearch.searching import View
+from vecsearch.store.manifest import KEEP, Manifest
+from vecsearch.store.snapshot import Snapshot, open_snapshot, read_current, read_manifest
 from vecsearch.store.writer import IndexWriter
+
+FUSED = 100
+"""Hits of each way to search that `hybrid` fuses at the least."""
+
+
+def _silent(_: object) -> None:
+    pass
 
 
 class Index:
-    """An index folder, opened at its newest generation. Use `Index.build` to make one and `Index.open` to open it."""
+    """An index folder, opened at one generation. Use `Index.build` to make one and `Index.open` to open it.
+
+    What changes it (`add`, `delete`, `compact` …) makes a new generation and shows that; other processes go on seeing theirs
+    until they `refresh`.
+    """
 
     def __init__(self, snapshot: Snapshot, encoder: Encoder | None) -> None:
         # Everything is opened here: a writer that replaces this generation may remove its files at any time after.
-        self._snapshot = snapshot
+        self._view = View(snapshot)
         self._encoder = encoder
-        self._exact = [ann.ExactSearcher(segment.vectors, segment.norms) for segment in snapshot.segments]
-        self._approximate = [
-            self._searcher(segment) for segment in snapshot.segments if segment.index_path and self._searchable
-        ]
-
-    @property
-    def _searchable(self) -> bool:
-        """Whether its FAISS files, should it have any, are of the format that is searched: those of format 1 lack an effort."""
-        return self.manifest.format > 1 or self.manifest.spec == ann.EXACT
-
-    def _searcher(self, segment: Segment) -> ann.ApproximateSearcher:
-        # What was built for little memory does not fill it with the vectors that are ranked again.
-        little = bool(self.manifest.recall and self.manifest.recall.get("memory"))
-        source = ann.Rows(segment.vectors, segment.norms, self.metric, read=segment.read if little else None)
-        return ann.open_searcher(segment.index_path, self.manifest.spec, source, self.manifest.effort)
 
     # -- making and opening ------------------------------------------------------------------------------------------
 
@@ -61,13 +58,15 @@ class Index:
         spec: str | None = None,
         goal: ann.Goal | None = None,
         queries: np.ndarray | None = None,
+        chunks: Chunks | None = None,
+        keep: int = KEEP,
         replace: bool = False,
         resume: bool = False,
         provenance: Mapping[str, Any] | None = None,
         counts: Callable[[], Mapping[str, int]] = dict,
-        progress: Callable[[int], None] = lambda rows: None,
-        indexing: Callable[[int], None] = lambda rows: None,
-        note: Callable[[str], None] = lambda line: None,
+        progress: Callable[[int], None] = _silent,
+        indexing: Callable[[int], None] = _silent,
+        note: Callable[[str], None] = _silent,
     ) -> Index:
         """Encode `documents` with `encoder` into a new index at `folder`, and open it.
 
@@ -78,6 +77,9 @@ class Index:
         fastest kind that does; without that too, search is exact. The recall is proved on rows held out, or on the vectors
         `queries` (q, dim) float32, and kept in the manifest. Where the kind asked for does not reach the goal, the index is
         made all the same, and `manifest.recall` says how far it comes.
+
+        With `chunks`, long texts are split into passages with a vector each; hits are still documents. The last `keep`
+        generations of the index stay on disk, for `open` and `rollback`.
 
         `replace` puts the new index in an old one's place once it is whole; `resume` goes on with an interrupted build of the
         same corpus and options. `provenance` and `counts()` are kept in the manifest; `progress` hears the number of rows on
@@ -95,58 +97,82 @@ class Index:
             ann.check_spec(spec, dim, metric)
         if queries is not None:
             queries = _checked_queries(queries, dim)
+        if chunks and vectors is not None:
+            raise UsageError("ready vectors stand for whole documents: they cannot be split into passages")
         dtype = getattr(encoder, "dtype", "float32")
         signature = {"encoder": encoder.fingerprint if encoder else None, "dtype": dtype, **(provenance or {})}
+        signature |= {"chunks": vars(chunks)} if chunks else {}
         counted = _tally(encoder)
         with IndexWriter(Path(folder), replace=replace, resume=resume) as writer:
             segment = writer.segment(dim, signature)
             before = Counter(segment.progress.counts)
-            for block, rows in blocks(documents, encoder, vectors, segment):
-                segment.append(block, rows, counts={**(before + _tally(encoder) - counted), **counts()})
+            for block, rows, spans in blocks(documents, encoder, vectors, segment, chunks):
+                segment.append(block, rows, spans, counts={**(before + _tally(encoder) - counted), **counts()})
                 progress(segment.rows)
             if not segment.rows:
                 raise CorpusError("there is no document to index")
             segment.finish()
-            outcome = add_faiss(
-                segment.folder, (segment.rows, dim), metric, spec=spec, goal=goal, queries=queries, note=note, progress=indexing
-            )
+            entry, trials = indexed(
+                segment.folder, writer.faiss_name, (segment.rows, dim), metric,
+                spec=spec, goal=goal, queries=queries, note=note, progress=indexing,
+            )  # fmt: skip
             saved = None
             if encoder:
                 _save(encoder, writer.encoder_folder(encoder.fingerprint))
                 saved = {"fingerprint": encoder.fingerprint, "dtype": dtype}
             writer.commit(
-                metric=metric,
+                [entry],
+                np.empty(0, np.int64),
+                metric=str(metric),
                 dim=dim,
-                spec=outcome.spec,
-                effort=outcome.effort,
-                recall=outcome.as_dict(goal),
+                goal=goal_entry(spec, goal),
+                chunks=vars(chunks) if chunks else None,
                 encoder=saved,
                 counts=segment.progress.counts,
-                provenance={**(provenance or {}), **({"trials": outcome.trials} if outcome.trials else {})},
+                provenance={**(provenance or {}), **({"trials": trials} if trials else {})},
+                keep=keep,
             )
         return cls.open(folder, encoder=encoder, check=False)
 
     @classmethod
-    def open(cls, folder: str | Path, *, encoder: Encoder | None = None, check: bool = True) -> Index:
+    def open(
+        cls, folder: str | Path, *, generation: int | None = None, encoder: Encoder | None = None, check: bool = True
+    ) -> Index:
         """The index at `folder`, every file of it checked against its hash (`check=False`: only against its size).
 
-        `encoder` stands in for the one that the index carries, for encoders of your own; it must have the same fingerprint.
-        Raises UnsupportedIndexError, DamagedIndexError, UsageError.
+        `generation` is one that is kept, the newest without it. `encoder` stands in for the one that the index carries, for
+        encoders of your own; it must have the same fingerprint. Raises UnsupportedIndexError, DamagedIndexError, UsageError.
         """
         while True:
-            snapshot = open_snapshot(Path(folder), check=check)
+            snapshot = open_snapshot(Path(folder), generation=generation, check=check)
             try:
                 _check_encoder(snapshot, encoder)
                 return cls(snapshot, encoder or _carried_encoder(snapshot))
             except VecsearchError:
                 snapshot.close()
                 # A writer may have replaced this generation between the two steps; then the new one is opened.
-                if read_manifest(Path(folder)).generation == snapshot.manifest.generation:
+                if generation is not None or read_manifest(Path(folder)).generation == snapshot.manifest.generation:
                     raise
+
+    def refresh(self) -> bool:
+        """Show the newest generation; whether there was a newer one. Raises as `open` does, and shows what it did then.
+
+        A search that is under way in another thread ends with the generation that it began with.
+        """
+        before = self._view.snapshot
+        folder = before.folder
+        if _generation_named(folder) == before.manifest.generation:
+            return False
+        snapshot = open_snapshot(folder, check=False)
+        if snapshot.manifest.encoder != before.manifest.encoder:
+            self._encoder = _carried_encoder(snapshot)
+        # Not closed: another thread may be searching it. It goes when nothing refers to it any more.
+        self._view = View(snapshot)
+        return True
 
     def close(self) -> None:
         """Let go of the files."""
-        self._snapshot.close()
+        self._view.snapshot.close()
 
     def __enter__(self) -> Index:
         return self
@@ -154,15 +180,67 @@ class Index:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    # -- changing ----------------------------------------------------------------------------------------------------
+
+    def add(
+        self,
+        documents: Iterable[Document],
+        *,
+        vectors: Iterable[np.ndarray] | None = None,
+        resume: bool = False,
+        provenance: Mapping[str, Any] | None = None,
+        progress: Callable[[int], None] = _silent,
+        indexing: Callable[[int], None] = _silent,
+        note: Callable[[str], None] = _silent,
+    ) -> updating.Changes:
+        """Add documents, in one commit. One with an id that the index has takes the old one's place; one that has not changed
+        is passed over and not encoded. Ready `vectors`, blocks (b, dim) float32, belong to an index that carries no encoder.
+
+        `provenance` says where they come from; `resume` goes on with an interrupted add of the same. Raises CorpusError,
+        VectorsError, UsageError, ResourceError; the index is then what it was.
+        """
+        encoder = None if vectors is not None else self.encoder
+        signature = {"encoder": encoder.fingerprint if encoder else None, **(provenance or {})}
+        changes = updating.add(
+            self._view.snapshot.folder, documents, encoder,
+            vectors=vectors, resume=resume, signature=signature, progress=progress, indexing=indexing, note=note,
+        )  # fmt: skip
+        self.refresh()
+        return changes
+
+    def delete(self, ids: Sequence[str] = (), *, where: str | None = None) -> int:
+        """Delete the documents with these ids, or those that meet a condition; returns how many. Raises UsageError."""
+        changes = updating.delete(self._view.snapshot.folder, ids=ids, where=where)
+        self.refresh()
+        return changes.deleted
+
+    def compact(
+        self,
+        *,
+        queries: np.ndarray | None = None,
+        progress: Callable[[int], None] = _silent,
+        indexing: Callable[[int], None] = _silent,
+        note: Callable[[str], None] = _silent,
+    ) -> None:
+        """Merge all segments into one without what was deleted, index it again, and measure its recall again."""
+        updating.compact(self._view.snapshot.folder, queries=queries, progress=progress, indexing=indexing, note=note)
+        self.refresh()
+
+    def rollback(self, generation: int) -> None:
+        """Bring a generation back that is kept, as the newest. Raises UsageError for another."""
+        updating.rollback(self._view.snapshot.folder, generation)
+        self.refresh()
+
     # -- what it holds -----------------------------------------------------------------------------------------------
 
     def __len__(self) -> int:
-        return self.manifest.rows
+        """How many documents it holds."""
+        return self._view.documents_alive
 
     @property
     def manifest(self) -> Manifest:
         """What the index says of itself: metric, dim, encoder, counts, provenance, files."""
-        return self._snapshot.manifest
+        return self._view.snapshot.manifest
 
     @property
     def dim(self) -> int:
@@ -193,92 +271,116 @@ class Index:
 
     def documents(self, rows: Sequence[int]) -> list[Document]:
         """The documents at `rows`, in that order."""
-        found: dict[int, Document] = {}
-        for first, segment in self._located():
-            local = [row - first for row in rows if first <= row < first + segment.rows]
-            found.update(zip((row + first for row in local), segment.documents.get(local), strict=True))
-        return [found[row] for row in rows]
+        view = self._view
+        return [view.stored(row)[0] for row in rows]
 
     def rows(self, ids: Sequence[str]) -> list[int]:
-        """The rows of the documents with these ids. Raises UsageError naming the ids that the index does not have."""
-        found: dict[str, int] = {}
-        for first, segment in self._located():
-            found.update((id, first + row) for id, row in segment.documents.rows(ids).items())
-        if missing := [id for id in ids if id not in found]:
-            raise UsageError(f"the index has no document with the id {', '.join(map(repr, missing[:5]))}")
-        return [found[id] for id in ids]
+        """The rows of the documents with these ids, the first of each where texts are split into passages.
 
-    def vectors(self, rows: Sequence[int]) -> np.ndarray:
+        Raises UsageError naming the ids that the index does not have.
+        """
+        return [rows[0] for rows in self._view.rows(ids)]
+
+    def alive(self) -> np.ndarray:
+        """The rows that are not deleted, rising: (r,) int64."""
+        return self._view.alive()
+
+    def vectors(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
         """The stored vectors at `rows`: (n, dim) float32, as encoded."""
-        out = np.empty((len(rows), self.dim), np.float32)
-        wanted = np.asarray(rows, np.int64)
-        for first, segment in self._located():
-            here = (wanted >= first) & (wanted < first + segment.rows)
-            out[here] = segment.vectors[wanted[here] - first]
-        return out
+        return self._view.vectors(rows)
 
     # -- searching ---------------------------------------------------------------------------------------------------
 
-    def search(self, vectors: np.ndarray, k: int = 10, *, metric: Metric | None = None, exact: bool = False) -> Neighbors:
-        """The k best rows for each query vector: (q, dim) float -> Neighbors, (q, min(k, len(self))) each.
+    def search(
+        self, vectors: np.ndarray, k: int = 10, *, metric: Metric | None = None, exact: bool = False, where: str | None = None
+    ) -> Neighbors:
+        """The k best rows for each query vector: (q, dim) float -> Neighbors (q, k'); k' is k, or how many rows there are.
 
-        `metric` other than the index's own, or `exact`, looks at every vector. Raises UsageError for k < 1, another dimension
-        or a query that is not finite.
+        `metric` other than the index's own, or `exact`, looks at every vector. `where` is a condition on the fields, such as
+        "year > 1990 and genre = 'noir'". Raises UsageError for k < 1, another dimension, a query that is not finite, or a
+        condition that is not understood.
         """
         _check_k(k)
         queries = _checked_queries(vectors, self.dim)
-        metric = metric or self.metric
-        exact = exact or metric is not self.metric or self.manifest.spec == ann.EXACT
-        if not exact and not self._searchable:
-            raise UnsupportedIndexError(
-                f"{self._snapshot.folder} is of format 1, whose {self.manifest.spec} index is not read any more; "
-                "build the index again, or search with exact (--exact)"
-            )
-        found = [
-            self._exact[number].search(queries, k, metric) if exact else self._approximate[number].search(queries, k)
-            for number in range(len(self._exact))
-        ]
-        scores, rows = found[0]
-        for (first, _), (more_scores, more) in zip(list(self._located())[1:], found[1:], strict=True):
-            scores, rows = ann.merge((scores, more_scores), (rows, np.where(more < 0, -1, more + first)), k)
-        return Neighbors(rows, scores)
+        return self._view.search(queries, k, metric=metric, exact=exact, where=where)
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Query vectors of `texts`, (n, dim) float32; a [[marked]] word is encoded as its sentence uses it."""
         return getattr(self.encoder, "encode_in_context", self.encoder.encode)(texts)
 
-    def query(self, texts: Sequence[str], k: int = 10, *, metric: Metric | None = None, exact: bool = False) -> list[list[Hit]]:
+    def query(
+        self,
+        texts: Sequence[str],
+        k: int = 10,
+        *,
+        metric: Metric | None = None,
+        exact: bool = False,
+        where: str | None = None,
+    ) -> list[list[Hit]]:
         """The k best documents for each text, best first; none for a text without a word that the model knows."""
-        vectors = self.encode(texts)
-        found = self.hits(self.search(vectors, k, metric=metric, exact=exact))
+        return self._by_meaning(self._view, texts, k, metric=metric, exact=exact, where=where)
+
+    def _by_meaning(self, view: View, texts: Sequence[str], k: int, **options: Any) -> list[list[Hit]]:
+        _check_k(k)
+        vectors = _checked_queries(self.encode(texts), self.dim)
+        found = view.nearest(vectors, k, **options)
         return [hits if vector.any() else [] for hits, vector in zip(found, vectors, strict=True)]
 
-    def similar(self, ids: Sequence[str], k: int = 10, *, metric: Metric | None = None, exact: bool = False) -> list[list[Hit]]:
-        """The k documents most like each of the documents `ids`, itself left out."""
+    def nearest(self, vectors: np.ndarray, k: int = 10, **options: Any) -> list[list[Hit]]:
+        """The k best documents for each query vector (q, dim), with the options of `search`."""
         _check_k(k)
-        own = self.rows(ids)
-        found = self.search(self.vectors(own), k + 1, metric=metric, exact=exact)
-        return [[hit for hit in hits if hit.id != id][:k] for id, hits in zip(ids, self.hits(found), strict=True)]
+        return self._view.nearest(_checked_queries(vectors, self.dim), k, **options)
+
+    def keywords(self, texts: Sequence[str], k: int = 10, *, where: str | None = None) -> list[list[Hit]]:
+        """The k best documents for each text by the words they share, scored by BM25; a "phrase in quotes" has to be there.
+
+        Finds names, codes and rare words that the model has never seen. Raises UsageError as `search` does.
+        """
+        _check_k(k)
+        return self._view.keywords(texts, k, where=where)
+
+    def hybrid(
+        self,
+        texts: Sequence[str],
+        k: int = 10,
+        *,
+        weights: tuple[float, float] = (1.0, 1.0),
+        exact: bool = False,
+        where: str | None = None,
+    ) -> list[list[Hit]]:
+        """The k best documents for each text by meaning and by words together; `weights` are those of the two.
+
+        A document's score is the sum of weight / (60 + rank) over the two lists (Cormack et al. 2009, Reciprocal rank fusion).
+        """
+        view, depth = self._view, max(FUSED, k)
+        by_meaning = self._by_meaning(view, texts, depth, exact=exact, where=where)
+        by_words = view.keywords(texts, depth, where=where)
+        return [fused(pair, weights, k) for pair in zip(by_meaning, by_words, strict=True)]
+
+    def similar(
+        self,
+        ids: Sequence[str],
+        k: int = 10,
+        *,
+        metric: Metric | None = None,
+        exact: bool = False,
+        where: str | None = None,
+    ) -> list[list[Hit]]:
+        """The k documents most like each of the documents `ids`, itself left out; of a split one, like all of its passages."""
+        _check_k(k)
+        view = self._view
+        own = np.array([view.vectors(rows).mean(axis=0) for rows in view.rows(ids)], np.float32).reshape(-1, self.dim)
+        found = view.nearest(own, k + 1, metric=metric, exact=exact, where=where)
+        return [[hit for hit in hits if hit.id != id][:k] for id, hits in zip(ids, found, strict=True)]
 
     def hits(self, neighbors: Neighbors) -> list[list[Hit]]:
-        """The documents behind rows and scores, a list for each query."""
-        present = np.unique(neighbors.rows[neighbors.rows >= 0]).tolist()
-        documents = dict(zip(present, self.documents(present), strict=True))
-        return [
-            [
-                Hit(documents[row].id, score, documents[row].text, documents[row].fields)
-                for row, score in zip(rows, scores, strict=True)
-                if row >= 0
-            ]
-            for rows, scores in zip(neighbors.rows.tolist(), neighbors.scores.tolist(), strict=True)
-        ]
+        """The documents behind rows and scores, a list for each query; documents that were split may come several times."""
+        return self._view.hits(neighbors)
 
-    def _located(self) -> Iterator[tuple[int, Segment]]:
-        """Each segment with the index's row number of its row 0."""
-        first = 0
-        for segment in self._snapshot.segments:
-            yield first, segment
-            first += segment.rows
+
+def _generation_named(folder: Path) -> int:
+    """The newest generation, as CURRENT names it."""
+    return int(read_current(folder)[0].removeprefix("manifest-").removesuffix(".json"))
 
 
 def _check_encoder(snapshot: Snapshot, encoder: Encoder | None) -> None:

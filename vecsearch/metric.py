@@ -6,6 +6,8 @@ from enum import StrEnum
 
 import numpy as np
 
+EXACT = "exact"
+"""The kind of an index without a FAISS file: every query looks at every vector."""
 SHORTEST = np.finfo(np.float32).smallest_subnormal
 """The least length there is above 0, which a zero vector is divided by."""
 

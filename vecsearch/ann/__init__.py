@@ -4,13 +4,16 @@ from vecsearch.ann.approximate import ApproximateSearcher, open_searcher
 from vecsearch.ann.builder import Builder, Goal, Outcome
 from vecsearch.ann.construction import Rows, construct, write
 from vecsearch.ann.exact import ExactSearcher, merge
+from vecsearch.ann.planner import EXACT_NUMBERS
 from vecsearch.ann.recall import Recall
-from vecsearch.ann.spec import EXACT, check_spec, copies
+from vecsearch.ann.spec import check_spec, copies
 from vecsearch.ann.threads import threads
 from vecsearch.ann.truth import TruthCache, ground_truth
+from vecsearch.metric import EXACT
 
 __all__ = [
     "EXACT",
+    "EXACT_NUMBERS",
     "ApproximateSearcher",
     "Builder",
     "ExactSearcher",

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vecsearch.ann.construction import Rows
-from vecsearch.ann.spec import Effort, copies, lists_of, reason, set_effort, setting
+from vecsearch.ann.selection import selection
+from vecsearch.ann.spec import Effort, copies, lists_of, reason, row_numbers, set_effort, setting
 from vecsearch.errors import DamagedIndexError, UnsupportedIndexError, UsageError
 from vecsearch.metric import Metric
 
@@ -76,17 +78,41 @@ class ApproximateSearcher:
 
         k' is k, or the number of vectors where that is less; row -1 with score -inf stands where nothing was found.
         """
-        k = min(k, len(self._vectors))
-        found = [self._search(queries[first : first + BLOCK_QUERIES], k) for first in range(0, len(queries), BLOCK_QUERIES)]
+        return self._search(queries, min(k, len(self._vectors)), None)
+
+    def search_among(self, queries: np.ndarray, k: int, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        """`search` for the rows that `mask` (n,) bool leaves, the harder the fewer these are; None where this kind cannot.
+
+        k' is k, or the number of these rows where that is less.
+        """
+        count = int(np.count_nonzero(mask))
+        try:
+            return self._search(queries, min(k, count), selection(self._index, mask, self._harder(len(mask) / count)))
+        except RuntimeError:
+            return None  # FAISS has no selection for some kinds
+
+    def _harder(self, times: float) -> dict[str, int]:
+        """The effort for the best of a share of the rows: those of `times` as many of all have to be found."""
+        if not (name := self.setting):
+            return self.effort
+        # They are spread over more lists, but not over as many times more.
+        scale = math.sqrt(times) if name == "nprobe" else times
+        return self.effort | {name: min(self.settings(1)[1], math.ceil(self._effort[name] * scale))}
+
+    def _search(self, queries: np.ndarray, k: int, parameters: Any) -> tuple[np.ndarray, np.ndarray]:
+        found = [
+            self._searched(queries[first : first + BLOCK_QUERIES], k, parameters)
+            for first in range(0, len(queries), BLOCK_QUERIES)
+        ]
         if len(found) == 1:
             return found[0]
         empty = (np.empty((0, k), np.float32), np.empty((0, k), np.int64))
         scores, rows = zip(empty, *found, strict=True)
         return np.concatenate(scores), np.concatenate(rows)
 
-    def _search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        scores, rows = self._candidates(queries, max(self._times * k, self._effort["candidates"]))
-        return _best(scores, rows, k, self._times)
+    def _searched(self, queries: np.ndarray, k: int, parameters: Any) -> tuple[np.ndarray, np.ndarray]:
+        count = max(self._times * k, self._effort["candidates"])
+        return _best(*self._candidates(queries, count, parameters), k, self._times)
 
     def candidates(self, queries: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Exact scores (q, c) float32 and rows int64 of the `count` hits that FAISS finds nearest, in FAISS's order.
@@ -98,18 +124,18 @@ class ApproximateSearcher:
             scores[_repeated(rows)] = -np.inf
         return scores, rows
 
-    def _candidates(self, queries: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    def _candidates(self, queries: np.ndarray, count: int, parameters: Any = None) -> tuple[np.ndarray, np.ndarray]:
         import faiss
 
         if len(queries) == 1 and (before := faiss.omp_get_max_threads()) > 1:
             # One query has no work for a second thread; to wake it and wait for it takes longer than the search.
             faiss.omp_set_num_threads(1)
             try:
-                return self._candidates(queries, count)
+                return self._candidates(queries, count, parameters)
             finally:
                 faiss.omp_set_num_threads(before)
         points = self._compared.of_queries(queries)
-        _, rows = self._index.search(points, min(count, self._index.ntotal))
+        _, rows = self._index.search(points, min(count, self._index.ntotal), params=parameters)
         if self._metric is Metric.COSINE:
             scores = self._exact_scores(points, rows)
             scores /= self._divisors.take(rows)
@@ -117,6 +143,13 @@ class ApproximateSearcher:
             scores = self._exact_scores(queries, rows)
         scores[rows < 0] = -np.inf  # FAISS marks a missing hit with row -1
         return scores, rows
+
+    def problems(self) -> list[str]:
+        """What is wrong with the rows that the index holds; empty when each is there as often as it should be."""
+        numbers = row_numbers(self._index)
+        counts = np.bincount(numbers[(numbers >= 0) & (numbers < len(self._vectors))], minlength=len(self._vectors))
+        wrong = np.flatnonzero(counts != self._times)
+        return [f"it holds row {wrong[0]} {counts[wrong[0]]} times, not {self._times}"] if len(wrong) else []
 
     def _exact_scores(self, queries: np.ndarray, rows: np.ndarray) -> np.ndarray:
         read = self._source.read

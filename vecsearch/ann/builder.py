@@ -15,11 +15,12 @@ from vecsearch.ann.construction import Rows, add, construct, read, write
 from vecsearch.ann.planner import EXACT_NUMBERS, exact_bytes
 from vecsearch.ann.questions import Questions
 from vecsearch.ann.recall import Recall, most_provable
-from vecsearch.ann.spec import EXACT, copies, is_graph, reason, usual_effort
+from vecsearch.ann.spec import copies, is_graph, reason, usual_effort
 from vecsearch.ann.trials import Trial, Trials
 from vecsearch.ann.truth import TruthCache
 from vecsearch.ann.tuner import measure, prove, seconds_per_query
 from vecsearch.errors import UsageError
+from vecsearch.metric import EXACT
 
 WORTH_BUILDING = 0.8
 """A kind is built beside one that reaches the goal if it promises to take less than this share of its time. Lists are built

@@ -22,16 +22,25 @@ class ExactSearcher:
     def __init__(self, vectors: np.ndarray, norms: np.ndarray) -> None:
         self._vectors, self._norms = vectors, norms
 
-    def search(self, queries: np.ndarray, k: int, metric: Metric) -> tuple[np.ndarray, np.ndarray]:
-        """Scores (q, min(k, n)) float32, best first, and rows int64 for queries (q, d) float32; equal scores by row."""
-        return nearest(self._blocks(len(queries)), queries, k, metric)
+    def search(
+        self, queries: np.ndarray, k: int, metric: Metric, among: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Scores (q, min(k, n)) float32, best first, and rows int64 for queries (q, d) float32; equal scores by row.
 
-    def _blocks(self, queries: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        rows = rows_per_block(self._vectors.shape[1], queries)
+        `among` are the rows that may be found, (n,) int64, rising; without it all may.
+        """
+        if among is None:
+            return nearest(self._blocks(len(queries)), queries, k, metric)
+        scores, places = nearest(self._blocks(len(queries), among), queries, k, metric)
+        return scores, among[places]
+
+    def _blocks(self, queries: int, among: np.ndarray | None = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        step = rows_per_block(self._vectors.shape[1], queries)
         # They would push out of memory what others need there.
         many = self._vectors.nbytes > physical_memory() // 2
-        for first in range(0, len(self._vectors), rows):
-            yield self._vectors[first : first + rows], self._norms[first : first + rows]
+        for first in range(0, len(self._vectors if among is None else among), step):
+            part = slice(first, first + step) if among is None else among[first : first + step]
+            yield self._vectors[part], self._norms[part]
             if many:
                 release(self._vectors)
 

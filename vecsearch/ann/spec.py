@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from vecsearch.errors import UsageError
-from vecsearch.metric import Metric
+import numpy as np
 
-EXACT = "exact"
-"""The spec of an index without a FAISS file: every query looks at every vector."""
+from vecsearch.errors import UsageError
+from vecsearch.metric import EXACT, Metric
+
 CONSTRUCTION_EFFORT = 100
 """efConstruction of a graph: nodes looked at to find a new one's neighbours. FAISS's 40 costs recall that no search regains."""
 
@@ -119,6 +119,17 @@ def lists_of(index: Any) -> Any | None:
     with suppress(RuntimeError):
         return faiss.downcast_index(faiss.extract_index_ivf(index))
     return None
+
+
+def row_numbers(index: Any) -> np.ndarray:
+    """The numbers of all rows that a FAISS index holds, (n,) int64, in no order."""
+    import faiss
+
+    if isinstance(index, faiss.IndexIDMap):
+        return faiss.vector_to_array(index.id_map)
+    lists = lists_of(index).invlists
+    parts = [faiss.rev_swig_ptr(lists.get_ids(number), lists.list_size(number)).copy() for number in range(lists.nlist)]
+    return np.concatenate(parts)
 
 
 def setting(index: Any) -> str | None:

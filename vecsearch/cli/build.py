@@ -10,14 +10,13 @@ import click
 from vecsearch.cli.info import recall_text
 from vecsearch.cli.options import (
     FOLDER,
-    Share,
-    Size,
     corpus_options,
     dtype_option,
     encoder_options,
     metric_option,
     open_named_encoder,
     output_options,
+    recall_options,
 )
 from vecsearch.cli.output import emit, note
 from vecsearch.cli.stages import stages
@@ -42,19 +41,10 @@ EXACT = "exact"
 @encoder_options
 @dtype_option
 @metric_option
-@click.option(
-    "--recall", type=Share(), metavar="R", help="Reach this recall, provably, with the fastest kind that does; 1 is exact."
-)
-@click.option(
-    "-k", type=click.IntRange(1), metavar="K", help="Nearest neighbours that the recall counts: recall@k. By default 10."
-)
-@click.option("--memory", type=Size(), metavar="SIZE", help="With --recall: what the index may take in memory, such as 2GB.")
-@click.option(
-    "--queries", type=FOLDER, metavar="FILE", help="Measure the recall with these texts, one a line, or vectors (.npy, .h5)."
-)
-@click.option(
-    "--spec", help="exact, or any FAISS factory string, such as HNSW32,SQ8. By default exact, or what --recall takes."
-)
+@recall_options
+@click.option("--chunk", type=click.IntRange(1), metavar="N", help="Split texts into passages of N tokens; hits are documents.")
+@click.option("--overlap", type=click.IntRange(0), metavar="N", help="With --chunk: tokens that passages share. By default 0.")
+@click.option("--keep", type=click.IntRange(1), metavar="N", help="Generations to keep, for rollback. By default 3.")
 @click.option("--dry-run", is_flag=True, help="Only show what --recall may choose among, and what each would take.")
 @click.option("--replace", is_flag=True, help="Put the new index in the place of the one in the folder, once it is whole.")
 @click.option("--resume", is_flag=True, help="Go on with an interrupted build of the same corpus and options.")
@@ -83,6 +73,9 @@ def build(
     memory: int | None,
     queries: str | None,
     spec: str | None,
+    chunk: int | None,
+    overlap: int | None,
+    keep: int | None,
     dry_run: bool,
     replace: bool,
     resume: bool,
@@ -102,8 +95,10 @@ def build(
     """
     from vecsearch.ann import Goal
     from vecsearch.cli import plan, sources
+    from vecsearch.corpus.passages import Chunks
     from vecsearch.index import Index
     from vecsearch.metric import Metric
+    from vecsearch.store.manifest import KEEP
 
     spec = _checked_spec(spec, recall, k, memory, queries, dry_run)
     reading = {"text_fields": text_fields, "id_field": id_field, "format": format, "skip_bad": skip_bad}
@@ -114,6 +109,10 @@ def build(
         raise UsageError("--ids belongs to --vectors without CORPUS, --all-words to --vocabulary")
     if any(reading.values()) and not corpus:
         raise UsageError("--text-field, --id-field, --format and --skip-bad say how CORPUS is read, and there is none")
+    if overlap is not None and chunk is None:
+        raise UsageError("--overlap belongs to --chunk")
+    if chunk and (vectors or vocabulary):
+        raise UsageError("--chunk splits the texts of CORPUS; ready vectors and words stay whole")
     model = None
     if encoder or not vectors:
         encoding["pooling"] = pooling or ("raw" if vocabulary else None)
@@ -127,6 +126,7 @@ def build(
     else:
         source = sources.from_corpus(corpus, reading)
     goal = Goal(recall, k or 10, memory)
+    chunks = Chunks(chunk, overlap or 0) if chunk else None
     if dry_run:
         if not plan.show(source, model, goal, Metric(metric or "cosine"), as_json=as_json):
             context.exit(1)
@@ -146,6 +146,8 @@ def build(
             spec=spec,
             goal=goal,
             queries=asked,
+            chunks=chunks,
+            keep=keep or KEEP,
             replace=replace,
             resume=resume,
             provenance=provenance,
@@ -159,7 +161,7 @@ def build(
         manifest = index.manifest
     note(f"{manifest.rows:,} documents in {seconds:.1f} s ({manifest.rows / seconds:,.0f}/s)")
     _note_counts(manifest.counts)
-    reached = _note_recall(manifest, spec, goal)
+    reached = note_recall(manifest, spec, goal)
     row = {name: getattr(manifest, name) for name in ("rows", "dim", "metric", "spec", "generation")}
     emit([{"index": output, **row}], as_json=as_json)
     if not reached:
@@ -180,7 +182,7 @@ def _checked_spec(
     return spec
 
 
-def _note_recall(manifest: Manifest, spec: str | None, goal: Goal) -> bool:
+def note_recall(manifest: Manifest, spec: str | None, goal: Goal) -> bool:
     """Say what recall was measured, if any; whether it is the goal's."""
     if manifest.spec == EXACT:
         return True

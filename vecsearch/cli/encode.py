@@ -18,9 +18,7 @@ from vecsearch.errors import UsageError
 if TYPE_CHECKING:
     import numpy as np
 
-    from vecsearch.corpus.document import Document
-
-    Block = tuple[list[Document], np.ndarray]
+    from vecsearch.building import Block
 
 
 @click.command()
@@ -70,20 +68,20 @@ def encode(
 
 def _watched(blocks: Iterator[Block], progress: Callable[[int], None]) -> Iterator[Block]:
     done = 0
-    for documents, vectors in blocks:
-        yield documents, vectors
+    for documents, vectors, spans in blocks:
+        yield documents, vectors, spans
         done += len(documents)
         progress(done)
 
 
 def _noting_ids(blocks: Iterator[Block], ids: list[str]) -> Iterator[np.ndarray]:
-    for documents, vectors in blocks:
+    for documents, vectors, _ in blocks:
         ids.extend(document.id for document in documents)
         yield vectors
 
 
 def _print(block: Block) -> int:
-    documents, vectors = block
+    documents, vectors, _ = block
     rows = ({"id": d.id, "text": d.text, "vector": v.tolist()} for d, v in zip(documents, vectors, strict=True))
     emit(rows, as_json=True)
     return len(documents)

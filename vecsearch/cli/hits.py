@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,12 +17,16 @@ TITLES = ("title", "name")
 """Fields that tell what a document is, shown beside its text."""
 
 
+NOTHING_KNOWN = "no word in it is known to the model"
+"""Why a text may find nothing."""
+
+
 def emit_hits(
     answers: Sequence[tuple[str, list[Hit]]],
     min_score: float | None,
     show: Sequence[str],
     as_json: bool,
-    nothing: str = "no word in it is known to the model",
+    nothing: str = NOTHING_KNOWN,
 ) -> None:
     """Print the hits of each query, and on stderr why one has none; `nothing` is why there may be none at all."""
     for query, hits in answers:
@@ -33,15 +37,18 @@ def emit_hits(
         # A word is its own text: its column would only say the id again.
         if any(hit.text != hit.id for hit in kept):
             columns.append("text")
-        rows = (
-            {"query": query, "rank": rank, "score": hit.score, "id": hit.id, "text": hit.text, "fields": hit.fields}
-            for rank, hit in enumerate(kept, 1)
-        )
-        emit(rows if as_json else ({**row["fields"], **row} for row in rows), as_json=as_json, columns=columns)
+        rows = [_row(query, rank, hit) for rank, hit in enumerate(kept, 1)]
+        shown = rows if as_json else [{**row["fields"], **row, "text": row.get("passage", row["text"])} for row in rows]
+        emit(shown, as_json=as_json, columns=columns)
         if not hits:
             note(f"note: nothing is found for {query!r}: {nothing}")
         elif not kept:
             note(f"note: no hit of {query!r} scores {min_score} or more; the best has {hits[0].score:.3f}")
+
+
+def _row(query: str, rank: int, hit: Hit) -> dict[str, Any]:
+    row = {"query": query, "rank": rank, "score": hit.score, "id": hit.id, "text": hit.text, "fields": hit.fields}
+    return row if hit.passage is None else row | {"passage": hit.passage}
 
 
 def _titles(hits: Sequence[Hit]) -> list[str]:

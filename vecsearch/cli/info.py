@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from vecsearch.cli.options import FOLDER, output_options
 from vecsearch.errors import DamagedIndexError
+
+if TYPE_CHECKING:
+    from vecsearch.store.manifest import Manifest
 
 
 @click.command()
@@ -25,13 +28,18 @@ def info(index: str, as_json: bool) -> None:
         raise DamagedIndexError(problem)
     facts = {
         "index": index,
+        "documents": sum(segment["documents"] for segment in manifest.segments),
         "rows": manifest.rows,
+        "deleted_rows": manifest.deleted,
         "dim": manifest.dim,
         "metric": manifest.metric,
         "spec": manifest.spec,
         "effort": manifest.effort,
         "recall": manifest.recall,
+        "drift": drift_text(manifest),
+        "segments": len(manifest.segments),
         "generation": manifest.generation,
+        "kept_generations": _kept(manifest, Path(index)),
         "created": manifest.created,
         "size_bytes": sum(entry["bytes"] for entry in manifest.files.values()),
         "encoder": manifest.encoder,
@@ -43,8 +51,30 @@ def info(index: str, as_json: bool) -> None:
         return
     for name, value in facts.items():
         for line in _lines(name, value):
-            click.echo(f"{name:12} {line}")
+            click.echo(f"{name:16} {line}")
             name = ""
+
+
+def _kept(manifest: Manifest, folder: Path) -> list[int]:
+    from vecsearch.store.snapshot import generations
+
+    try:
+        return [kept.generation for kept in generations(folder, manifest)]
+    except DamagedIndexError:
+        return [manifest.generation]  # verify tells what is wrong with the others
+
+
+def drift_text(manifest: Manifest) -> str | None:
+    """How far an index has come from the one whose recall was measured; None where that is still it, or nothing was."""
+    measured = manifest.largest
+    added = manifest.rows - measured.get("rows", 0)
+    if manifest.recall is None or not (added or manifest.deleted):
+        return None
+    share = (added + manifest.deleted) / measured["rows"]
+    return (
+        f"the recall was measured over {measured['rows']:,} rows; since then {added:,} were added and {manifest.deleted:,} "
+        f"deleted ({share:.0%}): vecsearch compact measures it again"
+    )
 
 
 def _lines(name: str, value: Any) -> Iterator[str]:
@@ -58,8 +88,8 @@ def _lines(name: str, value: Any) -> Iterator[str]:
     elif isinstance(value, dict):
         for key, part in value.items():
             yield from map(_trial, part) if key == "trials" else [f"{key}: {part}"]
-    else:
-        yield str(value)
+    elif value is not None:
+        yield ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def recall_text(recall: dict[str, Any]) -> str:

@@ -7,11 +7,15 @@ import sys
 
 import click
 
+from vecsearch.cli.add import add
 from vecsearch.cli.bench import bench
 from vecsearch.cli.build import build
+from vecsearch.cli.compact import compact, rebuild
+from vecsearch.cli.delete import delete
 from vecsearch.cli.demo import demo
 from vecsearch.cli.doctor import doctor
 from vecsearch.cli.encode import encode
+from vecsearch.cli.generations import gc, rollback
 from vecsearch.cli.info import info
 from vecsearch.cli.model import model
 from vecsearch.cli.query import query
@@ -35,7 +39,25 @@ def cli() -> None:
     """
 
 
-for command in (build, query, similar, similarity, encode, bench, info, verify, model, doctor, demo):
+for command in (
+    build,
+    add,
+    delete,
+    query,
+    similar,
+    similarity,
+    encode,
+    bench,
+    info,
+    verify,
+    compact,
+    rebuild,
+    rollback,
+    gc,
+    model,
+    doctor,
+    demo,
+):
     cli.add_command(command)
 
 

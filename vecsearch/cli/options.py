@@ -98,6 +98,35 @@ dtype_option = click.option(
     help="Precision of the model's arithmetic; auto takes bfloat16 where the processor is fast at it.",
 )
 
+recall_options = _apply(
+    click.option(
+        "--recall", type=Share(), metavar="R", help="Reach this recall, provably, with the fastest kind that does; 1 is exact."
+    ),
+    click.option(
+        "-k",
+        "k",
+        type=click.IntRange(1),
+        metavar="K",
+        help="Nearest neighbours that the recall counts: recall@k. By default 10.",
+    ),
+    click.option(
+        "--memory", type=Size(), metavar="SIZE", help="With --recall: what the index may take in memory, such as 2GB."
+    ),
+    click.option(
+        "--queries",
+        type=FOLDER,
+        metavar="FILE",
+        help="Measure the recall with these texts, one a line, or vectors (.npy, .h5).",
+    ),
+    click.option(
+        "--spec", help="exact, or any FAISS factory string, such as HNSW32,SQ8. By default exact, or what --recall takes."
+    ),
+)
+
+where_option = click.option(
+    "--where", metavar="CONDITION", help="Only documents whose fields meet it: \"year > 1990 and genre = 'noir'\"."
+)
+
 metric_option = click.option("--metric", type=click.Choice(["cosine", "ip"]), help="Cosine, or inner product.")
 
 

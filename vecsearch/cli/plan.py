@@ -24,8 +24,10 @@ LOOKED_AT = 10_000
 """Ready vectors that are looked at."""
 ASKED = 0.1
 """Share of these whose neighbours are looked for among the others."""
-DATABASE_BYTES = 20
+DATABASE_BYTES = 45
 """What SQLite takes for a document beside what it holds."""
+WORDS = 0.4
+"""Bytes of the index of words for each byte of text."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ def show(source: Source, encoder: Encoder | None, goal: ann.Goal, metric: Metric
     sample = _ready(source) if source.vectors is not None else _encoded(source, encoder)
     dim = sample.vectors.shape[1]
     # Vectors and their lengths, then the documents.
-    beside = sample.rows * (4 * dim + 4 + DATABASE_BYTES) + sample.text_bytes
+    beside = sample.rows * (4 * dim + 4 + DATABASE_BYTES) + round((1 + WORDS) * sample.text_bytes)
     rows = [
         {
             "kind": kind.spec,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import click
 
-from vecsearch.cli.hits import emit_hits, note_limits
-from vecsearch.cli.options import FOLDER, metric_option, open_named_encoder, output_options
+from vecsearch.cli.hits import NOTHING_KNOWN, emit_hits, note_limits
+from vecsearch.cli.options import FOLDER, metric_option, open_named_encoder, output_options, where_option
 from vecsearch.cli.output import emit, note
 from vecsearch.errors import UsageError
 
@@ -22,6 +23,17 @@ BATCH = 1024
 @click.option("-k", "k", type=click.IntRange(1), default=10, show_default=True, help="Hits for each query.")
 @metric_option
 @click.option("--exact", is_flag=True, help="Look at every vector, whatever the index's kind.")
+@where_option
+@click.option("--keywords", is_flag=True, help='By the words in the documents (BM25); a "phrase" has to be there.')
+@click.option("--hybrid", is_flag=True, help="By meaning and by words together: reciprocal ranks, added.")
+@click.option(
+    "--weights",
+    nargs=2,
+    type=click.FloatRange(0),
+    metavar="M W",
+    help="With --hybrid: weights of meaning and words, by default 1 1.",
+)
+@click.option("--generation", type=click.IntRange(1), metavar="N", help="Ask an older generation that the index keeps.")
 @click.option("--min-score", type=float, metavar="X", help="Leave out hits below this score.")
 @click.option("--queries", type=click.Path(), metavar="FILE", help="Queries from a file, one a line; - is stdin.")
 @click.option("--vectors", type=click.Path(), metavar="FILE", help="Query vectors from a .npy or .h5 file.")
@@ -39,6 +51,11 @@ def query(
     k: int,
     metric: str | None,
     exact: bool,
+    where: str | None,
+    keywords: bool,
+    hybrid: bool,
+    weights: tuple[float, float] | None,
+    generation: int | None,
     min_score: float | None,
     queries: str | None,
     vectors: str | None,
@@ -52,6 +69,7 @@ def query(
     """The K documents of INDEX nearest in meaning to each of TEXTS.
 
     A [[marked]] word in a text asks with that word as this sentence uses it: "he sat on the [[bank]] of the river".
+    Names, codes and words that the model does not know are found by --keywords, and by --hybrid.
     """
     from vecsearch.index import Index
     from vecsearch.metric import Metric
@@ -59,10 +77,23 @@ def query(
 
     if sum(map(bool, (texts, queries, vectors, plus or minus, odd_one_out))) != 1:
         raise UsageError("give one of: TEXTS, --queries, --vectors, --plus/--minus, --odd-one-out")
-    if (metric or exact) and odd_one_out:
-        raise UsageError("--odd-one-out compares by cosine, exactly: --metric and --exact do not belong to it")
-    with Index.open(index, encoder=open_named_encoder(encoder) if encoder else None) as opened:
-        options = {"metric": Metric(metric) if metric else None, "exact": exact}
+    if (metric or exact or where) and odd_one_out:
+        raise UsageError("--odd-one-out compares by cosine, exactly: --metric, --exact and --where do not belong to it")
+    if keywords and hybrid:
+        raise UsageError("give one of: --keywords, --hybrid")
+    if (keywords or hybrid) and (metric or vectors or plus or minus or odd_one_out or (exact and keywords)):
+        raise UsageError(
+            "--keywords and --hybrid are for texts: --metric, --vectors, --plus and --odd-one-out do not belong to them"
+        )
+    if weights and not hybrid:
+        raise UsageError("--weights belongs to --hybrid")
+    with Index.open(index, generation=generation, encoder=open_named_encoder(encoder) if encoder else None) as opened:
+        options: dict[str, Any] = {"metric": Metric(metric) if metric else None, "exact": exact, "where": where}
+        ask = partial(opened.query, **options)
+        if keywords:
+            ask = partial(opened.keywords, where=where)
+        elif hybrid:
+            ask = partial(opened.hybrid, weights=weights or (1.0, 1.0), exact=exact, where=where)
         if odd_one_out:
             rows = [{"id": hit.id, "fit": hit.score} for hit in words.odd_one_out(opened, odd_one_out)]
             emit(rows, as_json=as_json)
@@ -79,9 +110,11 @@ def query(
         else:
             batches = _vector_batches(vectors, opened.dim) if vectors else _text_batches(texts, queries)
             for batch in batches:
-                found = opened.hits(opened.search(batch[1], k, **options)) if vectors else opened.query(batch, k, **options)
+                found = opened.nearest(batch[1], k, **options) if vectors else ask(batch, k)
                 names = batch[0] if vectors else batch
-                emit_hits(list(zip(names, found, strict=True)), min_score, show, as_json)
+                nothing = "no document has a word of it" if keywords else NOTHING_KNOWN
+                nothing = "no document meets the condition, or " + nothing if where else nothing
+                emit_hits(list(zip(names, found, strict=True)), min_score, show, as_json, nothing)
             note_limits(opened, k)
 
 

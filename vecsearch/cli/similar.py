@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from vecsearch.cli.hits import emit_hits, note_limits
-from vecsearch.cli.options import FOLDER, metric_option, output_options
+from vecsearch.cli.options import FOLDER, metric_option, output_options, where_option
 
 
 @click.command()
@@ -14,6 +14,7 @@ from vecsearch.cli.options import FOLDER, metric_option, output_options
 @click.option("-k", "k", type=click.IntRange(1), default=10, show_default=True, help="Hits for each id.")
 @metric_option
 @click.option("--exact", is_flag=True, help="Look at every vector, whatever the index's kind.")
+@where_option
 @click.option("--min-score", type=float, metavar="X", help="Leave out hits below this score.")
 @click.option("--show", multiple=True, metavar="FIELD", help="Fields for the table's columns; by default title or name.")
 @output_options
@@ -23,6 +24,7 @@ def similar(
     k: int,
     metric: str | None,
     exact: bool,
+    where: str | None,
     min_score: float | None,
     show: tuple[str, ...],
     as_json: bool,
@@ -32,6 +34,6 @@ def similar(
     from vecsearch.metric import Metric
 
     with Index.open(index) as opened:
-        found = opened.similar(ids, k, metric=Metric(metric) if metric else None, exact=exact)
+        found = opened.similar(ids, k, metric=Metric(metric) if metric else None, exact=exact, where=where)
         emit_hits(list(zip(ids, found, strict=True)), min_score, show, as_json, nothing="there is no other document")
         note_limits(opened, k, left_out=1)

@@ -44,8 +44,10 @@ class Stages:
 
 
 @contextmanager
-def stages(fraction: Callable[[], float]) -> Iterator[Stages]:
-    """Gives `Stages`; when the build is stopped, stderr tells what of it is stored and how it goes on."""
+def stages(
+    fraction: Callable[[], float], onwards: str = "the same command with --resume goes on after them"
+) -> Iterator[Stages]:
+    """Gives `Stages`; when the work is stopped, stderr tells what of it is stored and how it goes on."""
     with ExitStack() as bars:
         listening = Stages(fraction, bars)
         try:
@@ -53,5 +55,5 @@ def stages(fraction: Callable[[], float]) -> Iterator[Stages]:
         except (VecsearchError, KeyboardInterrupt):
             bars.close()
             if listening.stored:
-                note(f"note: {listening.stored:,} documents are stored: the same command with --resume goes on after them")
+                note(f"note: {listening.stored:,} documents are stored: {onwards}")
             raise

@@ -15,9 +15,9 @@ from vecsearch.cli.output import note
 @click.pass_context
 def verify(context: click.Context, index: str) -> None:
     """Check every byte of INDEX against its hash, and its parts against one another. Exit code 1 if anything is wrong."""
-    from vecsearch.store.verify import verify as verify_index
+    from vecsearch.verifying import verify_apart
 
-    found = verify_index(Path(index))
+    found = verify_apart(Path(index))
     for line in found.notes:
         note(f"note: {line}")
     for problem in found.problems:

@@ -54,8 +54,8 @@ def model_background(encoder: UlmfitEncoder, rng: np.random.Generator) -> Backgr
 
 def index_background(index: Index, rng: np.random.Generator) -> Background:
     """The background of an index: documents that it holds."""
-    rows = np.sort(rng.choice(len(index), min(SAMPLE, len(index)), replace=False))
-    return Background(index.vectors(rows.tolist()), rng)
+    alive = index.alive()
+    return Background(index.vectors(np.sort(rng.choice(alive, min(SAMPLE, len(alive)), replace=False))), rng)
 
 
 def model_similarity(encoder: UlmfitEncoder, a: str, b: str, rng: np.random.Generator) -> Similarity:

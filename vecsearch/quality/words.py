@@ -20,10 +20,11 @@ def analogy(
     *,
     metric: Metric | None = None,
     exact: bool = False,
+    where: str | None = None,
 ) -> list[Hit]:
     """The k documents nearest to the sum of the ids `plus` less the ids `minus`, as unit vectors; these ids are left out.
 
-    `metric` and `exact` are those of `Index.search`. Raises UsageError for an id that the index does not have.
+    `metric`, `exact` and `where` are those of `Index.search`. Raises UsageError for an id that the index does not have.
 
     Source: Mikolov, Yih and Zweig 2013, "Linguistic regularities in continuous space word representations" (3CosAdd).
     """
@@ -32,7 +33,7 @@ def analogy(
     ids = [*plus, *minus]
     signs = np.array([1.0] * len(plus) + [-1.0] * len(minus), np.float32)
     target = signs @ normalise(index.vectors(index.rows(ids)))
-    hits = index.hits(index.search(target[None, :], k + len(ids), metric=metric, exact=exact))[0]
+    hits = index.nearest(target[None, :], k + len(ids), metric=metric, exact=exact, where=where)[0]
     return [hit for hit in hits if hit.id not in ids][:k]
 
 

@@ -89,7 +89,7 @@ def _of_index(source: Path, k: int, number: int, queries: str | Path | None, rng
     with open_snapshot(source) as snapshot:
         manifest, segments = snapshot.manifest, snapshot.segments
     if len(segments) != 1:
-        raise UsageError(f"{source} has {len(segments)} segments, and one is measured at a time; build it again as one")
+        raise UsageError(f"{source} has {len(segments)} segments, and one is measured at a time: vecsearch compact merges them")
     segment, own_rows = segments[0], None
     if queries:
         asked = _drawn_queries(queries, number, manifest.dim, rng)

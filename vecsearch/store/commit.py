@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -71,13 +71,17 @@ def replace_current(folder: Path, manifest: Manifest) -> None:
     sync(folder)
 
 
-def collect_garbage(folder: Path, manifest: Manifest) -> list[str]:
-    """Remove this program's files that `manifest` does not name; returns their paths.
+def collect_garbage(folder: Path, kept: Iterable[Manifest]) -> list[str]:
+    """Remove this program's files that no manifest in `kept` names; returns their paths.
 
     Only names that this program gives are touched, so a stranger's file in the folder stays.
     """
-    named = {*manifest.files, manifest_name(manifest.generation)}
+    named: set[str] = set()
+    for manifest in kept:
+        named |= {*manifest.files, manifest_name(manifest.generation)}
     garbage = [path for path in files_below(folder) if is_own(path) and path not in named]
+    # Manifests go first, the oldest of them first: what a crash leaves names no file that is gone.
+    garbage.sort(key=lambda path: (not path.startswith("manifest-"), path))
     remove_files(folder, garbage)
     return garbage
 

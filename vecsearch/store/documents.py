@@ -1,4 +1,4 @@
-"""The documents of a segment: ids, texts and fields by row, in one SQLite file."""
+"""The documents of a segment, in one SQLite file: ids, texts, fields, passages, and what they are found by."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 from threading import Lock as ThreadLock
+from typing import Any
+
+import numpy as np
 
 from vecsearch.corpus.document import Document
 from vecsearch.errors import CorpusError, writing
@@ -18,12 +21,21 @@ from vecsearch.store.layout import damaged, reading
 Record = tuple[str, str, str]
 """A document as it is stored: id, text, fields as JSON."""
 
+Span = tuple[int, int, int]
+"""A passage: which document of its block, and from which character to which."""
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS documents (
-    row INTEGER PRIMARY KEY,
+    number INTEGER PRIMARY KEY,
     id TEXT UNIQUE NOT NULL,
     text TEXT NOT NULL,
     fields TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS passages (
+    row INTEGER PRIMARY KEY,
+    document INTEGER NOT NULL,
+    start INTEGER NOT NULL,
+    stop INTEGER NOT NULL
 );
 CREATE TABLE IF NOT EXISTS progress (
     rows INTEGER NOT NULL,
@@ -31,6 +43,14 @@ CREATE TABLE IF NOT EXISTS progress (
     counts TEXT NOT NULL
 );
 """
+_WORDS = """
+DROP TABLE IF EXISTS words;
+CREATE VIRTUAL TABLE words USING fts5(text, content = documents, content_rowid = number);
+INSERT INTO words(words) VALUES ('rebuild');
+INSERT INTO words(words) VALUES ('optimize');
+"""
+MOST_FIELDS = 500
+"""Fields that documents can be filtered by, those that most documents have: SQLite's tables have so many columns."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +58,7 @@ class Progress:
     """How far a build has come: what is durable, and the digest that proves which documents it was made of."""
 
     rows: int = 0
+    documents: int = 0
     digest: str = ""
     counts: dict[str, int] = field(default_factory=dict)
 
@@ -73,8 +94,28 @@ def extend_digest(digest: str, records: Iterable[Record]) -> str:
     return digest
 
 
+RESERVED = {"id", "text", "number", "rowid", "oid", "_rowid_"}
+"""Names that mean something else in a condition than a field of the documents."""
+
+
+def quoted(name: str) -> str:
+    """An SQL name, whatever is in it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _column_values(fields: dict[str, Any], names: Sequence[str]) -> Iterator[Any]:
+    """What SQLite keeps of the fields `names`: numbers, texts, NULL; JSON for anything else."""
+    for name in names:
+        value = fields.get(name)
+        if isinstance(value, list | dict):
+            value = json.dumps(value, ensure_ascii=False)
+        elif isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
+            value = float(value)
+        yield value
+
+
 @contextmanager
-def _sound(path: Path) -> Iterator[None]:
+def sound(path: Path) -> Iterator[None]:
     """Turn SQLite's and JSON's complaints about the bytes of `path` into the error that names it."""
     try:
         yield
@@ -90,35 +131,79 @@ class DocumentsWriter:
     def __init__(self, path: Path):
         """Raises: DamagedIndexError: the file at `path` is no documents file. ResourceError: it cannot be written."""
         self._path = path
-        with _sound(path), writing(path):
+        with sound(path), writing(path):
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             # A rollback journal: after the last commit one plain file is left, with nothing beside it.
-            self._db.executescript(f"PRAGMA journal_mode = DELETE; PRAGMA synchronous = FULL; {_SCHEMA}")
+            # What is freed while words are sorted is cut off at the end; to vacuum would number the rows of `fields` anew.
+            settings = "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = DELETE; PRAGMA synchronous = FULL;"
+            self._db.executescript(settings + _SCHEMA)
 
     def progress(self) -> Progress:
         """How far the last committed transaction had come."""
-        with _sound(self._path):
-            found = self._db.execute("SELECT rows, digest, counts FROM progress").fetchone()
-            return Progress(found[0], found[1], json.loads(found[2])) if found else Progress()
+        with sound(self._path):
+            found = self._db.execute("SELECT rows, (SELECT count(*) FROM documents), digest, counts FROM progress").fetchone()
+            return Progress(*found[:3], json.loads(found[3])) if found else Progress()
 
     def known(self, ids: Iterable[str]) -> dict[str, int]:
-        """Row of each of the ids that is stored already."""
-        with _sound(self._path):
-            return _rows(self._db, ids)
+        """Number of each of the ids that is stored already."""
+        with sound(self._path):
+            return _numbers(self._db, ids)
 
-    def append(self, records: Sequence[Record], first_row: int, progress: Progress) -> None:
-        """Store the records as rows `first_row`, `first_row + 1`, … together with the progress they make, durably.
+    def append(self, records: Sequence[Record], spans: Sequence[Span] | None, before: Progress, progress: Progress) -> None:
+        """Store the records behind those of `before`, together with the progress they make, durably.
+
+        `spans` are the passages of these documents that a row each stands for; without them each document has one row.
 
         Raises:
             ResourceError: no space left, or an I/O error; nothing of it is stored.
         """
-        with _sound(self._path), writing(self._path), self._db:
+        with sound(self._path), writing(self._path), self._db:
             self._db.execute("BEGIN IMMEDIATE")
-            numbered = ((row, *record) for row, record in enumerate(records, first_row))
+            numbered = ((number, *record) for number, record in enumerate(records, before.documents))
             self._db.executemany("INSERT INTO documents VALUES (?, ?, ?, ?)", numbered)
+            placed = (
+                (row, before.documents + document, start, stop)
+                for row, (document, start, stop) in enumerate(spans or (), before.rows)
+            )
+            self._db.executemany("INSERT INTO passages VALUES (?, ?, ?, ?)", placed)
             self._db.execute("DELETE FROM progress")
             values = progress.rows, progress.digest, json.dumps(progress.counts, sort_keys=True)
             self._db.execute("INSERT INTO progress VALUES (?, ?, ?)", values)
+
+    def finish(self) -> None:
+        """Add what documents are found by: a column for each field, and the words of the texts.
+
+        Raises:
+            ResourceError: no space left, or an I/O error; nothing of it is stored.
+        """
+        with sound(self._path), writing(self._path), self._db:
+            self._db.execute("BEGIN IMMEDIATE")
+            names = self._field_names()
+            self._db.execute("DROP TABLE IF EXISTS fields")
+            # Compared with a number, a column of numeric affinity counts '1994', as a CSV file has it, as a number.
+            self._db.execute(f"CREATE TABLE fields ({', '.join(['id TEXT', *(f'{quoted(name)} NUMERIC' for name in names)])})")
+            rows = self._db.cursor().execute("SELECT number, id, fields FROM documents")
+            marks = ", ".join("?" * (2 + len(names)))
+            columns = ", ".join(["rowid", "id", *map(quoted, names)])
+            self._db.executemany(
+                f"INSERT INTO fields ({columns}) VALUES ({marks})",
+                ((number, id, *_column_values(json.loads(fields), names)) for number, id, fields in rows),
+            )
+            for statement in _WORDS.strip().split("\n"):
+                self._db.execute(statement)
+        with sound(self._path), writing(self._path):
+            self._db.execute("PRAGMA incremental_vacuum").fetchall()
+
+    def _field_names(self) -> list[str]:
+        """Fields of the documents, those that most of them have first; of names that differ by case alone the first."""
+        found = self._db.execute(
+            "SELECT key FROM documents, json_each(fields) GROUP BY key ORDER BY count(*) DESC, key LIMIT ?", (2 * MOST_FIELDS,)
+        )
+        names: dict[str, str] = {}
+        for (name,) in found:
+            if name and "\0" not in name:
+                names.setdefault(name.lower(), name)
+        return [name for lower, name in names.items() if lower not in RESERVED][:MOST_FIELDS]
 
     def close(self) -> None:
         self._db.close()
@@ -127,59 +212,109 @@ class DocumentsWriter:
 class Documents:
     """Reads a documents file; may be shared by threads."""
 
-    def __init__(self, path: Path):
-        """Raises: DamagedIndexError: missing, or not the file that was written."""
+    def __init__(self, path: Path, rows: int):
+        """Raises: DamagedIndexError: missing, not the file that was written, or not of so many rows."""
         self._path = path
         self._lock = ThreadLock()
         with reading(path):
             path.open("rb").close()
-        with _sound(path):
+        with sound(path):
             # Immutable: no lock, no journal, so a read-only disk serves, and the file may be unlinked once it is open.
             self._db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True, check_same_thread=False)
+            self.tables = {name for (name,) in self._db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            """What is in the file; one that an earlier version wrote has fewer."""
             self._count = self._db.execute("SELECT count(*) FROM documents").fetchone()[0]
+            passages = self._passages()
+        self._starts, self._stops, self._of_row = passages if len(passages[0]) else (None, None, None)
+        found = self._count if self._of_row is None else len(self._of_row)
+        if found != rows:
+            self.close()
+            raise damaged(path, f"holds {found} {'documents' if self._of_row is None else 'passages'}, not {rows}")
+
+    def _passages(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Start, stop and document of each row, (n,) int64 each; empty where every row is a whole document."""
+        query = "SELECT start, stop, document FROM passages ORDER BY row"
+        found = self._db.execute(query).fetchall() if "passages" in self.tables else []
+        return tuple(np.array(found, np.int64).reshape(-1, 3).T)  # type: ignore[return-value]
 
     def __len__(self) -> int:
         return self._count
 
-    def get(self, rows: Sequence[int]) -> list[Document]:
-        """The documents at these rows, in this order.
+    @property
+    def split(self) -> bool:
+        """Whether a document may have several rows."""
+        return self._of_row is not None
+
+    def numbers(self, rows: np.ndarray) -> np.ndarray:
+        """Number of the document that each of the rows (r,) is of: (r,) int64."""
+        return rows if self._of_row is None else self._of_row[rows]
+
+    def rows(self, numbers: np.ndarray) -> np.ndarray:
+        """The rows of the documents with these numbers (m,), rising: (r,) int64."""
+        if self._of_row is None:
+            return np.sort(numbers)
+        return np.flatnonzero(np.isin(self._of_row, numbers))
+
+    def span(self, row: int) -> tuple[int, int] | None:
+        """From which character to which the document of `row` is that row's passage; None where it is all of it."""
+        return None if self._starts is None else (int(self._starts[row]), int(self._stops[row]))
+
+    def get(self, numbers: Sequence[int]) -> list[Document]:
+        """The documents with these numbers, in this order.
 
         Raises:
-            IndexError: a row that is not there.
+            IndexError: a number that is not there.
             DamagedIndexError: the file is not what was written.
         """
         documents = []
-        with _sound(self._path), self._lock:
-            for row in rows:
-                found = self._db.execute("SELECT id, text, fields FROM documents WHERE row = ?", (int(row),)).fetchone()
+        with self.reading() as db:
+            for number in numbers:
+                found = db.execute("SELECT id, text, fields FROM documents WHERE rowid = ?", (int(number),)).fetchone()
                 if found is None:
-                    raise IndexError(f"row {row} of {self._count}")
+                    raise IndexError(f"document {number} of {self._count}")
                 documents.append(Document(found[0], found[1], json.loads(found[2])))
         return documents
 
-    def rows(self, ids: Iterable[str]) -> dict[str, int]:
-        """Row of each of the ids that is there."""
-        with _sound(self._path), self._lock:
-            return _rows(self._db, ids)
+    def known(self, ids: Iterable[str]) -> dict[str, int]:
+        """Number of each of the ids that is there."""
+        with self.reading() as db:
+            return _numbers(db, ids)
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """The connection, for this thread alone; what SQLite finds damaged names the file."""
+        with sound(self._path), self._lock:
+            yield self._db
 
     def problems(self) -> list[str]:
-        """What SQLite's own check and the numbering of the rows find wrong; empty when all is well."""
-        with _sound(self._path), self._lock:
-            checks = [line for (line,) in self._db.execute("PRAGMA integrity_check") if line != "ok"]
-            first, last = self._db.execute("SELECT min(row), max(row) FROM documents").fetchone()
-        if self._count and (first, last) != (0, self._count - 1):
-            checks.append(f"its {self._count} rows are numbered {first} to {last}, not 0 to {self._count - 1}")
+        """What SQLite's own check, the numbering and the tables that repeat others find wrong; empty when all is well."""
+        with self.reading() as db:
+            checks = [line for (line,) in db.execute("PRAGMA integrity_check") if line != "ok"]
+            first, last = db.execute("SELECT min(rowid), max(rowid) FROM documents").fetchone()
+            if self._count and (first, last) != (0, self._count - 1):
+                checks.append(f"its {self._count} documents are numbered {first} to {last}, not 0 to {self._count - 1}")
+            if "fields" in self.tables:
+                differ = "documents LEFT JOIN fields ON fields.rowid = number WHERE fields.id IS NOT documents.id"
+                if wrong := db.execute(f"SELECT count(*) FROM {differ}").fetchone()[0]:
+                    checks.append(f"its fields are those of other documents, for {wrong} of {self._count}")
+            if self.split:
+                inside = "ifnull(start BETWEEN 0 AND stop AND stop <= length(text), 0)"
+                outside = f"passages LEFT JOIN documents ON number = document WHERE NOT {inside}"
+                if wrong := db.execute(f"SELECT count(*) FROM {outside}").fetchone()[0]:
+                    checks.append(f"{wrong} of its passages are outside of their documents")
+        if self._of_row is not None and set(np.unique(self._of_row)) != set(range(self._count)):
+            checks.append(f"its passages are not those of its {self._count} documents")
         return checks
 
     def close(self) -> None:
         self._db.close()
 
 
-def _rows(db: sqlite3.Connection, ids: Iterable[str]) -> dict[str, int]:
-    rows = {}
+def _numbers(db: sqlite3.Connection, ids: Iterable[str]) -> dict[str, int]:
+    numbers = {}
     for id in ids:
         # An id with half of a surrogate pair (bytes of a shell that are not UTF-8) has no UTF-8 form, so none is stored.
         with suppress(UnicodeEncodeError):
-            if found := db.execute("SELECT row FROM documents WHERE id = ?", (id,)).fetchone():
-                rows[id] = found[0]
-    return rows
+            if found := db.execute("SELECT rowid FROM documents WHERE id = ?", (id,)).fetchone():
+                numbers[id] = found[0]
+    return numbers

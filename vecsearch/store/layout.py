@@ -20,7 +20,6 @@ ENCODER = "encoder"
 VECTORS = "vectors.npy"
 NORMS = "norms.npy"
 DOCUMENTS = "documents.sqlite"
-ANN_INDEX = "index.faiss"
 BUILD = "build.json"
 
 HEADER_BYTES = 128
@@ -29,15 +28,28 @@ HEADER_BYTES = 128
 WAY_OUT = "restore it from a copy, or build the index again; nothing was changed"
 
 _MANIFEST = re.compile(r"manifest-(\d{6,})\.json")
+_DELETES = r"deletes-\d{6,}\.npy"
 _SEGMENT = re.compile(rf"{SEGMENTS}/(\d{{6,}})-\d+/")
-_SEGMENT_FILE = rf"{_SEGMENT.pattern}(vectors\.npy|norms\.npy|documents\.sqlite(-journal)?|index\.faiss|build\.json)"
+_SEGMENT_FILE = (
+    rf"{_SEGMENT.pattern}(vectors\.npy|norms\.npy|documents\.sqlite(-journal)?|index(-\d{{6,}})?\.faiss|build\.json)"
+)
 _ENCODER_FILE = rf"{ENCODER}/\w{{1,16}}-\d{{6,}}/.+"
-_OWN = re.compile(rf"CURRENT\.tmp|{_MANIFEST.pattern}|{_SEGMENT_FILE}|{_ENCODER_FILE}", re.ASCII)
+_OWN = re.compile(rf"CURRENT\.tmp|{_MANIFEST.pattern}|{_DELETES}|{_SEGMENT_FILE}|{_ENCODER_FILE}", re.ASCII)
 
 
 def manifest_name(generation: int) -> str:
     """File name of the manifest of a generation."""
     return f"manifest-{generation:06d}.json"
+
+
+def faiss_name(generation: int) -> str:
+    """File name, in its segment's folder, of a FAISS index that a generation made."""
+    return f"index-{generation:06d}.faiss"
+
+
+def deletes_name(generation: int) -> str:
+    """File name of the rows that are deleted from a generation on."""
+    return f"deletes-{generation:06d}.npy"
 
 
 def manifest_generations(folder: Path) -> list[int]:
@@ -50,9 +62,9 @@ def segment_generations(folder: Path) -> list[int]:
     return [int(match[1]) for path in files_below(folder) if (match := _SEGMENT.match(path))]
 
 
-def npy_header(shape: tuple[int, ...]) -> bytes:
-    """The 128 bytes before little-endian float32 rows in C order; version 1.0 of numpy's format (numpy.lib.format)."""
-    fields = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape!r}, }}"
+def npy_header(shape: tuple[int, ...], dtype: str = "<f4") -> bytes:
+    """The 128 bytes before little-endian numbers in C order; version 1.0 of numpy's format (numpy.lib.format)."""
+    fields = f"{{'descr': {dtype!r}, 'fortran_order': False, 'shape': {shape!r}, }}"
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", HEADER_BYTES - 10) + fields.ljust(HEADER_BYTES - 11).encode() + b"\n"
 
 

@@ -14,8 +14,8 @@ from vecsearch.corpus.document import Document
 from vecsearch.errors import CorpusError, UsageError, VectorsError, writing
 from vecsearch.files import sync
 from vecsearch.store.commit import write_all
-from vecsearch.store.documents import Documents, DocumentsWriter, Progress, extend_digest, place, to_record
-from vecsearch.store.layout import ANN_INDEX, DOCUMENTS, HEADER_BYTES, NORMS, VECTORS, damaged, npy_header, reading
+from vecsearch.store.documents import Documents, DocumentsWriter, Progress, Span, extend_digest, place, to_record
+from vecsearch.store.layout import DOCUMENTS, HEADER_BYTES, NORMS, VECTORS, damaged, npy_header, reading
 
 _SKIP_BLOCK = 1024
 
@@ -66,9 +66,6 @@ class SegmentWriter:
         self._vectors = RowsFile(folder / VECTORS, (dim,), self.progress.rows)
         self._norms = RowsFile(folder / NORMS, (), self.progress.rows)
         self._open = True
-        with writing(folder):
-            # One that an interrupted build left may be half written.
-            (folder / ANN_INDEX).unlink(missing_ok=True)
         sync(folder)
 
     @property
@@ -76,40 +73,49 @@ class SegmentWriter:
         """Number of rows that are durable."""
         return self.progress.rows
 
-    def append(self, documents: Sequence[Document], vectors: np.ndarray, *, counts: Mapping[str, int] | None = None) -> None:
+    def append(
+        self,
+        documents: Sequence[Document],
+        vectors: np.ndarray,
+        spans: Sequence[Span] | None = None,
+        *,
+        counts: Mapping[str, int] | None = None,
+    ) -> None:
         """Store the documents and their vectors, (b, d) float32, as the next b rows; durable, all of it or nothing.
 
-        `counts` replaces the counts kept with the progress: figures of the whole build so far.
+        `spans` are the passages of the documents that the b vectors stand for, one or more of each document in order; without
+        them each document has one vector. `counts` replaces those kept with the progress: figures of the whole build so far.
 
         Raises:
             VectorsError: NaN, infinity, or a length that float32 cannot hold.
             CorpusError: an id that is taken, or a document that cannot be stored.
             ResourceError: no space left, or an I/O error.
         """
-        if vectors.shape != (len(documents), self.dim):
+        if vectors.shape != (len(documents if spans is None else spans), self.dim):
             raise ValueError(f"vectors of shape {vectors.shape} for {len(documents)} documents of dim {self.dim}")
         vectors = np.ascontiguousarray(vectors, dtype="<f4")
-        norms = _norms_of(documents, vectors)
+        norms = _norms_of(documents if spans is None else [documents[document] for document, _, _ in spans], vectors)
         records = [to_record(document) for document in documents]
         self._refuse_taken_ids(documents)
         # SQLite's commit is the one atomic step: rows beyond what it records do not exist.
         self._vectors.write(self.rows, vectors)
         self._norms.write(self.rows, norms)
         progress = Progress(
-            rows=self.rows + len(records),
+            rows=self.rows + len(vectors),
+            documents=self.progress.documents + len(records),
             digest=extend_digest(self.progress.digest, records),
             counts=self.progress.counts if counts is None else dict(counts),
         )
-        self._documents.append(records, self.rows, progress)
+        self._documents.append(records, spans, self.progress, progress)
         self.progress = progress
 
     def _refuse_taken_ids(self, documents: Sequence[Document]) -> None:
         taken = self._documents.known(document.id for document in documents)
-        for row, document in enumerate(documents, self.rows):
-            earlier = taken.setdefault(document.id, row)
-            if earlier != row:
+        for number, document in enumerate(documents, self.progress.documents):
+            earlier = taken.setdefault(document.id, number)
+            if earlier != number:
                 raise CorpusError(
-                    f"{place(document)}: the id {document.id!r} is already that of row {earlier} (rows count from 0); "
+                    f"{place(document)}: the id {document.id!r} is already that of document {earlier} (counted from 0); "
                     "every document needs its own id"
                 )
 
@@ -119,12 +125,12 @@ class SegmentWriter:
         Raises:
             UsageError: the corpus does not begin with them any more.
         """
-        digest, seen = "", 0
-        while block := [to_record(document) for document in islice(documents, min(_SKIP_BLOCK, self.rows - seen))]:
+        digest, seen, stored = "", 0, self.progress.documents
+        while block := [to_record(document) for document in islice(documents, min(_SKIP_BLOCK, stored - seen))]:
             digest, seen = extend_digest(digest, block), seen + len(block)
-        if seen < self.rows:
+        if seen < stored:
             raise UsageError(
-                f"the corpus has {seen} documents, but the unfinished build holds {self.rows}: start again with --replace"
+                f"the corpus has {seen} documents, but the unfinished build holds {stored}: start again with --replace"
             )
         if digest != self.progress.digest:
             raise UsageError(
@@ -135,6 +141,7 @@ class SegmentWriter:
     def finish(self) -> int:
         """Complete the files, durably, and return the number of rows; `Segment` reads them from now on."""
         if self._open:
+            self._documents.finish()
             self._documents.close()
             self._vectors.finish(self.rows)
             self._norms.finish(self.rows)
@@ -164,7 +171,7 @@ def _norms_of(documents: Sequence[Document], vectors: np.ndarray) -> np.ndarray:
 class Segment:
     """The rows of one finished segment. Every file is open from construction on, so unlinking one later does no harm."""
 
-    def __init__(self, folder: Path, *, rows: int, dim: int):
+    def __init__(self, folder: Path, *, rows: int, dim: int, faiss: str | None = None):
         """Raises: DamagedIndexError: a file is missing, or is not what `rows` and `dim` ask for."""
         self.folder, self.rows, self.dim = folder, rows, dim
         self.vectors: np.ndarray = _map_rows(folder / VECTORS, (rows, dim))
@@ -173,11 +180,8 @@ class Segment:
             self._file = (folder / VECTORS).open("rb", buffering=0)
         self.norms: np.ndarray = np.array(_map_rows(folder / NORMS, (rows,)))
         """(n,) float32."""
-        self.documents = Documents(folder / DOCUMENTS)
-        if len(self.documents) != rows:
-            self.close()
-            raise damaged(folder / DOCUMENTS, f"holds {len(self.documents)} documents, not {rows}")
-        self.index_path: Path | None = folder / ANN_INDEX if (folder / ANN_INDEX).exists() else None
+        self.documents = Documents(folder / DOCUMENTS, rows)
+        self.index_path: Path | None = folder / faiss if faiss else None
         """The FAISS index of these rows, where one was built."""
 
     def read(self, rows: np.ndarray) -> np.ndarray:

@@ -5,15 +5,27 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from vecsearch.errors import DamagedIndexError, UnsupportedIndexError
+import numpy as np
+
+from vecsearch.errors import DamagedIndexError, UnsupportedIndexError, UsageError
 from vecsearch.store.commit import describe_file
-from vecsearch.store.layout import CURRENT, SEGMENTS, damaged, foreign_entries, manifest_generations, manifest_name, reading
+from vecsearch.store.layout import (
+    CURRENT,
+    HEADER_BYTES,
+    SEGMENTS,
+    damaged,
+    foreign_entries,
+    manifest_generations,
+    manifest_name,
+    npy_header,
+    reading,
+)
 from vecsearch.store.manifest import Manifest
 from vecsearch.store.segment import Segment
 
@@ -30,6 +42,8 @@ class Snapshot:
     folder: Path
     manifest: Manifest
     segments: list[Segment]
+    alive: list[np.ndarray | None]
+    """Which rows of each segment, (n,) bool, are not deleted; None where none is."""
     encoder_folder: Path | None
 
     def __enter__(self) -> Snapshot:
@@ -43,24 +57,49 @@ class Snapshot:
             segment.close()
 
 
-def open_snapshot(folder: Path, *, check: bool = True) -> Snapshot:
-    """The current generation of the index in `folder`; `check` hashes every file first, without it only sizes are compared.
+def open_snapshot(folder: Path, *, generation: int | None = None, check: bool = True) -> Snapshot:
+    """A generation of the index in `folder`, by default the newest; `check` hashes every file first, without it only sizes are
+    compared.
 
     Raises:
         UnsupportedIndexError: no such folder, not an index, or a newer format.
+        UsageError: a generation that is not kept.
         DamagedIndexError: a file is missing, or is not what was written.
     """
     folder = Path(folder)
     current = read_current(folder)
     for _ in range(_ATTEMPTS):
         try:
-            return _open(folder, _load_manifest(folder, current), check=check)
+            manifest = load_manifest(folder, current)
+            return open_manifest(folder, manifest if generation is None else _kept(folder, manifest, generation), check=check)
         except DamagedIndexError:
             # A writer may have replaced the generation, and removed its files, while it was being opened.
             current, before = read_current(folder), current
             if current == before:
                 raise
     raise DamagedIndexError(f"{folder} is being replaced faster than it can be opened; try again")
+
+
+def _kept(folder: Path, manifest: Manifest, generation: int) -> Manifest:
+    numbers = []
+    for kept in generations(folder, manifest):
+        if kept.generation == generation:
+            return kept
+        numbers.append(kept.generation)
+    raise UsageError(f"{folder} does not keep generation {generation}; it keeps {', '.join(map(str, numbers))}")
+
+
+def generations(folder: Path, manifest: Manifest) -> Iterator[Manifest]:
+    """`manifest` and those of the generations before it that the folder keeps, the newest first, each checked against the next.
+
+    Raises: DamagedIndexError, UnsupportedIndexError: a manifest that is there is not what was written.
+    """
+    while True:
+        yield manifest
+        before = manifest.previous
+        if before is None or not (folder / manifest_name(before["generation"])).exists():
+            return
+        manifest = load_manifest(folder, (manifest_name(before["generation"]), before["sha256"]))
 
 
 def read_current(folder: Path) -> tuple[str, str]:
@@ -95,17 +134,18 @@ def _contents(folder: Path) -> str:
 
 def read_manifest(folder: Path) -> Manifest:
     """The current manifest, its hash checked. Raises as `open_snapshot` does."""
-    return _load_manifest(folder, read_current(folder))
+    return load_manifest(folder, read_current(folder))
 
 
-def _load_manifest(folder: Path, current: tuple[str, str]) -> Manifest:
-    name, sha256 = current
+def load_manifest(folder: Path, named: tuple[str, str]) -> Manifest:
+    """The manifest of this name and sha256. Raises as `open_snapshot` does."""
+    name, sha256 = named
     path = folder / name
     with reading(path):
         data = path.read_bytes()
     found = hashlib.sha256(data).hexdigest()
     if found != sha256:
-        raise damaged(path, f"has sha256 {found}, not {sha256} as {CURRENT} says")
+        raise damaged(path, f"has sha256 {found}, not {sha256} as what names it says")
     manifest = Manifest.from_bytes(data, str(path))
     if name != manifest_name(manifest.generation):
         raise damaged(path, f"says that it is generation {manifest.generation}")
@@ -128,24 +168,53 @@ def file_problem(folder: Path, name: str, manifest: Manifest, *, check: bool = T
     return None
 
 
-def file_problems(folder: Path, manifest: Manifest, *, check: bool = True) -> dict[str, str]:
+def file_problems(folder: Path, manifest: Manifest, *, check: bool = True, leave_out: Collection[str] = ()) -> dict[str, str]:
     """What is wrong with the files of the manifest, by their relative path, in order; several are hashed at a time."""
-    names = sorted(manifest.files)
+    names = sorted(manifest.files.keys() - set(leave_out))
     with ThreadPoolExecutor(_HASH_THREADS) as pool:
         problems: Iterable[str | None] = pool.map(lambda name: file_problem(folder, name, manifest, check=check), names)
         return {name: problem for name, problem in zip(names, problems, strict=True) if problem}
 
 
-def _open(folder: Path, manifest: Manifest, *, check: bool) -> Snapshot:
-    problem = next(iter(file_problems(folder, manifest, check=check).values()), None)
-    if problem:
+def open_manifest(folder: Path, manifest: Manifest, *, check: bool = True, leave_out: Collection[str] = ()) -> Snapshot:
+    """The generation that `manifest` describes, without the FAISS indexes of the segments named in `leave_out`.
+
+    Raises: DamagedIndexError: a file is missing, or is not what was written.
+    """
+    faiss = {f"{SEGMENTS}/{entry['name']}/{entry['faiss']}" for entry in manifest.segments if entry["name"] in leave_out}
+    if problem := next(iter(file_problems(folder, manifest, check=check, leave_out=faiss).values()), None):
         raise DamagedIndexError(problem)
+    alive = [None] * len(manifest.segments) if manifest.deletes is None else _alive(folder, manifest)
     segments = []
     with ExitStack() as undo:
         for entry in manifest.segments:
-            segment = Segment(folder / SEGMENTS / entry["name"], rows=entry["rows"], dim=manifest.dim)
+            name = None if entry["name"] in leave_out else entry["faiss"]
+            segment = Segment(folder / SEGMENTS / entry["name"], rows=entry["rows"], dim=manifest.dim, faiss=name)
             undo.callback(segment.close)
             segments.append(segment)
         undo.pop_all()
     encoder = folder / manifest.encoder["folder"] if manifest.encoder else None
-    return Snapshot(folder, manifest, segments, encoder)
+    return Snapshot(folder, manifest, segments, alive, encoder)
+
+
+def _alive(folder: Path, manifest: Manifest) -> list[np.ndarray | None]:
+    """Which rows of each segment are not deleted, as the file of deletes says."""
+    alive = np.ones(manifest.rows, bool)
+    alive[read_deletes(folder, manifest)] = False
+    parts = np.split(alive, np.cumsum([entry["rows"] for entry in manifest.segments])[:-1])
+    return [None if part.all() else part for part in parts]
+
+
+def read_deletes(folder: Path, manifest: Manifest) -> np.ndarray:
+    """The rows that are deleted, rising: (r,) int64. Raises: DamagedIndexError: the file is not what the manifest says."""
+    if manifest.deletes is None:
+        return np.empty(0, np.int64)
+    path, rows = folder / manifest.deletes["file"], manifest.deletes["rows"]
+    with reading(path):
+        data = path.read_bytes()
+    if data[:HEADER_BYTES] != npy_header((rows,), "<i8") or len(data) != HEADER_BYTES + 8 * rows:
+        raise damaged(path, f"does not hold the numbers of {rows} rows")
+    deleted = np.frombuffer(data, "<i8", offset=HEADER_BYTES).astype(np.int64)
+    if rows and (deleted[0] < 0 or deleted[-1] >= manifest.rows or (np.diff(deleted) <= 0).any()):
+        raise damaged(path, f"holds other numbers than those of {manifest.rows} rows, rising")
+    return deleted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from vecsearch.errors import DamagedIndexError
 from vecsearch.store.layout import CURRENT, LOCK, SEGMENTS, files_below, is_own, manifest_name
 from vecsearch.store.manifest import Manifest
 from vecsearch.store.segment import Segment
-from vecsearch.store.snapshot import file_problems, read_manifest
+from vecsearch.store.snapshot import file_problems, generations, read_deletes, read_manifest
 
 _BLOCK_ROWS = 8192
 
@@ -25,24 +26,40 @@ class Verification:
     notes: list[str] = field(default_factory=list)
 
 
-def verify(folder: Path) -> Verification:
-    """Every problem of the index in `folder`, each naming its file, and every file beside it that is not part of it.
+def verify(folder: Path, reading: Callable[[str], None] = lambda path: None) -> Verification:
+    """Every problem of the generations that the index in `folder` keeps, each naming its file, and every file beside them.
+
+    `reading` hears of each part before it is parsed.
 
     Raises:
         UnsupportedIndexError: no such folder, not an index, or a newer format.
     """
     folder = Path(folder)
+    problems: list[str] = []
+    kept: list[Manifest] = []
     try:
-        manifest = read_manifest(folder)
+        for manifest in generations(folder, read_manifest(folder)):
+            kept.append(manifest)
     except DamagedIndexError as error:
-        return Verification([str(error)])
-    broken = file_problems(folder, manifest)
-    problems = list(broken.values())
-    for entry in manifest.segments:
+        problems.append(str(error))
+    broken: dict[str, str] = {}
+    segments: dict[str, tuple[int, int]] = {}
+    for manifest in kept:
+        unseen = manifest.files.keys() - broken.keys()
+        broken |= file_problems(folder, manifest, leave_out=manifest.files.keys() - unseen)
+        segments |= {entry["name"]: (entry["rows"], manifest.dim) for entry in manifest.segments}
+        if manifest.deletes and manifest.deletes["file"] not in broken:
+            try:
+                read_deletes(folder, manifest)
+            except DamagedIndexError as error:
+                broken[manifest.deletes["file"]] = str(error)
+    problems += broken.values()
+    for name, (rows, dim) in sorted(segments.items()):
         # The parts of a segment that is not what was written are not parsed.
-        if not any(path.startswith(f"{SEGMENTS}/{entry['name']}/") for path in broken):
-            problems += _segment_problems(folder / SEGMENTS / entry["name"], entry["rows"], manifest.dim)
-    return Verification(problems, _notes(folder, manifest))
+        if not any(path.startswith(f"{SEGMENTS}/{name}/") and not path.endswith(".faiss") for path in broken):
+            reading(f"{folder / SEGMENTS / name}")
+            problems += _segment_problems(folder / SEGMENTS / name, rows, dim)
+    return Verification(problems, _notes(folder, kept))
 
 
 def _segment_problems(folder: Path, rows: int, dim: int) -> list[str]:
@@ -77,7 +94,12 @@ def _vector_problems(segment: Segment) -> list[str]:
     return problems
 
 
-def _notes(folder: Path, manifest: Manifest) -> list[str]:
-    named = {*manifest.files, manifest_name(manifest.generation), CURRENT, LOCK}
-    kinds = {True: "left over from an earlier build; the next commit removes it", False: "not part of the index"}
+def _notes(folder: Path, kept: Sequence[Manifest]) -> list[str]:
+    named = {CURRENT, LOCK}
+    for manifest in kept:
+        named |= {*manifest.files, manifest_name(manifest.generation)}
+    kinds = {
+        True: "left over from interrupted work; the next commit, or vecsearch gc, removes it",
+        False: "not part of the index",
+    }
     return [f"{folder / path} is {kinds[is_own(path)]}" for path in files_below(folder) if path not in named]

@@ -4,31 +4,39 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from vecsearch.errors import DamagedIndexError, ResourceError, UsageError, writing
 from vecsearch.files import sync
-from vecsearch.metric import Metric
 from vecsearch.store.commit import Lock, collect_garbage, remove_files, replace_current, sync_files, write_file
 from vecsearch.store.layout import (
     BUILD,
     CURRENT,
+    DOCUMENTS,
     ENCODER,
+    NORMS,
     SEGMENTS,
+    VECTORS,
+    deletes_name,
+    faiss_name,
     files_below,
     foreign_entries,
     is_own,
     manifest_generations,
+    npy_header,
     reading,
     segment_generations,
 )
-from vecsearch.store.manifest import Manifest
+from vecsearch.store.manifest import FORMAT, KEEP, Manifest
 from vecsearch.store.segment import SegmentWriter
-from vecsearch.store.snapshot import read_manifest
+from vecsearch.store.snapshot import generations, read_current, read_manifest
 
 Signature = Mapping[str, Any]
 """What a build is made from (corpus, options, encoder …), as JSON values: a build resumes only with an equal one."""
@@ -36,28 +44,34 @@ Signature = Mapping[str, Any]
 
 def find_unfinished(folder: Path, manifest: Manifest | None) -> list[tuple[str, dict[str, Any]]]:
     """Name and signature of each segment that a build began and no commit made part of the index, in order of names."""
-    live = set() if manifest is None else {segment["name"] for segment in manifest.segments}
     found = []
     for path in sorted((folder / SEGMENTS).glob(f"*/{BUILD}")):
-        if path.parent.name in live or not is_own(path.relative_to(folder).as_posix()):
+        name = path.parent.name
+        if not is_own(path.relative_to(folder).as_posix()):
+            continue
+        # What is begun is named after the generation to come; of one that is done, or given up, a crash left build.json.
+        if manifest and int(name.split("-")[0]) <= manifest.generation:
             continue
         # A crash while build.json was being written: nothing had been stored yet.
         with suppress(ValueError), reading(path):
             signature = json.loads(path.read_bytes())
             if isinstance(signature, dict):
-                found.append((path.parent.name, signature))
+                found.append((name, signature))
     return found
 
 
 class IndexWriter:
-    """Builds a new index in a folder, or a new generation in the place of the old one, which stays whole until `commit`.
+    """Builds a new index in a folder, or a new generation of the one that is there, which stays whole until `commit`.
 
     Leaving it without a commit keeps the finished blocks, for `resume`.
     """
 
-    def __init__(self, folder: Path, *, replace: bool = False, resume: bool = False):
+    def __init__(self, folder: Path, *, update: bool = False, replace: bool = False, resume: bool = False):
+        """`update` makes a generation from the one in force, `replace` one that has nothing of it."""
         self.folder = Path(folder)
-        self._replace, self._resume = replace, resume
+        self.manifest: Manifest | None = None
+        """What is in force; None when there is none, or when it is damaged and about to be replaced."""
+        self._update, self._replace, self._resume = update, replace, resume
         self._segments: dict[str, SegmentWriter] = {}
         self._encoder: str | None = None
         self._undo = ExitStack()
@@ -67,17 +81,22 @@ class IndexWriter:
 
         Raises:
             UsageError: the folder is not an index, is one already, or holds an unfinished build, and was not asked for.
+            UnsupportedIndexError, DamagedIndexError: there is no index to update.
             LockedError: another process is writing.
             ResourceError: the folder cannot be written.
         """
-        self._make_folder()
+        if self._update:
+            read_current(self.folder)
+        else:
+            self._make_folder()
         with ExitStack() as undo:
             undo.enter_context(Lock(self.folder))
             undo.callback(self._leave)
-            manifest = self._current_manifest()
-            self._unfinished = find_unfinished(self.folder, manifest)
-            self._refuse_unasked()
-            self._generation = self._next_generation(manifest)
+            self.manifest = self._current_manifest()
+            self._unfinished = find_unfinished(self.folder, self.manifest)
+            if not self._update:
+                self._refuse_unasked()
+            self._generation = self._next_generation(self.manifest)
             if not self._resume:
                 self._discard_unfinished()
             self._undo = undo.pop_all()
@@ -136,7 +155,10 @@ class IndexWriter:
         self._unfinished = []
 
     def _remove_own(self, path: str) -> None:
-        remove_files(self.folder, [name for name in files_below(self.folder) if name.startswith(f"{path}/") and is_own(name)])
+        self._remove([name for name in files_below(self.folder) if name.startswith(f"{path}/") and is_own(name)])
+
+    def _remove(self, paths: Sequence[str]) -> None:
+        remove_files(self.folder, [path for path in paths if (self.folder / path).exists()])
 
     def _fresh_folder(self, path: str) -> Path:
         """A new, empty folder; what a crash left under its name, which no manifest can name, goes."""
@@ -145,17 +167,27 @@ class IndexWriter:
             (self.folder / path).mkdir(parents=True, exist_ok=True)
         return self.folder / path
 
-    def segment(self, dim: int, signature: Signature) -> SegmentWriter:
-        """A segment to fill: a new one, or the unfinished one where the build resumes.
+    @property
+    def faiss_name(self) -> str:
+        """File name of the FAISS indexes that are made now."""
+        return faiss_name(self._generation)
+
+    def segment(self, dim: int, signature: Signature, *, discard_others: bool = False) -> SegmentWriter:
+        """A segment to fill: a new one, or the unfinished one where the build resumes; with `discard_others` only if that was
+        begun with this signature.
 
         Raises:
             UsageError: the unfinished one was begun with another signature.
         """
         signature = json.loads(json.dumps({**signature, "dim": dim}))
         name = f"{self._generation:06d}-{len(self._segments)}"
+        if discard_others and self._unfinished and self._unfinished[0][1] != signature:
+            self._discard_unfinished()
         if self._unfinished:
             name, begun = self._unfinished.pop(0)
             self._refuse_difference(begun, signature)
+            # One that was interrupted may be half written.
+            self._remove([f"{SEGMENTS}/{name}/{self.faiss_name}"])
         else:
             folder = self._fresh_folder(f"{SEGMENTS}/{name}")
             write_file(folder / BUILD, json.dumps(signature, indent=1, sort_keys=True).encode() + b"\n")
@@ -169,7 +201,8 @@ class IndexWriter:
             if begun.get(key) != signature.get(key):
                 raise UsageError(
                     f"the unfinished build in {self.folder} was begun with {key} {begun.get(key)!r}, not "
-                    f"{signature.get(key)!r}: give --resume the same options, or start again with --replace"
+                    f"{signature.get(key)!r}: give --resume the same options, or start again "
+                    f"{'without it' if self._update else 'with --replace'}"
                 )
 
     def encoder_folder(self, fingerprint: str) -> Path:
@@ -179,53 +212,73 @@ class IndexWriter:
         return self._fresh_folder(self._encoder)
 
     def commit(
-        self,
-        *,
-        metric: Metric,
-        dim: int,
-        spec: str,
-        effort: Mapping[str, int] | None = None,
-        recall: Mapping[str, Any] | None = None,
-        encoder: Mapping[str, Any] | None,
-        counts: Mapping[str, int],
-        provenance: Mapping[str, Any],
+        self, segments: Sequence[Mapping[str, Any]], deleted: np.ndarray, *, files: Mapping[str, Any] | None = None, **said: Any
     ) -> Manifest:
-        """Make what was built the index, and return its manifest; what it replaces is removed.
+        """Make these segments the index, and return its manifest; generations that are not to be kept any more are removed.
 
-        `effort` is how hard an index of the kind `spec` searches, `recall` what that was measured to give. `encoder` holds at
-        least the "fingerprint" of the encoder saved in `encoder_folder`; None for ready vectors.
+        `segments` are the manifest's entries, new ones and ones in force, `deleted` those of their rows that are, (r,) int64,
+        rising. `files` are entries of another generation whose files come back. `said` are other keys of the manifest: where a
+        generation is updated, the others stay what they are.
 
         Raises:
             ResourceError: the system refuses; the old index is whole and the build can be resumed.
         """
-        segments = [{"name": name, "rows": writer.finish()} for name, writer in self._segments.items()]
-        tops = tuple(f"{SEGMENTS}/{name}/" for name in self._segments) + ((f"{self._encoder}/",) if self._encoder else ())
-        paths = [
-            path for path in files_below(self.folder) if path.startswith(tops) and is_own(path) and not path.endswith(BUILD)
-        ]
-        manifest = Manifest(
-            generation=self._generation,
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-            metric=str(metric),
-            dim=dim,
-            rows=sum(segment["rows"] for segment in segments),
-            spec=spec,
-            effort=dict(effort or {}),
-            recall=None if recall is None else dict(recall),
-            encoder=None if encoder is None else {"folder": self._encoder, **encoder},
-            segments=segments,
-            files=sync_files(self.folder, paths),
-            counts=dict(counts),
-            provenance=dict(provenance),
+        for writer in self._segments.values():
+            writer.finish()
+        values = (vars(self.manifest) if self._update else {"chunks": None, "encoder": None, "keep": KEEP}) | said
+        if self._encoder:
+            values["encoder"] = {"folder": self._encoder, **values["encoder"]}
+        values["segments"] = [dict(segment) for segment in segments]
+        values["deletes"] = self._write_deletes(segments, deleted)
+        made = Manifest(
+            **values
+            | {
+                "format": FORMAT,
+                "generation": self._generation,
+                "created": datetime.now(UTC).isoformat(timespec="seconds"),
+                "rows": sum(segment["rows"] for segment in segments),
+                "files": self._files(values, files or {}),
+                "previous": self._previous(),
+            }
         )
         # What could not be opened again must not be committed.
-        Manifest.from_bytes(manifest.to_bytes(), str(self.folder))
-        replace_current(self.folder, manifest)
+        Manifest.from_bytes(made.to_bytes(), str(self.folder))
+        replace_current(self.folder, made)
         self._segments = {}
         # The commit stands; what cannot be removed now is garbage to the next one.
-        with suppress(ResourceError):
-            collect_garbage(self.folder, manifest)
-        return manifest
+        with suppress(ResourceError, DamagedIndexError):
+            self.collect(made)
+        return made
+
+    def collect(self, manifest: Manifest, keep: int | None = None) -> list[str]:
+        """Remove what only generations before the last `keep` need, by default the manifest's number; returns the paths."""
+        return collect_garbage(self.folder, list(islice(generations(self.folder, manifest), keep or manifest.keep)))
+
+    def _previous(self) -> dict[str, Any] | None:
+        """How the manifest names the one before it."""
+        if self.manifest is None:
+            return None
+        return {"generation": self.manifest.generation, "sha256": read_current(self.folder)[1]}
+
+    def _write_deletes(self, segments: Sequence[Mapping[str, Any]], deleted: np.ndarray) -> dict[str, Any] | None:
+        if not len(deleted):
+            return None
+        name = deletes_name(self._generation)
+        write_file(self.folder / name, npy_header(deleted.shape, "<i8") + deleted.astype("<i8").tobytes())
+        return {"file": name, "rows": len(deleted)}
+
+    def _files(self, values: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+        """Size and hash of every file that the manifest's values name: of those known as they are, of new ones once synced."""
+        paths = {values["deletes"]["file"]} if values["deletes"] else set()
+        for segment in values["segments"]:
+            names = [VECTORS, NORMS, DOCUMENTS, *([segment["faiss"]] if segment["faiss"] else [])]
+            paths |= {f"{SEGMENTS}/{segment['name']}/{name}" for name in names}
+        if values["encoder"]:
+            folder = f"{values['encoder']['folder']}/"
+            paths |= {path for path in files_below(self.folder) if path.startswith(folder) and is_own(path)}
+        known = {**(self.manifest.files if self.manifest else {}), **others}
+        made = sync_files(self.folder, paths - known.keys())
+        return made | {path: known[path] for path in paths & known.keys()}
 
     def _leave(self) -> None:
         """Close what is open, and drop segments that nothing was stored in: there is nothing to resume."""

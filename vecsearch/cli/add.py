@@ -1,0 +1,75 @@
+"""vecsearch add"""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from vecsearch.cli.options import FOLDER, corpus_options, output_options
+from vecsearch.cli.output import emit, note
+from vecsearch.cli.stages import stages
+from vecsearch.errors import UsageError
+
+MANY_SEGMENTS = 10
+"""From so many segments on a query takes noticeably longer: each is searched by itself."""
+
+
+@click.command()
+@click.argument("index", type=FOLDER)
+@click.argument("corpus", type=FOLDER, required=False)
+@click.option("--vectors", type=FOLDER, metavar="FILE", help="Ready vectors (.npy, .h5), a row for each document.")
+@click.option("--ids", type=FOLDER, metavar="FILE", help="With --vectors and no CORPUS: their ids, one a line.")
+@corpus_options
+@click.option("--resume", is_flag=True, help="Go on with an interrupted add of the same corpus.")
+@output_options
+def add(
+    index: str,
+    corpus: str | None,
+    vectors: str | None,
+    ids: str | None,
+    text_fields: tuple[str, ...],
+    id_field: str | None,
+    format: str | None,
+    skip_bad: bool,
+    resume: bool,
+    as_json: bool,
+) -> None:
+    """Add the documents of CORPUS to INDEX.
+
+    One whose id the index has takes the old one's place, or is passed over, without being encoded, where nothing has changed.
+    """
+    from vecsearch.cli import sources
+    from vecsearch.index import Index
+
+    reading = {"text_fields": text_fields, "id_field": id_field, "format": format, "skip_bad": skip_bad}
+    if not corpus and not vectors:
+        raise UsageError("give CORPUS, or --vectors with or without CORPUS")
+    if ids and (corpus or not vectors):
+        raise UsageError("--ids belongs to --vectors without CORPUS")
+    source = sources.from_vectors(vectors, ids, corpus, reading) if vectors else sources.from_corpus(corpus, reading)
+    started = time.perf_counter()
+    with Index.open(index, check=False) as opened:
+        if source.dim not in (None, opened.dim):
+            raise UsageError(f"{source.name} holds vectors of length {source.dim}, the index of length {opened.dim}")
+        with stages(source.fraction) as listening:
+            changes = opened.add(
+                source.documents,
+                vectors=source.vectors,
+                resume=resume,
+                provenance={"source": source.name, **source.options},
+                progress=listening.documents,
+                indexing=listening.vectors,
+                note=listening.note,
+            )
+        manifest, documents = opened.manifest, len(opened)
+    note(
+        f"{changes.added:,} documents added, {changes.replaced:,} replaced, {changes.unchanged:,} unchanged "
+        f"in {time.perf_counter() - started:.1f} s"
+    )
+    if (skipped := source.counts().get("skipped")) is not None and skipped:
+        note(f"note: {skipped:,} bad records were skipped")
+    if len(manifest.segments) >= MANY_SEGMENTS:
+        note(f"note: the index is in {len(manifest.segments)} segments, each searched by itself: vecsearch compact merges them")
+    figures = {"added": changes.added, "replaced": changes.replaced, "unchanged": changes.unchanged}
+    emit([{"index": index, **figures, "documents": documents, "generation": manifest.generation}], as_json=as_json)

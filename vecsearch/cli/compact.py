@@ -1,0 +1,83 @@
+"""vecsearch compact and rebuild: what makes an index's files anew from its vectors and documents."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from vecsearch.cli.build import note_recall
+from vecsearch.cli.options import FOLDER, output_options, recall_options
+from vecsearch.cli.output import emit
+from vecsearch.cli.stages import stages
+from vecsearch.errors import UsageError
+
+
+@click.command()
+@click.argument("index", type=FOLDER)
+@output_options
+@click.pass_context
+def compact(context: click.Context, index: str, as_json: bool) -> None:
+    """Merge the segments of INDEX into one, without what was deleted, and measure its recall again."""
+    from vecsearch import updating
+    from vecsearch.store.snapshot import read_manifest
+
+    before = read_manifest(Path(index))
+    total = max(1, before.rows - before.deleted)
+    with stages(lambda: listening.stored / total, "the next compact goes on after them") as listening:
+        updating.compact(Path(index), progress=listening.documents, indexing=listening.vectors, note=listening.note)
+    _report(context, index, as_json)
+
+
+@click.command()
+@click.argument("index", type=FOLDER)
+@recall_options
+@output_options
+@click.pass_context
+def rebuild(
+    context: click.Context,
+    index: str,
+    recall: float | None,
+    k: int | None,
+    memory: int | None,
+    queries: str | None,
+    spec: str | None,
+    as_json: bool,
+) -> None:
+    """Make the FAISS index of INDEX again from its vectors: one that is damaged, or towards another recall or of another kind.
+
+    Nothing is encoded.
+    """
+    from vecsearch import updating
+    from vecsearch.ann import EXACT, Goal
+    from vecsearch.cli.sources import read_queries
+    from vecsearch.encoders import open_encoder
+    from vecsearch.store.snapshot import read_manifest
+
+    if (memory or k) and recall is None and spec is None:
+        raise UsageError("--memory and -k belong to --recall or --spec")
+    asked: dict[str, Any] = {}
+    if recall is not None or spec is not None:
+        asked = {"spec": EXACT if recall == 1 else spec, "goal": Goal(None if recall == 1 else recall, k or 10, memory)}
+    folder = Path(index)
+    if queries:
+        encoder = read_manifest(folder).encoder
+        asked["queries"] = read_queries(queries, open_encoder(folder / encoder["folder"]) if encoder else None, None)
+    with stages(lambda: 1.0) as listening:
+        updating.rebuild(folder, indexing=listening.vectors, note=listening.note, **asked)
+    _report(context, index, as_json)
+
+
+def _report(context: click.Context, index: str, as_json: bool) -> None:
+    """Say what the index is now; exit code 1 where it does not reach its recall."""
+    from vecsearch.building import goal_of
+    from vecsearch.store.snapshot import read_manifest
+
+    manifest = read_manifest(Path(index))
+    spec, goal = goal_of(manifest.goal)
+    reached = note_recall(manifest, spec, goal)
+    row = {name: getattr(manifest, name) for name in ("rows", "dim", "metric", "spec", "generation")}
+    emit([{"index": index, **row}], as_json=as_json)
+    if not reached:
+        context.exit(1)

@@ -1,0 +1,40 @@
+"""vecsearch rollback and gc: the generations that an index keeps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from vecsearch.cli.options import FOLDER, output_options
+from vecsearch.cli.output import emit
+
+
+@click.command()
+@click.argument("index", type=FOLDER)
+@click.argument("generation", type=click.IntRange(1))
+@output_options
+def rollback(index: str, generation: int, as_json: bool) -> None:
+    """Bring GENERATION of INDEX back, as its newest; info lists those that are kept."""
+    from vecsearch import updating
+
+    made = updating.rollback(Path(index), generation)
+    emit([{"index": index, "brought_back": generation, "generation": made.generation}], as_json=as_json)
+
+
+@click.command()
+@click.argument("index", type=FOLDER)
+@click.option("--keep", type=click.IntRange(1), default=1, show_default=True, help="Generations to keep, the newest included.")
+@output_options
+def gc(index: str, keep: int, as_json: bool) -> None:
+    """Remove older generations of INDEX, and what interrupted work has left, from the disk. Programs that read them go on."""
+    from vecsearch import updating
+
+    folder = Path(index)
+    before = _size(folder)
+    removed = updating.collect(folder, keep)
+    emit([{"index": index, "removed_files": len(removed), "freed_bytes": before - _size(folder)}], as_json=as_json)
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

@@ -1,0 +1,62 @@
+"""Long texts as passages: runs of words of about so many tokens, each of which shares some with the one before."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+from vecsearch.errors import UsageError
+
+_WORD = re.compile(r"\S+")
+
+
+@dataclass(frozen=True)
+class Chunks:
+    """How long texts are split: into passages of at most `tokens` tokens, of which up to `overlap` are the last one's."""
+
+    tokens: int
+    overlap: int = 0
+
+    def __post_init__(self) -> None:
+        """Raises: UsageError: passages that are empty, or that never come to the end of the text."""
+        if self.tokens < 1 or not 0 <= self.overlap < self.tokens:
+            raise UsageError(f"passages of {self.tokens} tokens cannot overlap by {self.overlap}; give 0 ≤ overlap < chunk")
+
+
+class Splitter:
+    """Splits texts between words. `tokens` gives a text's tokens, the first of which marks its beginning.
+
+    Each word's tokens are counted by themselves, so that a passage may have a few more or fewer than were asked for: what a
+    model reads as one token across words, or marks of capitals that depend on their neighbours.
+    """
+
+    def __init__(self, chunks: Chunks, tokens: Callable[[str], list[str]] | None) -> None:
+        self._chunks = chunks
+        self._count = lru_cache(1 << 17)(lambda word: len(tokens(word)) - 1 if tokens else 1)
+
+    def split(self, text: str) -> list[tuple[int, int]]:
+        """Where each passage begins and ends, in characters; a text without words is one passage."""
+        words = [match.span() for match in _WORD.finditer(text)]
+        if not words:
+            return [(0, len(text))]
+        counts = [max(1, self._count(text[start:stop])) for start, stop in words]
+        passages, first = [], 0
+        while True:
+            last, tokens = first, counts[first]
+            while last + 1 < len(words) and tokens + counts[last + 1] <= self._chunks.tokens:
+                last += 1
+                tokens += counts[last]
+            passages.append((words[first][0], words[last][1]))
+            if last + 1 == len(words):
+                return passages
+            first = self._next(counts, first, last)
+
+    def _next(self, counts: list[int], first: int, last: int) -> int:
+        """The first word of the passage behind words first..last: it goes back for what overlaps, and never to `first`."""
+        begin, shared = last + 1, 0
+        while begin - 1 > first and shared + counts[begin - 1] <= self._chunks.overlap:
+            begin -= 1
+            shared += counts[begin]
+        return begin

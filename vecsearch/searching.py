@@ -1,0 +1,207 @@
+"""One generation of an index, searched: each of its segments in the fastest way, without what is deleted or filtered out."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from vecsearch import ann
+from vecsearch.corpus.document import Document
+from vecsearch.errors import UsageError
+from vecsearch.hits import Hit, Neighbors, best_of_each
+from vecsearch.metric import Metric
+from vecsearch.store.documents import Documents
+from vecsearch.store.filters import field_names, matching
+from vecsearch.store.keywords import Keywords, best_passage
+from vecsearch.store.segment import Segment
+from vecsearch.store.snapshot import Snapshot
+
+FEW_NUMBERS = 1 << 21
+"""Numbers in all vectors that may be found up to which each is looked at: an index would look at more to find these."""
+PASSAGES = 3
+"""Rows that are looked for, for each document, where documents have several."""
+FILTERS = 8
+"""Conditions whose answers are kept, a byte for each row: the same one is often asked with many queries."""
+
+
+def located(segments: Sequence[Segment]) -> Iterator[tuple[int, Segment]]:
+    """Each segment with the index's row number of its row 0."""
+    first = 0
+    for segment in segments:
+        yield first, segment
+        first += segment.rows
+
+
+def masks(snapshot: Snapshot, where: str | None) -> list[np.ndarray | None]:
+    """The rows that are not deleted and whose documents meet a condition. Raises UsageError as `matching` does."""
+    if where is None:
+        return snapshot.alive
+    names: dict[str, str] = {}
+    for segment in snapshot.segments:
+        names |= {name.lower(): name for name in field_names(segment.documents)}
+    found = []
+    for segment, alive in zip(snapshot.segments, snapshot.alive, strict=True):
+        mask = np.zeros(segment.rows, bool)
+        mask[segment.documents.rows(matching(segment.documents, where, list(names.values())))] = True
+        found.append(mask if alive is None else mask & alive)
+    return found
+
+
+class View:
+    """One generation of an index: its documents and vectors by row, and what is found among them.
+
+    It stays what it is while newer ones are made, and may be shared by threads.
+    """
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+        self._metric = Metric(snapshot.manifest.metric)
+        little = bool(snapshot.manifest.goal["memory"])
+        entries = zip(snapshot.segments, snapshot.manifest.segments, strict=True)
+        self._parts = [_Part(segment, entry, self._metric, little=little) for segment, entry in entries]
+        self._first = [first for first, _ in located(snapshot.segments)]
+        self._masks = lru_cache(FILTERS)(lambda where: masks(snapshot, where))
+        self.documents_alive = sum(
+            len(segment.documents) if alive is None else int(_documents_of(segment.documents, alive).sum())
+            for segment, alive in zip(snapshot.segments, snapshot.alive, strict=True)
+        )
+        """How many documents are not deleted."""
+
+    def alive(self) -> np.ndarray:
+        """The rows that are not deleted, rising: (r,) int64."""
+        parts = zip(self._first, self.snapshot.segments, self.snapshot.alive, strict=True)
+        rows = [first + (np.arange(part.rows) if alive is None else np.flatnonzero(alive)) for first, part, alive in parts]
+        return np.concatenate([np.empty(0, np.int64), *rows])
+
+    def rows(self, ids: Sequence[str]) -> list[list[int]]:
+        """The rows of each of the documents with these ids. Raises UsageError naming those that the index does not have."""
+        found: dict[str, list[int]] = {}
+        for first, segment, alive in zip(self._first, self.snapshot.segments, self.snapshot.alive, strict=True):
+            for id, number in segment.documents.known(ids).items():
+                rows = segment.documents.rows(np.array([number]))
+                if alive is None or alive[rows[0]]:
+                    found[id] = (first + rows).tolist()
+        if missing := [id for id in ids if id not in found]:
+            raise UsageError(f"the index has no document with the id {', '.join(map(repr, missing[:5]))}")
+        return [found[id] for id in ids]
+
+    def vectors(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
+        """The stored vectors at `rows`: (n, dim) float32, as encoded."""
+        out = np.empty((len(rows), self.snapshot.manifest.dim), np.float32)
+        wanted = np.asarray(rows, np.int64)
+        for first, segment in zip(self._first, self.snapshot.segments, strict=True):
+            here = (wanted >= first) & (wanted < first + segment.rows)
+            out[here] = segment.vectors[wanted[here] - first]
+        return out
+
+    def stored(self, row: int) -> tuple[Document, str | None]:
+        """The document at a row, and the passage of it that the row stands for, if that is not all of it."""
+        place = bisect_right(self._first, row) - 1
+        documents, local = self.snapshot.segments[place].documents, row - self._first[place]
+        document = documents.get(documents.numbers(np.array([local])).tolist())[0]
+        span = documents.span(local)
+        return document, document.text[slice(*span)] if span else None
+
+    def search(
+        self, queries: np.ndarray, k: int, *, metric: Metric | None = None, exact: bool = False, where: str | None = None
+    ) -> Neighbors:
+        """The k best rows for each query (q, dim) float32; equal scores by row.
+
+        `metric` other than the index's own, or `exact`, looks at every vector. Raises UsageError for a condition that is not
+        understood.
+        """
+        metric = metric or self._metric
+        exact = exact or metric is not self._metric
+        scores, rows = np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
+        for part, first, mask in zip(self._parts, self._first, self._masks(where), strict=True):
+            more_scores, more = part.search(queries, k, metric, mask, exact=exact)
+            if first:
+                more = np.where(more < 0, -1, more + first)
+            scores, rows = (more_scores, more) if not rows.size else ann.merge((scores, more_scores), (rows, more), k)
+        return Neighbors(rows, scores)
+
+    def hits(self, neighbors: Neighbors) -> list[list[Hit]]:
+        """The documents behind rows and scores, a list for each query."""
+        known: dict[int, tuple[Document, str | None]] = {}
+        return [
+            [
+                Hit(document.id, score, document.text, document.fields, passage)
+                for row, score in zip(rows, scores, strict=True)
+                if row >= 0
+                for document, passage in (known.get(row) or known.setdefault(row, self.stored(row)),)
+            ]
+            for rows, scores in zip(neighbors.rows.tolist(), neighbors.scores.tolist(), strict=True)
+        ]
+
+    def nearest(self, queries: np.ndarray, k: int, **options: Any) -> list[list[Hit]]:
+        """The k best documents for each query; where texts are split, as many rows are looked for as that takes."""
+        wanted = k if self.snapshot.manifest.chunks is None else PASSAGES * k
+        while True:
+            neighbors = self.search(queries, wanted, **options)
+            hits = [best_of_each(found, k) for found in self.hits(neighbors)]
+            if wanted == k or neighbors.rows.shape[1] < wanted or all(len(found) == k for found in hits):
+                return hits
+            wanted *= 2
+
+    def keywords(self, texts: Sequence[str], k: int, *, where: str | None = None) -> list[list[Hit]]:
+        """The k best documents for each text by the words they share. Raises UsageError as `search` does."""
+        parts = [segment.documents for segment in self.snapshot.segments]
+        allowed = [
+            None if mask is None else _documents_of(part, mask) for part, mask in zip(parts, self._masks(where), strict=True)
+        ]
+        words = Keywords(parts)
+        return [
+            [_keyword_hit(parts[part], number, score, text) for score, part, number in words.search(text, k, allowed)]
+            for text in texts
+        ]
+
+
+def _documents_of(documents: Documents, mask: np.ndarray) -> np.ndarray:
+    """Which documents have a row that the mask (n,) bool leaves: (m,) bool."""
+    found = np.zeros(len(documents), bool)
+    found[documents.numbers(np.flatnonzero(mask))] = True
+    return found
+
+
+def _keyword_hit(documents: Documents, number: int, score: float, text: str) -> Hit:
+    document = documents.get([number])[0]
+    return Hit(document.id, score, document.text, document.fields, best_passage(documents, document, number, text))
+
+
+class _Part:
+    """One segment, exactly and by its FAISS index."""
+
+    def __init__(self, segment: Segment, entry: dict, metric: Metric, *, little: bool) -> None:
+        self._segment = segment
+        self._exact = ann.ExactSearcher(segment.vectors, segment.norms)
+        self._approximate = None
+        if segment.index_path:
+            # What was built for little memory does not fill it with the vectors that are ranked again.
+            source = ann.Rows(segment.vectors, segment.norms, metric, read=segment.read if little else None)
+            self._approximate = ann.open_searcher(segment.index_path, entry["spec"], source, entry["effort"])
+
+    def search(
+        self, queries: np.ndarray, k: int, metric: Metric, mask: np.ndarray | None, *, exact: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Scores and rows, as `ann` gives them, of the best rows that the mask leaves."""
+        if mask is None:
+            return (
+                self._exact.search(queries, k, metric)
+                if exact or not self._approximate
+                else self._approximate.search(queries, k)
+            )
+        rows = np.flatnonzero(mask)
+        if exact or not self._approximate or len(rows) * self._segment.dim <= FEW_NUMBERS:
+            return self._exact.search(queries, k, metric, rows)
+        found = self._approximate.search_among(queries, k, mask)
+        if found is None:
+            return self._exact.search(queries, k, metric, rows)
+        scores, best = found
+        # What may be found can lie far from where the index looks for a query.
+        if len(short := np.flatnonzero((best < 0).any(axis=1))):
+            scores[short], best[short] = self._exact.search(queries[short], best.shape[1], metric, rows)
+        return scores, best

@@ -1,0 +1,98 @@
+"""Which documents meet a condition on their fields: asked of SQLite, which may read two tables and do nothing else."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+
+from vecsearch.errors import UsageError
+from vecsearch.store.documents import Documents, quoted
+
+MOST_SECONDS = 30
+"""A condition that takes longer is given up: nested ones can take as long as they like."""
+MOST_BYTES = 1 << 26
+"""Longest text that SQLite may make while it looks at a condition."""
+STEPS = 50_000
+"""Of SQLite's virtual machine, between two looks at the clock."""
+
+_FUNCTIONS = frozenset(
+    re.findall(
+        r"\S+",
+        "abs ceil ceiling coalesce date datetime floor glob hex ifnull iif instr json json_array_length json_each json_extract "
+        "json_type json_valid julianday length like lower ltrim max min nullif replace round rtrim sign strftime substr "
+        "substring time trim typeof unicode unixepoch upper -> ->>",
+    )
+)
+_ALLOWED = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION}
+_TABLES = {"fields", "documents", "json_each", ""}
+
+
+def field_names(documents: Documents) -> list[str]:
+    """The fields by which the documents can be filtered. Raises UsageError for a file of an earlier version."""
+    if "fields" not in documents.tables:
+        raise UsageError("a part of the index was made by an earlier vecsearch, without fields to filter by: vecsearch compact")
+    with documents.reading() as db:
+        return [name for (name,) in db.execute("SELECT name FROM pragma_table_info('fields')") if name != "id"]
+
+
+def matching(documents: Documents, where: str, names: Sequence[str]) -> np.ndarray:
+    """Numbers of the documents that meet the condition `where`, rising: (m,) int64.
+
+    It is an SQL expression over the `names` of the index's fields, "id" and "text"; a field that a document does not have is
+    NULL. Raises UsageError for one that SQLite does not understand, that does more than read, or that takes too long.
+    """
+    own = set(field_names(documents))
+    columns = ", ".join(quoted(name) if name in own else f"NULL AS {quoted(name)}" for name in names)
+    query = (
+        f"SELECT _number FROM (SELECT rowid AS _number, id{', ' if columns else ''}{columns} FROM fields) "
+        f"LEFT JOIN (SELECT number AS _of, text FROM documents) ON _of = _number WHERE (\n{where}\n) ORDER BY _number"
+    )
+    with documents.reading() as db, _bounded(db):
+        try:
+            return np.array(db.execute(query).fetchall(), np.int64).reshape(-1)
+        except (sqlite3.Error, sqlite3.Warning, ValueError, OverflowError, UnicodeEncodeError) as error:
+            if isinstance(error, sqlite3.DatabaseError) and "malformed" in str(error) and "JSON" not in str(error):
+                raise
+            raise UsageError(f"the condition {where!r} {_reason(error, names)}") from None
+
+
+@contextmanager
+def _bounded(db: sqlite3.Connection) -> Iterator[None]:
+    """While entered, the connection only reads what a condition is about, for a while."""
+    until = time.monotonic() + MOST_SECONDS
+
+    def authorise(action: int, first: str | None, second: str | None, *_: str | None) -> int:
+        denied = (
+            action not in _ALLOWED
+            or (action == sqlite3.SQLITE_READ and (first or "").lower() not in _TABLES)
+            or (action == sqlite3.SQLITE_FUNCTION and (second or "").lower() not in _FUNCTIONS)
+        )
+        return sqlite3.SQLITE_DENY if denied else sqlite3.SQLITE_OK
+
+    longest = db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MOST_BYTES)
+    db.set_authorizer(authorise)
+    db.set_progress_handler(lambda: time.monotonic() > until, STEPS)
+    try:
+        yield
+    finally:
+        db.set_progress_handler(None, 0)
+        db.set_authorizer(None)
+        db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, longest)
+
+
+def _reason(error: Exception, names: Sequence[str]) -> str:
+    """What is wrong with a condition, in the words of the person who wrote it."""
+    said = str(error)
+    if match := re.search(r"no such column: (.*)", said):
+        known = ", ".join([*names[:20], *(["…"] if len(names) > 20 else []), "id", "text"])
+        return f"names {match[1]!r}, which no document has; there are: {known}"
+    if "interrupted" in said:
+        return f"takes longer than {MOST_SECONDS} s; ask for less"
+    if "not authorized" in said or "prohibited" in said:
+        return f"does more than look at the fields of a document ({said})"
+    return f"is not understood ({said}); write one such as: year > 1990 and genre = 'noir'"

@@ -1,0 +1,285 @@
+"""New generations of an index from the one in force: documents added, replaced and deleted, segments merged, indexed again.
+
+Every function here is one commit: until it stands, and should it fail, the index is what it was.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vecsearch import ann
+from vecsearch.building import blocks, goal_entry, goal_of, indexed
+from vecsearch.corpus.document import Document
+from vecsearch.corpus.passages import Chunks
+from vecsearch.encoders import Encoder
+from vecsearch.errors import UsageError
+from vecsearch.metric import Metric
+from vecsearch.searching import masks
+from vecsearch.store.documents import to_record
+from vecsearch.store.layout import SEGMENTS
+from vecsearch.store.manifest import Manifest
+from vecsearch.store.snapshot import Snapshot, generations, open_manifest, read_deletes
+from vecsearch.store.writer import IndexWriter
+
+LOOKUP_DOCUMENTS = 1024
+"""Documents that are compared at a time with what the index has of them."""
+COPIED_DOCUMENTS = 4096
+"""Documents that a compaction copies at a time."""
+
+
+@dataclass
+class Changes:
+    """What an update did: documents that are new, that took an old one's place, that were there already, that are gone."""
+
+    added: int = 0
+    replaced: int = 0
+    unchanged: int = 0
+    deleted: int = 0
+
+
+Heard = Callable[[int], None]
+
+
+@contextmanager
+def _updating(folder: Path, *, resume: bool = False) -> Iterator[tuple[IndexWriter, Manifest]]:
+    with IndexWriter(folder, update=True, resume=resume) as writer:
+        assert writer.manifest is not None  # an update refuses a folder without one
+        yield writer, writer.manifest
+
+
+def add(
+    folder: Path,
+    documents: Iterable[Document],
+    encoder: Encoder | None,
+    *,
+    vectors: Iterable[np.ndarray] | None = None,
+    resume: bool = False,
+    signature: Mapping[str, Any],
+    progress: Heard,
+    indexing: Heard,
+    note: Callable[[str], None],
+) -> Changes:
+    """Add documents; one whose id the index has takes the old one's place, or is passed over where nothing has changed.
+
+    With ready `vectors`, blocks (b, dim) float32, nothing can tell whether a vector has changed: every document is replaced.
+
+    Raises CorpusError, VectorsError, UsageError, ResourceError; the index is then what it was.
+    """
+    with _updating(folder, resume=resume) as (writer, manifest):
+        changes, gone = Changes(), _Gone(manifest)
+        signed = {"add to generation": manifest.generation, **signature}
+        chunks = Chunks(**manifest.chunks) if manifest.chunks else None
+        with open_manifest(folder, manifest, check=False) as snapshot:
+            gone.start(snapshot)
+            new = _changed(iter(documents), snapshot, gone, changes, compare=vectors is None)
+            segment = writer.segment(manifest.dim, signed)
+            for block, rows, spans in blocks(new, encoder, vectors, segment, chunks):
+                segment.append(block, rows, spans)
+                progress(segment.rows)
+        if not segment.rows:
+            return changes
+        segment.finish()
+        goal = manifest.goal
+        if goal["spec"] and segment.rows * manifest.dim <= ann.EXACT_NUMBERS:
+            goal = goal | {"spec": ann.EXACT}  # few vectors need no index, and may be too few to train the index's kind on
+        shape = (segment.rows, manifest.dim)
+        entry = _entry(writer, segment.folder, shape, manifest, goal=goal, note=note, progress=indexing)
+        counts = Counter(manifest.counts) + Counter({"documents": changes.added})
+        writer.commit([*manifest.segments, entry], gone.rows(), counts=dict(counts))
+        return changes
+
+
+def _changed(
+    documents: Iterator[Document], snapshot: Snapshot, gone: _Gone, changes: Changes, *, compare: bool
+) -> Iterator[Document]:
+    """The documents that the index does not have as they are; what they replace goes to `gone`."""
+    while block := list(islice(documents, LOOKUP_DOCUMENTS)):
+        known = gone.find([document.id for document in block])
+        for document in block:
+            place = known.get(document.id)
+            if place is None:
+                changes.added += 1
+            else:
+                segment, number = place
+                stored = snapshot.segments[segment].documents.get([number])[0]
+                if compare and to_record(stored) == to_record(document):
+                    changes.unchanged += 1
+                    continue
+                changes.replaced += 1
+                gone.add(segment, [number])
+            yield document
+
+
+class _Gone:
+    """The rows that are deleted, with those that an update deletes as well."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        self._manifest = manifest
+        self._more: list[np.ndarray] = []
+
+    def start(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+        self._before = read_deletes(snapshot.folder, self._manifest)
+
+    def find(self, ids: Sequence[str]) -> dict[str, tuple[int, int]]:
+        """Segment and number of the documents with these ids that are there and not deleted."""
+        found: dict[str, tuple[int, int]] = {}
+        for place, (segment, alive) in enumerate(zip(self._snapshot.segments, self._snapshot.alive, strict=True)):
+            for id, number in segment.documents.known(ids).items():
+                if alive is None or alive[segment.documents.rows(np.array([number]))[0]]:
+                    found[id] = place, number
+        return found
+
+    def add(self, place: int, numbers: Sequence[int]) -> None:
+        """Delete all rows of these documents of a segment."""
+        first = sum(entry["rows"] for entry in self._manifest.segments[:place])
+        rows = self._snapshot.segments[place].documents.rows(np.array(numbers, np.int64))
+        self._more.append(first + rows)
+
+    def rows(self) -> np.ndarray:
+        """All of them: (r,) int64, rising."""
+        return np.unique(np.concatenate([self._before, *self._more])).astype(np.int64)
+
+
+def delete(folder: Path, *, ids: Sequence[str] = (), where: str | None = None) -> Changes:
+    """Delete the documents with these ids, or those that meet a condition.
+
+    Raises UsageError for an id that the index does not have, and for a condition that cannot be read; nothing is deleted then.
+    """
+    with _updating(folder) as (writer, manifest), open_manifest(folder, manifest, check=False) as snapshot:
+        gone = _Gone(manifest)
+        gone.start(snapshot)
+        found = gone.find(list(ids))
+        if missing := [id for id in ids if id not in found]:
+            raise UsageError(f"the index has no document with the id {', '.join(map(repr, missing[:5]))}; nothing was deleted")
+        numbers: dict[int, set[int]] = {}
+        for place, number in found.values():
+            numbers.setdefault(place, set()).add(number)
+        if where is not None:
+            for place, (segment, mask) in enumerate(zip(snapshot.segments, masks(snapshot, where), strict=True)):
+                rows = np.arange(segment.rows) if mask is None else np.flatnonzero(mask)
+                numbers.setdefault(place, set()).update(segment.documents.numbers(rows).tolist())
+        for place, some in numbers.items():
+            gone.add(place, sorted(some))
+        changes = Changes(deleted=sum(map(len, numbers.values())))
+        if changes.deleted:
+            writer.commit(manifest.segments, gone.rows())
+        return changes
+
+
+def compact(
+    folder: Path, *, progress: Heard, indexing: Heard, note: Callable[[str], None], queries: np.ndarray | None = None
+) -> Manifest:
+    """Merge all segments into one without what was deleted, and index it again towards the goal that the index was built for.
+
+    An interrupted compaction goes on where it was.
+    """
+    with _updating(folder, resume=True) as (writer, manifest), open_manifest(folder, manifest) as snapshot:
+        segment = writer.segment(manifest.dim, {"compact generation": manifest.generation}, discard_others=True)
+        skip = segment.progress.documents
+        for documents, vectors, spans in _alive_blocks(snapshot, skip):
+            segment.append(documents, vectors, spans)
+            progress(segment.rows)
+        if not segment.rows:
+            return writer.commit([], np.empty(0, np.int64))
+        segment.finish()
+        shape = (segment.rows, manifest.dim)
+        entry = _entry(writer, segment.folder, shape, manifest, queries=queries, note=note, progress=indexing)
+        return writer.commit([entry], np.empty(0, np.int64))
+
+
+def _alive_blocks(snapshot: Snapshot, skip: int) -> Iterator[tuple[list[Document], np.ndarray, list[Any] | None]]:
+    """Documents that are not deleted with their vectors and passages, without the first `skip`, block by block."""
+    split = snapshot.manifest.chunks is not None
+    for segment, alive in zip(snapshot.segments, snapshot.alive, strict=True):
+        stored = segment.documents
+        rows = np.arange(segment.rows) if alive is None else np.flatnonzero(alive)
+        numbers = np.unique(stored.numbers(rows))
+        passed, numbers = min(skip, len(numbers)), numbers[skip:]
+        skip -= passed
+        for first in range(0, len(numbers), COPIED_DOCUMENTS):
+            block = numbers[first : first + COPIED_DOCUMENTS]
+            rows = stored.rows(block)
+            spans = None
+            if split:
+                places = np.searchsorted(block, stored.numbers(rows)).tolist()
+                spans = [(place, *stored.span(row)) for place, row in zip(places, rows.tolist(), strict=True)]
+            yield stored.get(block.tolist()), segment.read(rows), spans
+
+
+def rebuild(
+    folder: Path,
+    *,
+    spec: str | None = None,
+    goal: ann.Goal | None = None,
+    queries: np.ndarray | None = None,
+    indexing: Heard,
+    note: Callable[[str], None],
+) -> Manifest:
+    """Make the FAISS indexes of all segments again from their vectors, towards the goal the index has or another one."""
+    with _updating(folder) as (writer, manifest):
+        everything = [entry["name"] for entry in manifest.segments]
+        open_manifest(folder, manifest, leave_out=everything).close()  # nothing is made from vectors that are damaged
+        if spec is not None or goal is not None:
+            if spec is not None:
+                ann.check_spec(spec, manifest.dim, Metric(manifest.metric))
+            asked = goal_entry(spec, goal or ann.Goal())
+        else:
+            asked = manifest.goal
+        entries = [
+            _entry(
+                writer, folder / SEGMENTS / entry["name"], (entry["rows"], manifest.dim), manifest,
+                goal=asked, queries=queries, note=note, progress=indexing,
+            )
+            for entry in manifest.segments
+        ]  # fmt: skip
+        return writer.commit(entries, read_deletes(folder, manifest), goal=asked)
+
+
+def rollback(folder: Path, generation: int) -> Manifest:
+    """Bring an older generation back, as a new one. Raises UsageError for one that is not kept, or is in force."""
+    with _updating(folder) as (writer, manifest):
+        kept = {old.generation: old for old in generations(folder, manifest)}
+        if generation == manifest.generation or generation not in kept:
+            others = ", ".join(str(number) for number in kept if number != manifest.generation) or "none"
+            raise UsageError(
+                f"{folder} cannot go back to generation {generation}; it is at {manifest.generation} and keeps {others}"
+            )
+        old = kept[generation]
+        open_manifest(folder, old).close()  # what is damaged is not brought back
+        said = {name: getattr(old, name) for name in ("metric", "dim", "goal", "chunks", "encoder", "counts")}
+        provenance = {**old.provenance, "rollback": generation}
+        return writer.commit(old.segments, read_deletes(folder, old), files=old.files, **said, provenance=provenance)
+
+
+def collect(folder: Path, keep: int) -> list[str]:
+    """Remove the generations before the last `keep`, and what interrupted work has left; returns the paths of what is gone."""
+    with _updating(folder) as (writer, manifest):
+        return writer.collect(manifest, keep)
+
+
+def _entry(
+    writer: IndexWriter,
+    folder: Path,
+    shape: tuple[int, int],
+    manifest: Manifest,
+    *,
+    goal: Mapping[str, Any] | None = None,
+    queries: np.ndarray | None = None,
+    note: Callable[[str], None],
+    progress: Heard,
+) -> dict[str, Any]:
+    """The manifest's entry of a segment, indexed towards the goal."""
+    spec, wanted = goal_of(goal or manifest.goal)
+    metric = Metric(manifest.metric)
+    return indexed(
+        folder, writer.faiss_name, shape, metric, spec=spec, goal=wanted, queries=queries, note=note, progress=progress
+    )[0]
