@@ -6,7 +6,8 @@
 VECTORS is a .npy or .h5 file. Some of its rows are kept aside as queries; the others are indexed, the first n of them. Beyond
 them they are repeated, with Gaussian noise as long as 30 % of the median distance to the nearest neighbour: repeated_rows says
 how many. Every size is built in a process of its own and searched in another, so that their memory is their own. Each line is
-kept as soon as it is measured; --plot draws the newest line of each size. Memory is resident, with the pages of mapped files.
+kept as soon as it is measured; --plot draws the newest line of each size, of the file with most. Memory is resident, with the
+pages of mapped files.
 """
 
 from __future__ import annotations
@@ -201,13 +202,17 @@ def seconds(work: Any) -> float:
 
 
 def plot(path: Path, recall: float) -> None:
-    """Build time, memory and latency over the number of vectors, the newest line of each size at this recall."""
+    """Build time, memory and latency over the number of vectors, of the file with the most sizes at this recall."""
     from matplotlib.figure import Figure
 
     lines = [json.loads(line) for line in (RESULTS / "growth.jsonl").read_text(encoding="utf-8").splitlines()]
-    newest = {line["rows"]: line for line in lines if line["asked"] == recall}
-    if not newest:
+    files: dict[str, dict[int, dict[str, Any]]] = {}
+    for line in lines:
+        if line["asked"] == recall:
+            files.setdefault(line["vectors"], {})[line["rows"]] = line
+    if not files:
         raise SystemExit(f"{RESULTS / 'growth.jsonl'} holds no line with the recall {recall}")
+    newest = max(files.values(), key=len)
     sizes = sorted(newest)
     panels = {
         "build time (s)": {"all of it": ("build_s", 1), "storing the vectors": ("store_s", 1)},

@@ -1,11 +1,13 @@
 """Faults on disk, on demand: work is stopped, refused or watched at each of its steps (open, write, fsync, rename …).
 
-Only calls through the `os` module are steps; what SQLite does inside its own library is not. `killed` needs `fork`.
+Only calls through the `os` module are steps. Writes inside libraries (SQLite, FAISS) are reached by `limited`, which needs
+no more than the system's limit on the size of a file. `killed` and `limited` need `fork`.
 """
 
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import traceback
 from collections.abc import Callable, Iterator
@@ -13,6 +15,9 @@ from contextlib import AbstractContextManager, contextmanager
 from unittest import mock
 
 STEPS = ("open", "mkdir", "write", "pwrite", "ftruncate", "fsync", "replace", "rename", "unlink", "rmdir")
+
+FULL = os.environ.get("FAULTS") == "full"
+"""Whether the tests try every fault at every step (`FAULTS=full pytest`), which takes minutes, or a sample of them."""
 
 Before = Callable[[int, str, tuple], None]
 """Called with a step's number (from 0), its name and its arguments, before it is taken."""
@@ -36,6 +41,26 @@ def stepping(before: Before) -> Iterator[None]:
         yield
 
 
+def moments(work: Callable[[], object]) -> list[tuple[int, bool]]:
+    """Run `work`; where to kill it next time: numbers of steps, and whether in the middle of it rather than before.
+
+    A process that is killed after a sync, or after opening a file to read it, leaves what it leaves before.
+    """
+    found, same = [], False
+
+    def note(number: int, name: str, arguments: tuple) -> None:
+        nonlocal same
+        if not same or FULL:
+            found.append((number, False))
+        if name == "pwrite":
+            found.append((number, True))
+        same = name == "fsync" or (name == "open" and arguments[1] == os.O_RDONLY)
+
+    with stepping(note):
+        work()
+    return found
+
+
 def trace(work: Callable[[], object]) -> list[tuple[str, str]]:
     """Run `work`; the steps it took: (name, path), for a step on a descriptor the path of what it was opened on."""
     taken = []
@@ -49,11 +74,14 @@ def trace(work: Callable[[], object]) -> list[tuple[str, str]]:
     return taken
 
 
-def failing(errno: int, at: int) -> AbstractContextManager[None]:
-    """While entered, the system refuses with `errno` from step `at` on, as a full or dying disk does."""
+def failing(errno: int, at: int, *, reading: bool = False) -> AbstractContextManager[None]:
+    """While entered, the system refuses with `errno` from step `at` on, as a full or dying disk does.
+
+    With `reading` it goes on opening files to read them, as a read-only disk does.
+    """
 
     def refuse(number: int, name: str, arguments: tuple) -> None:
-        if number >= at:
+        if number >= at and not (reading and name == "open" and arguments[1] & os.O_ACCMODE == os.O_RDONLY):
             raise OSError(errno, os.strerror(errno))
 
     return stepping(refuse)
@@ -80,6 +108,21 @@ def killed(work: Callable[[], object], at: int, *, half: bool = False) -> bool:
             work()
 
     return wait(start(stepped)) == -signal.SIGKILL
+
+
+def limited(work: Callable[[], object], size: int, *, kill: bool) -> int:
+    """How a child process doing `work` ends that may write no file beyond `size` bytes, be it within a library.
+
+    The write that would is done up to there. With `kill` it ends the process, else it fails with EFBIG.
+    """
+
+    def within() -> None:
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL if kill else signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+        work()
+
+    return wait(start(within))
 
 
 def start(work: Callable[[], object]) -> int:

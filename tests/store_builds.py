@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from vecsearch import updating
 from vecsearch.corpus.document import Document
+from vecsearch.index import Index
 from vecsearch.metric import Metric
+from vecsearch.store.layout import CURRENT, LOCK, manifest_name
 from vecsearch.store.manifest import Manifest
 from vecsearch.store.segment import SegmentWriter
-from vecsearch.store.snapshot import Snapshot, open_snapshot
+from vecsearch.store.snapshot import Snapshot, generations, open_snapshot, read_manifest
 from vecsearch.store.writer import IndexWriter
 
 # In memory where there is such a disk: a killed process loses none of what it wrote there either, and syncing is quick.
@@ -99,3 +105,123 @@ def held(folder: Path) -> str:
         assert snapshot.segments[0].index_path.read_bytes() == b"index of " + tag.encode()
         assert (snapshot.encoder_folder / "config.json").read_bytes() == b"{}"
         return tag
+
+
+# -- an index with a history, what it holds at each generation, and what can be done to it -----------------------------
+
+
+class Letters:
+    """An encoder that counts the letters "abc" of a text, and how many texts it was given."""
+
+    dim = 3
+    fingerprint = "letters"
+
+    def __init__(self) -> None:
+        self.encoded = 0
+
+    def encode(self, texts):
+        self.encoded += len(texts)
+        return np.array([[text.count(letter) for letter in "abc"] for text in texts], np.float32).reshape(-1, 3)
+
+    def save(self, folder: Path) -> None:
+        (Path(folder) / "config.json").write_text('{"kind": "letters"}')
+
+
+Held = dict[str, str]
+"""What an index holds: the texts of its documents, by id."""
+
+
+def of(held: Held) -> list[Document]:
+    return [Document(id, text, {"length": len(text)}) for id, text in held.items()]
+
+
+def silent(_: object) -> None:
+    pass
+
+
+def add(folder: Path, held: Held, **options) -> updating.Changes:
+    options = {"signature": {}, "progress": silent, "indexing": silent, "note": silent, **options}
+    return updating.add(folder, of(held), Letters(), **options)
+
+
+FIRST = {f"d{i}": f"x {'a' * (1 + i % 3)}{'b' * i}{'c' * (i % 4)}" for i in range(6)}
+SECOND = FIRST | {"d3": "x ccc", "d6": "x bc", "d7": "x ab"}
+THIRD = {id: text for id, text in SECOND.items() if id not in ("d1", "d7")}
+FOURTH = THIRD | {"d8": "x ac é𝄞"}
+HISTORY = {1: FIRST, 2: SECOND, 3: THIRD, 4: FOURTH}
+"""What `live_index` holds at each of its generations; the last three are kept."""
+
+
+def live_index(folder: Path) -> None:
+    """An index of three segments and some deletes, with an encoder and a FAISS index, at generation 4."""
+    Index.build(folder, of(FIRST), Letters(), spec="HNSW4").close()
+    add(folder, SECOND)
+    updating.delete(folder, ids=["d1", "d7"])
+    add(folder, FOURTH)
+
+
+ADDED = {"d0": FOURTH["d0"], "d2": "x cb", "d9": "x aabcc"}
+DELETED = ["d0", "d8"]
+
+COMMANDS: dict[str, tuple[Callable[[Path], object], Held]] = {
+    "add": (partial(add, held=ADDED), FOURTH | ADDED),
+    "delete": (partial(updating.delete, ids=DELETED), {id: FOURTH[id] for id in FOURTH if id not in DELETED}),
+    "compact": (partial(updating.compact, progress=silent, indexing=silent, note=silent), FOURTH),
+    "rebuild": (partial(updating.rebuild, indexing=silent, note=silent), FOURTH),
+    "rollback": (partial(updating.rollback, generation=3), THIRD),
+    "gc": (partial(updating.collect, keep=1), FOURTH),
+}
+"""Each change of an index, by the name of its command, with what `live_index` holds afterwards."""
+
+
+def next_change(generation: int, held: Held) -> tuple[Callable[[Path], object], Held]:
+    """What makes the next generation of an endless history, and what is held then."""
+    if generation % 5 == 2:
+        gone = sorted(held)[generation % len(held)]
+        return partial(updating.delete, ids=[gone]), {id: held[id] for id in held if id != gone}
+    if generation % 5 == 4:
+        return COMMANDS["compact"][0], held
+    more = {f"d{(3 * generation + i) % 11}": f"x {'a' * (i + 1)}{'b' * (generation % 7)} r{generation}" for i in range(4)}
+    return partial(add, held=more), held | more
+
+
+def answers(index: Index) -> Held:
+    """What the index holds, having answered the same in every way to ask it."""
+    query = np.array([[3, 2, 1]], np.float32)
+    (hits,), (exact,), (words,), (filtered,) = (
+        index.nearest(query, 100),
+        index.nearest(query, 100, exact=True),
+        index.keywords(["x"], 100),
+        index.nearest(query, 100, where="length > 0"),
+    )
+    found = {hit.id: hit.text for hit in exact}
+    assert len(found) == len(exact) == len(index)
+    for hit in exact:
+        (vector,) = Letters().encode([hit.text]).astype(np.float64)
+        np.testing.assert_allclose(hit.score, vector @ query[0] / np.linalg.norm(vector) / 14**0.5, rtol=1e-6)
+        assert hit.fields == {"length": len(hit.text)}
+    scores = {hit.id: hit.score for hit in exact}
+    for others in (hits, filtered):
+        assert {hit.id: hit.text for hit in others} == found
+        # FAISS rounds otherwise, and what points the same way may then come in another order.
+        assert {hit.id: hit.score for hit in others} == pytest.approx(scores, rel=1e-6)
+    assert {hit.id: hit.text for hit in words} == found
+    return found
+
+
+def assert_history(folder: Path, history: dict[int, Held]) -> int:
+    """Every generation that is kept holds what `history` says; the number of the newest. Hashes are for `verify` to check."""
+    newest = read_manifest(folder)
+    for kept in generations(folder, newest):
+        with Index.open(folder, generation=kept.generation, encoder=Letters(), check=False) as index:
+            assert answers(index) == history[kept.generation], kept.generation
+    return newest.generation
+
+
+def assert_tidy(folder: Path) -> None:
+    """There is nothing in the folder but the files of the generations that are kept."""
+    named = {CURRENT, LOCK}
+    for manifest in generations(folder, read_manifest(folder)):
+        named |= {*manifest.files, manifest_name(manifest.generation)}
+    named |= {str(parent) for path in named for parent in Path(path).parents} - {"."}
+    assert {path.relative_to(folder).as_posix() for path in folder.rglob("*")} == named

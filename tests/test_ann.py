@@ -131,10 +131,10 @@ def test_too_few_vectors_to_train_on_are_named():
 def test_a_faiss_file_of_other_vectors_is_refused(tmp_path):
     vectors = vectors_of(0, 50, 8)
     searcher_of("Flat", vectors, Metric.COSINE, tmp_path / "i")
-    with pytest.raises(DamagedIndexError, match=r"holds 50 vectors, not 49; build the index again"):
+    with pytest.raises(DamagedIndexError, match=r"holds 50 vectors, not 49; vecsearch rebuild makes it again"):
         ann.open_searcher(tmp_path / "i", "Flat", rows_of(vectors[:49], Metric.COSINE), {"candidates": 40})
     (tmp_path / "i").write_bytes((tmp_path / "i").read_bytes()[:100])
-    with pytest.raises(DamagedIndexError, match=r"FAISS cannot read .*; build the index again"):
+    with pytest.raises(DamagedIndexError, match=r"FAISS cannot read .*; vecsearch rebuild makes it again"):
         ann.open_searcher(tmp_path / "i", "Flat", rows_of(vectors, Metric.COSINE), {"candidates": 40})
 
 
@@ -143,7 +143,7 @@ def test_a_faiss_file_that_compares_by_something_else_is_refused(tmp_path):
     index = faiss.IndexFlatIP(8)
     index.add(vectors)
     faiss.write_index(index, str(tmp_path / "i"))
-    with pytest.raises(UnsupportedIndexError, match=r"before 0.2.*build the index again"):
+    with pytest.raises(UnsupportedIndexError, match=r"before 0.2.*vecsearch rebuild makes it again"):
         ann.open_searcher(tmp_path / "i", "Flat", rows_of(vectors, Metric.COSINE), {"candidates": 40})
 
 

@@ -221,5 +221,5 @@ def test_vectors_whose_products_are_beyond_float32_are_refused(tmp_path, spec):
 def test_an_effort_that_does_not_fit_the_file_is_damage(tmp_path, effort):
     source = rows_of(made_vectors("gaussian", 200, 8, 0), Metric.COSINE)
     builder(source, tmp_path, ann.Goal()).build_kind("IVF8,Flat", tmp_path / "i")
-    with pytest.raises(DamagedIndexError, match=r"does not fit its manifest.*nprobe and candidates.*build the index again"):
+    with pytest.raises(DamagedIndexError, match=r"does not fit its manifest.*nprobe and candidates.*vecsearch rebuild"):
         ann.open_searcher(tmp_path / "i", "IVF8,Flat", source, effort)

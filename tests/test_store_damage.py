@@ -4,12 +4,18 @@ import hashlib
 import random
 import shutil
 import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
-from store_builds import DIM, build
+from faults import FULL
+from store_builds import DIM, FOURTH, QUICK_DISK, THIRD, Letters, answers, build, live_index
 
+from vecsearch import updating
 from vecsearch.errors import DamagedIndexError
+from vecsearch.index import Index
 from vecsearch.store.commit import describe_file, replace_current
 from vecsearch.store.layout import files_below, npy_header
 from vecsearch.store.snapshot import open_snapshot, read_manifest
@@ -42,13 +48,18 @@ def index(original, tmp_path):
 
 def assert_found(index, name, *, sizes=False):
     """Opening and verifying both name the file, and say what to do; opening without hashes does where the size is wrong."""
-    way_out = "restore it from a copy, or build the index again; nothing was changed"
     for check in (True, False) if sizes else (True,):
         with pytest.raises(DamagedIndexError) as damage:
             open_snapshot(index, check=check)
-        assert name in str(damage.value) and way_out in str(damage.value)
+        assert_named(index, name, str(damage.value))
     (problem,) = verify(index).problems
-    assert name in problem and way_out in problem
+    assert_named(index, name, problem)
+
+
+def assert_named(index, name, message):
+    # The folder is named after the test, and the test after the file.
+    assert name in message.replace(str(index), "")
+    assert "restore it from a copy, or build the index again; nothing was changed" in message
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -153,3 +164,68 @@ def test_current_and_manifest_must_agree_on_the_generation(index):
     (index / "manifest-000001.json").rename(index / "manifest-000002.json")
     (index / "CURRENT").write_text((index / "CURRENT").read_text().replace("000001", "000002"))
     assert_found(index, "manifest-000002.json")
+
+
+# -- an index with a history: several segments, deletes, an encoder, a FAISS index and two generations -------------------
+
+
+@pytest.fixture(scope="module")
+def live():
+    with TemporaryDirectory(dir=QUICK_DISK) as name:
+        folder = Path(name) / "index"
+        live_index(folder)
+        updating.collect(folder, 2)
+        yield folder
+
+
+def assert_noticed(folder: Path, name: str) -> None:
+    """The file is reported by name, and who does not need it gets the right answers."""
+    problems = [problem.replace(str(folder), "") for problem in verify(folder).problems]
+    assert [name in problem for problem in problems] == [True] * (name != "LOCK"), problems
+    for generation, held in {4: FOURTH, 3: THIRD}.items():
+        try:
+            with Index.open(folder, generation=generation, encoder=Letters()) as index:
+                found = answers(index)
+        except DamagedIndexError as damage:
+            assert name in str(damage).replace(str(folder), "")
+        else:
+            assert found == held and name in UNREAD[generation]
+
+
+PARTS = ("documents.sqlite", "norms.npy", "vectors.npy")
+UNREAD = {
+    4: {"LOCK", "manifest-000003.json", "deletes-000003.npy"},
+    3: {
+        "LOCK",
+        "deletes-000004.npy",
+        *(f"segments/000004-0/{part}" for part in ("vectors.npy", "norms.npy", "documents.sqlite")),
+    },
+}
+"""What a generation has nothing to do with when it is opened."""
+
+
+def spoiled(folder: Path, times: int, spoil: Callable[[bytes, random.Random], bytes]) -> None:
+    """Spoil a file so many times, each in its turn, and mend it again."""
+    rng = random.Random(0)
+    names = [*files_below(folder)]
+    for turn in range(times):
+        name = names[turn % len(names)]
+        whole = (folder / name).read_bytes()
+        (folder / name).write_bytes(spoil(whole, rng))
+        try:
+            assert_noticed(folder, name)
+        finally:
+            (folder / name).write_bytes(whole)
+    assert verify(folder).problems == []
+
+
+def test_a_flipped_bit_anywhere_is_noticed(live):
+    def flip(whole, rng):
+        at = rng.randrange(len(whole))
+        return whole[:at] + bytes([whole[at] ^ 1 << rng.randrange(8)]) + whole[at + 1 :]
+
+    spoiled(live, 2000 if FULL else 60, flip)
+
+
+def test_a_missing_end_anywhere_is_noticed(live):
+    spoiled(live, 200 if FULL else 25, lambda whole, rng: whole[: rng.randrange(len(whole))])

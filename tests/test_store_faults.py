@@ -8,11 +8,12 @@ import shutil
 import signal
 import sqlite3
 import time
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from faults import failing, killed, start, trace, wait
+from faults import failing, killed, moments, start, trace, wait
 from store_builds import QUICK_DISK, build, held
 
 from vecsearch.errors import LockedError, ResourceError
@@ -40,29 +41,30 @@ def copies(tmp_path):
 
 
 def test_killed_at_every_step(copies):
-    at, seen, folder = 0, set(), copies(0)
-    while killed(lambda folder=folder: replace(folder), at, half=True):
+    seen = set()
+    for at, half in moments(partial(replace, copies("traced"))):
+        folder = copies(f"{at} {half}")
+        assert killed(lambda folder=folder: replace(folder), at, half=half)
         assert verify(folder).problems == []
         seen.add(held(folder))
         # The work goes on where it was, and leaves nothing behind that a build without a fault does not leave.
         replace(folder, resume=True)
         assert held(folder) == "new"
         assert verify(folder) == Verification([], [])
-        at += 1
-        folder = copies(at)
-    assert at > 40 and seen == {"old", "new"}
+    assert seen == {"old", "new"}
 
 
 def test_killed_at_every_step_of_the_first_build(tmp_path):
-    at, committed = 0, 0
-    while killed(lambda at=at: build(tmp_path / f"{at}", "new"), at):
-        if (tmp_path / f"{at}" / "CURRENT").exists():
+    committed = 0
+    for at, half in moments(lambda: build(tmp_path / "traced", "new")):
+        folder = tmp_path / f"{at} {half}"
+        assert killed(lambda folder=folder: build(folder, "new"), at, half=half)
+        if (folder / "CURRENT").exists():
             committed += 1
         else:
-            build(tmp_path / f"{at}", "new", resume=True)
-        assert held(tmp_path / f"{at}") == "new"
-        at += 1
-    assert at > 40 and committed > 0
+            build(folder, "new", resume=True)
+        assert held(folder) == "new"
+    assert committed > 0
 
 
 def test_killed_at_random_moments(tmp_path):

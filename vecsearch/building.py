@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import deque
+import math
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
-from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +15,86 @@ from vecsearch import ann
 from vecsearch.corpus.document import Document
 from vecsearch.corpus.passages import Chunks, Splitter
 from vecsearch.encoders.base import Encoder, encode_blocks
-from vecsearch.errors import VectorsError
+from vecsearch.errors import CorpusError, ResourceError, UsageError, VectorsError
 from vecsearch.files import cache_folder, sha256
-from vecsearch.metric import Metric
+from vecsearch.metric import Metric, norms
 from vecsearch.store.documents import Span
 from vecsearch.store.layout import VECTORS
 from vecsearch.store.segment import Segment, SegmentWriter
+from vecsearch.store.writer import IndexWriter
 
 BLOCK_DOCUMENTS = 4096
 """Documents that are encoded and committed together: what an interrupted build can lose."""
 BLOCK_CHARACTERS = 4 << 20
 """A block of long documents ends here, so that memory does not depend on how long they are."""
+
+
+def build(
+    folder: Path,
+    documents: Iterable[Document],
+    encoder: Encoder | None,
+    *,
+    vectors: Iterable[np.ndarray] | None,
+    dim: int | None,
+    metric: Metric,
+    spec: str | None,
+    goal: ann.Goal,
+    queries: np.ndarray | None,
+    chunks: Chunks | None,
+    keep: int,
+    replace: bool,
+    resume: bool,
+    provenance: Mapping[str, Any],
+    counts: Callable[[], Mapping[str, int]],
+    progress: Callable[[int], None],
+    indexing: Callable[[int], None],
+    note: Callable[[str], None],
+) -> None:
+    """Make an index in `folder`; `Index.build` says what from."""
+    if encoder and dim not in (None, encoder.dim):
+        raise UsageError(f"the vectors have the length {dim}, those of the encoder {encoder.dim}: it has not made them")
+    dim = encoder.dim if encoder else dim
+    if dim is None:
+        raise TypeError("an index over ready vectors needs their dim")
+    if spec is not None:
+        ann.check_spec(spec, dim, metric)
+    if queries is not None:
+        queries = checked_queries(queries, dim)
+    if chunks and vectors is not None:
+        raise UsageError("ready vectors stand for whole documents: they cannot be split into passages")
+    dtype = getattr(encoder, "dtype", "float32")
+    signature = {"encoder": encoder.fingerprint if encoder else None, "dtype": dtype, **provenance}
+    signature |= {"chunks": vars(chunks)} if chunks else {}
+    counted = _tally(encoder)
+    with IndexWriter(folder, replace=replace, resume=resume) as writer:
+        segment = writer.segment(dim, signature)
+        before = Counter(segment.progress.counts)
+        for block, rows, spans in blocks(documents, encoder, vectors, segment, chunks):
+            segment.append(block, rows, spans, counts={**(before + _tally(encoder) - counted), **counts()})
+            progress(segment.rows)
+        if not segment.rows:
+            raise CorpusError("there is no document to index")
+        segment.finish()
+        entry, trials = indexed(
+            segment.folder, writer.faiss_name, (segment.rows, dim), metric,
+            spec=spec, goal=goal, queries=queries, note=note, progress=indexing,
+        )  # fmt: skip
+        saved = None
+        if encoder:
+            _save(encoder, writer.encoder_folder(encoder.fingerprint))
+            saved = {"fingerprint": encoder.fingerprint, "dtype": dtype}
+        writer.commit(
+            [entry],
+            np.empty(0, np.int64),
+            metric=str(metric),
+            dim=dim,
+            goal=goal_entry(spec, goal),
+            chunks=vars(chunks) if chunks else None,
+            encoder=saved,
+            counts=segment.progress.counts,
+            provenance={**provenance, **({"trials": trials} if trials else {})},
+            keep=keep,
+        )
 
 
 Block = tuple[list[Document], np.ndarray, list[Span] | None]
@@ -157,7 +226,7 @@ def _outcome(
     progress: Callable[[int], None],
 ) -> ann.Outcome:
     if spec == ann.EXACT or (spec is None and goal.recall is None):
-        return ann.Outcome(ann.EXACT, {}, None, True, nan, [])
+        return ann.Outcome(ann.EXACT, {}, None, True, math.nan, [])
     builder = ann.Builder(
         ann.Rows(segment.vectors, segment.norms, metric, read=segment.read if goal.memory else None),
         goal,
@@ -168,3 +237,31 @@ def _outcome(
         progress=progress,
     )
     return builder.build(path) if spec is None else builder.build_kind(spec, path)
+
+
+def _save(encoder: Encoder, folder: Path) -> None:
+    try:
+        encoder.save(folder)
+    except OSError as error:
+        # Its filename may be that of the file which was copied.
+        raise ResourceError(f"cannot write the encoder to {folder}: {error.strerror or error}; free some space") from error
+
+
+def _tally(encoder: Encoder | None) -> Counter[str]:
+    """What the encoder has counted, if it counts."""
+    tally = getattr(encoder, "tally", None)
+    return Counter(tally.as_dict() if tally else {})
+
+
+def checked_queries(vectors: np.ndarray, dim: int) -> np.ndarray:
+    """The vectors as (q, dim) float32. Raises UsageError for another shape, and for what no score can be computed of."""
+    queries = np.ascontiguousarray(vectors, np.float32)
+    if queries.ndim != 2 or queries.shape[1] != dim:
+        raise UsageError(f"the query vectors have the shape {queries.shape}, the index holds vectors of length {dim}")
+    if not math.isfinite(np.vdot(queries, queries)):
+        # Their sum is not; float64 tells whether one of them is too long, or only all together.
+        with np.errstate(over="ignore", invalid="ignore"):
+            finite = np.isfinite(norms(queries))
+        if not finite.all():
+            raise UsageError(f"query vector {int(np.argmin(finite))} holds NaN or infinity, or is too long for float32")
+    return queries

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,17 +10,16 @@ from typing import Any
 import numpy as np
 
 from vecsearch import ann, updating
-from vecsearch.building import blocks, goal_entry, indexed
+from vecsearch.building import build, checked_queries
 from vecsearch.corpus.document import Document
 from vecsearch.corpus.passages import Chunks
 from vecsearch.encoders import Encoder, Tally, is_ulmfit, open_encoder
-from vecsearch.errors import CorpusError, ResourceError, UsageError, VecsearchError
+from vecsearch.errors import UsageError, VecsearchError
 from vecsearch.hits import Hit, Neighbors, fused
-from vecsearch.metric import Metric, norms
+from vecsearch.metric import Metric
 from vecsearch.searching import View
 from vecsearch.store.manifest import KEEP, Manifest
 from vecsearch.store.snapshot import Snapshot, open_snapshot, read_current, read_manifest
-from vecsearch.store.writer import IndexWriter
 
 FUSED = 100
 """Hits of each way to search that `hybrid` fuses at the least."""
@@ -87,51 +85,26 @@ class Index:
 
         Raises UsageError, CorpusError, VectorsError and ResourceError; whatever happens, an old index at `folder` stays whole.
         """
-        if encoder and dim not in (None, encoder.dim):
-            raise UsageError(f"the vectors have the length {dim}, those of the encoder {encoder.dim}: it has not made them")
-        dim = encoder.dim if encoder else dim
-        if dim is None:
-            raise TypeError("an index over ready vectors needs their dim")
-        goal = goal or ann.Goal()
-        if spec is not None:
-            ann.check_spec(spec, dim, metric)
-        if queries is not None:
-            queries = _checked_queries(queries, dim)
-        if chunks and vectors is not None:
-            raise UsageError("ready vectors stand for whole documents: they cannot be split into passages")
-        dtype = getattr(encoder, "dtype", "float32")
-        signature = {"encoder": encoder.fingerprint if encoder else None, "dtype": dtype, **(provenance or {})}
-        signature |= {"chunks": vars(chunks)} if chunks else {}
-        counted = _tally(encoder)
-        with IndexWriter(Path(folder), replace=replace, resume=resume) as writer:
-            segment = writer.segment(dim, signature)
-            before = Counter(segment.progress.counts)
-            for block, rows, spans in blocks(documents, encoder, vectors, segment, chunks):
-                segment.append(block, rows, spans, counts={**(before + _tally(encoder) - counted), **counts()})
-                progress(segment.rows)
-            if not segment.rows:
-                raise CorpusError("there is no document to index")
-            segment.finish()
-            entry, trials = indexed(
-                segment.folder, writer.faiss_name, (segment.rows, dim), metric,
-                spec=spec, goal=goal, queries=queries, note=note, progress=indexing,
-            )  # fmt: skip
-            saved = None
-            if encoder:
-                _save(encoder, writer.encoder_folder(encoder.fingerprint))
-                saved = {"fingerprint": encoder.fingerprint, "dtype": dtype}
-            writer.commit(
-                [entry],
-                np.empty(0, np.int64),
-                metric=str(metric),
-                dim=dim,
-                goal=goal_entry(spec, goal),
-                chunks=vars(chunks) if chunks else None,
-                encoder=saved,
-                counts=segment.progress.counts,
-                provenance={**(provenance or {}), **({"trials": trials} if trials else {})},
-                keep=keep,
-            )
+        build(
+            Path(folder),
+            documents,
+            encoder,
+            vectors=vectors,
+            dim=dim,
+            metric=metric,
+            spec=spec,
+            goal=goal or ann.Goal(),
+            queries=queries,
+            chunks=chunks,
+            keep=keep,
+            replace=replace,
+            resume=resume,
+            provenance=provenance or {},
+            counts=counts,
+            progress=progress,
+            indexing=indexing,
+            note=note,
+        )
         return cls.open(folder, encoder=encoder, check=False)
 
     @classmethod
@@ -163,11 +136,20 @@ class Index:
         folder = before.folder
         if _generation_named(folder) == before.manifest.generation:
             return False
-        snapshot = open_snapshot(folder, check=False)
+        while True:
+            snapshot = open_snapshot(folder, check=False)
+            try:
+                view = View(snapshot)
+                break
+            except VecsearchError:
+                snapshot.close()
+                # A writer may have replaced this generation between the two steps; then the new one is opened.
+                if _generation_named(folder) == snapshot.manifest.generation:
+                    raise
         if snapshot.manifest.encoder != before.manifest.encoder:
             self._encoder = _carried_encoder(snapshot)
         # Not closed: another thread may be searching it. It goes when nothing refers to it any more.
-        self._view = View(snapshot)
+        self._view = view
         return True
 
     def close(self) -> None:
@@ -301,7 +283,7 @@ class Index:
         condition that is not understood.
         """
         _check_k(k)
-        queries = _checked_queries(vectors, self.dim)
+        queries = checked_queries(vectors, self.dim)
         return self._view.search(queries, k, metric=metric, exact=exact, where=where)
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
@@ -322,14 +304,14 @@ class Index:
 
     def _by_meaning(self, view: View, texts: Sequence[str], k: int, **options: Any) -> list[list[Hit]]:
         _check_k(k)
-        vectors = _checked_queries(self.encode(texts), self.dim)
+        vectors = checked_queries(self.encode(texts), self.dim)
         found = view.nearest(vectors, k, **options)
         return [hits if vector.any() else [] for hits, vector in zip(found, vectors, strict=True)]
 
     def nearest(self, vectors: np.ndarray, k: int = 10, **options: Any) -> list[list[Hit]]:
         """The k best documents for each query vector (q, dim), with the options of `search`."""
         _check_k(k)
-        return self._view.nearest(_checked_queries(vectors, self.dim), k, **options)
+        return self._view.nearest(checked_queries(vectors, self.dim), k, **options)
 
     def keywords(self, texts: Sequence[str], k: int = 10, *, where: str | None = None) -> list[list[Hit]]:
         """The k best documents for each text by the words they share, scored by BM25; a "phrase in quotes" has to be there.
@@ -352,6 +334,9 @@ class Index:
 
         A document's score is the sum of weight / (60 + rank) over the two lists (Cormack et al. 2009, Reciprocal rank fusion).
         """
+        _check_k(k)
+        if not (sum(weights) > 0 and min(weights) >= 0 and math.isfinite(sum(weights))):
+            raise UsageError(f"the weights are {weights[0]} and {weights[1]}; give two numbers from 0, of which one is above 0")
         view, depth = self._view, max(FUSED, k)
         by_meaning = self._by_meaning(view, texts, depth, exact=exact, where=where)
         by_words = view.keywords(texts, depth, where=where)
@@ -401,34 +386,6 @@ def _carried_encoder(snapshot: Snapshot) -> Encoder | None:
     return open_encoder(folder) if folder and is_ulmfit(folder) else None
 
 
-def _checked_queries(vectors: np.ndarray, dim: int) -> np.ndarray:
-    """The vectors as (q, dim) float32. Raises UsageError for another shape, and for what no score can be computed of."""
-    queries = np.ascontiguousarray(vectors, np.float32)
-    if queries.ndim != 2 or queries.shape[1] != dim:
-        raise UsageError(f"the query vectors have the shape {queries.shape}, the index holds vectors of length {dim}")
-    if not math.isfinite(np.vdot(queries, queries)):
-        # Their sum is not; float64 tells whether one of them is too long, or only all together.
-        with np.errstate(over="ignore", invalid="ignore"):
-            finite = np.isfinite(norms(queries))
-        if not finite.all():
-            raise UsageError(f"query vector {int(np.argmin(finite))} holds NaN or infinity, or is too long for float32")
-    return queries
-
-
 def _check_k(k: int) -> None:
     if k < 1:
         raise UsageError(f"k is {k}; ask for at least 1 hit")
-
-
-def _save(encoder: Encoder, folder: Path) -> None:
-    try:
-        encoder.save(folder)
-    except OSError as error:
-        # Its filename may be that of the file which was copied.
-        raise ResourceError(f"cannot write the encoder to {folder}: {error.strerror or error}; free some space") from error
-
-
-def _tally(encoder: Encoder | None) -> Counter[str]:
-    """What the encoder has counted, if it counts."""
-    tally = getattr(encoder, "tally", None)
-    return Counter(tally.as_dict() if tally else {})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from vecsearch.corpus.document import Document
 from vecsearch.errors import UsageError
 from vecsearch.hits import Hit, Neighbors, best_of_each
 from vecsearch.metric import Metric
-from vecsearch.store.documents import Documents
+from vecsearch.store.documents import Documents, Span
 from vecsearch.store.filters import field_names, matching
 from vecsearch.store.keywords import Keywords, best_passage
 from vecsearch.store.segment import Segment
@@ -34,6 +35,44 @@ def located(segments: Sequence[Segment]) -> Iterator[tuple[int, Segment]]:
     for segment in segments:
         yield first, segment
         first += segment.rows
+
+
+def alive_blocks(snapshot: Snapshot, size: int) -> Iterator[tuple[list[Document], np.ndarray, list[Span] | None]]:
+    """The documents that are not deleted, in order, with their vectors (b, dim) float32 and the passages that these stand for
+    (None where each is a whole document), about `size` rows at a time. Reads neither what is deleted nor an index of FAISS."""
+    for segment, alive in zip(snapshot.segments, snapshot.alive, strict=True):
+        stored = segment.documents
+        for rows in _row_blocks(segment, alive, size):
+            numbers, places = np.unique(stored.numbers(rows), return_inverse=True)
+            placed = zip(places.tolist(), map(stored.span, rows.tolist()), strict=True)
+            spans = [(place, *span) for place, span in placed if span] if stored.split else None
+            yield stored.get(numbers.tolist()), segment.read(rows), spans
+
+
+def _row_blocks(segment: Segment, alive: np.ndarray | None, size: int) -> Iterator[np.ndarray]:
+    """The rows of a segment that are not deleted, about `size` at a time, all those of a document together."""
+    if not segment.documents.split:
+        for first in range(0, segment.rows, size):
+            rows = np.arange(first, min(first + size, segment.rows))
+            if len(rows := rows if alive is None else rows[alive[rows]]):
+                yield rows
+        return
+    rows = np.arange(segment.rows) if alive is None else np.flatnonzero(alive)
+    numbers = segment.documents.numbers(rows)
+    order = np.argsort(numbers, kind="stable")
+    begins = np.flatnonzero(np.diff(numbers[order], prepend=-1, append=-2))
+    # A block ends where a document does, the next one after so many rows.
+    cuts = np.unique(np.searchsorted(begins, np.arange(0, len(rows) + size, size)).clip(max=len(begins) - 1))
+    for start, stop in pairwise(begins[cuts].tolist()):
+        yield rows[order[start:stop]]
+
+
+def documents_alive(snapshot: Snapshot) -> int:
+    """How many documents are not deleted."""
+    return sum(
+        len(segment.documents) if alive is None else int(_documents_of(segment.documents, alive).sum())
+        for segment, alive in zip(snapshot.segments, snapshot.alive, strict=True)
+    )
 
 
 def masks(snapshot: Snapshot, where: str | None) -> list[np.ndarray | None]:
@@ -65,10 +104,7 @@ class View:
         self._parts = [_Part(segment, entry, self._metric, little=little) for segment, entry in entries]
         self._first = [first for first, _ in located(snapshot.segments)]
         self._masks = lru_cache(FILTERS)(lambda where: masks(snapshot, where))
-        self.documents_alive = sum(
-            len(segment.documents) if alive is None else int(_documents_of(segment.documents, alive).sum())
-            for segment, alive in zip(snapshot.segments, snapshot.alive, strict=True)
-        )
+        self.documents_alive = documents_alive(snapshot)
         """How many documents are not deleted."""
 
     def alive(self) -> np.ndarray:

@@ -20,10 +20,10 @@ from vecsearch.building import blocks, goal_entry, goal_of, indexed
 from vecsearch.corpus.document import Document
 from vecsearch.corpus.passages import Chunks
 from vecsearch.encoders import Encoder
-from vecsearch.errors import UsageError
+from vecsearch.errors import CorpusError, UsageError
 from vecsearch.metric import Metric
-from vecsearch.searching import masks
-from vecsearch.store.documents import to_record
+from vecsearch.searching import alive_blocks, masks
+from vecsearch.store.documents import place, to_record
 from vecsearch.store.layout import SEGMENTS
 from vecsearch.store.manifest import Manifest
 from vecsearch.store.snapshot import Snapshot, generations, open_manifest, read_deletes
@@ -31,8 +31,8 @@ from vecsearch.store.writer import IndexWriter
 
 LOOKUP_DOCUMENTS = 1024
 """Documents that are compared at a time with what the index has of them."""
-COPIED_DOCUMENTS = 4096
-"""Documents that a compaction copies at a time."""
+COPIED_ROWS = 4096
+"""Rows that a compaction copies at a time."""
 
 
 @dataclass
@@ -87,10 +87,8 @@ def add(
         if not segment.rows:
             return changes
         segment.finish()
-        goal = manifest.goal
-        if goal["spec"] and segment.rows * manifest.dim <= ann.EXACT_NUMBERS:
-            goal = goal | {"spec": ann.EXACT}  # few vectors need no index, and may be too few to train the index's kind on
         shape = (segment.rows, manifest.dim)
+        goal = _lesser(manifest.goal, shape)
         entry = _entry(writer, segment.folder, shape, manifest, goal=goal, note=note, progress=indexing)
         counts = Counter(manifest.counts) + Counter({"documents": changes.added})
         writer.commit([*manifest.segments, entry], gone.rows(), counts=dict(counts))
@@ -101,14 +99,17 @@ def _changed(
     documents: Iterator[Document], snapshot: Snapshot, gone: _Gone, changes: Changes, *, compare: bool
 ) -> Iterator[Document]:
     """The documents that the index does not have as they are; what they replace goes to `gone`."""
+    met = [np.zeros(len(segment.documents), bool) for segment in snapshot.segments]
     while block := list(islice(documents, LOOKUP_DOCUMENTS)):
         known = gone.find([document.id for document in block])
         for document in block:
-            place = known.get(document.id)
-            if place is None:
+            if document.id not in known:
                 changes.added += 1
             else:
-                segment, number = place
+                segment, number = known[document.id]
+                if met[segment][number]:
+                    raise CorpusError(f"{place(document)}: the id {document.id!r} comes twice; every document needs its own id")
+                met[segment][number] = True
                 stored = snapshot.segments[segment].documents.get([number])[0]
                 if compare and to_record(stored) == to_record(document):
                     changes.unchanged += 1
@@ -132,16 +133,16 @@ class _Gone:
     def find(self, ids: Sequence[str]) -> dict[str, tuple[int, int]]:
         """Segment and number of the documents with these ids that are there and not deleted."""
         found: dict[str, tuple[int, int]] = {}
-        for place, (segment, alive) in enumerate(zip(self._snapshot.segments, self._snapshot.alive, strict=True)):
+        for part, (segment, alive) in enumerate(zip(self._snapshot.segments, self._snapshot.alive, strict=True)):
             for id, number in segment.documents.known(ids).items():
                 if alive is None or alive[segment.documents.rows(np.array([number]))[0]]:
-                    found[id] = place, number
+                    found[id] = part, number
         return found
 
-    def add(self, place: int, numbers: Sequence[int]) -> None:
+    def add(self, part: int, numbers: Sequence[int]) -> None:
         """Delete all rows of these documents of a segment."""
-        first = sum(entry["rows"] for entry in self._manifest.segments[:place])
-        rows = self._snapshot.segments[place].documents.rows(np.array(numbers, np.int64))
+        first = sum(entry["rows"] for entry in self._manifest.segments[:part])
+        rows = self._snapshot.segments[part].documents.rows(np.array(numbers, np.int64))
         self._more.append(first + rows)
 
     def rows(self) -> np.ndarray:
@@ -161,14 +162,14 @@ def delete(folder: Path, *, ids: Sequence[str] = (), where: str | None = None) -
         if missing := [id for id in ids if id not in found]:
             raise UsageError(f"the index has no document with the id {', '.join(map(repr, missing[:5]))}; nothing was deleted")
         numbers: dict[int, set[int]] = {}
-        for place, number in found.values():
-            numbers.setdefault(place, set()).add(number)
+        for part, number in found.values():
+            numbers.setdefault(part, set()).add(number)
         if where is not None:
-            for place, (segment, mask) in enumerate(zip(snapshot.segments, masks(snapshot, where), strict=True)):
+            for part, (segment, mask) in enumerate(zip(snapshot.segments, masks(snapshot, where), strict=True)):
                 rows = np.arange(segment.rows) if mask is None else np.flatnonzero(mask)
-                numbers.setdefault(place, set()).update(segment.documents.numbers(rows).tolist())
-        for place, some in numbers.items():
-            gone.add(place, sorted(some))
+                numbers.setdefault(part, set()).update(segment.documents.numbers(rows).tolist())
+        for part, some in numbers.items():
+            gone.add(part, sorted(some))
         changes = Changes(deleted=sum(map(len, numbers.values())))
         if changes.deleted:
             writer.commit(manifest.segments, gone.rows())
@@ -183,9 +184,13 @@ def compact(
     An interrupted compaction goes on where it was.
     """
     with _updating(folder, resume=True) as (writer, manifest), open_manifest(folder, manifest) as snapshot:
-        segment = writer.segment(manifest.dim, {"compact generation": manifest.generation}, discard_others=True)
-        skip = segment.progress.documents
-        for documents, vectors, spans in _alive_blocks(snapshot, skip):
+        signature = {"compact generation": manifest.generation, "rows at a time": COPIED_ROWS}
+        segment = writer.segment(manifest.dim, signature, discard_others=True)
+        stored = segment.progress.documents
+        for documents, vectors, spans in alive_blocks(snapshot, COPIED_ROWS):
+            if stored:  # by an interrupted compaction, which stored whole blocks
+                stored -= len(documents)
+                continue
             segment.append(documents, vectors, spans)
             progress(segment.rows)
         if not segment.rows:
@@ -194,25 +199,6 @@ def compact(
         shape = (segment.rows, manifest.dim)
         entry = _entry(writer, segment.folder, shape, manifest, queries=queries, note=note, progress=indexing)
         return writer.commit([entry], np.empty(0, np.int64))
-
-
-def _alive_blocks(snapshot: Snapshot, skip: int) -> Iterator[tuple[list[Document], np.ndarray, list[Any] | None]]:
-    """Documents that are not deleted with their vectors and passages, without the first `skip`, block by block."""
-    split = snapshot.manifest.chunks is not None
-    for segment, alive in zip(snapshot.segments, snapshot.alive, strict=True):
-        stored = segment.documents
-        rows = np.arange(segment.rows) if alive is None else np.flatnonzero(alive)
-        numbers = np.unique(stored.numbers(rows))
-        passed, numbers = min(skip, len(numbers)), numbers[skip:]
-        skip -= passed
-        for first in range(0, len(numbers), COPIED_DOCUMENTS):
-            block = numbers[first : first + COPIED_DOCUMENTS]
-            rows = stored.rows(block)
-            spans = None
-            if split:
-                places = np.searchsorted(block, stored.numbers(rows)).tolist()
-                spans = [(place, *stored.span(row)) for place, row in zip(places, rows.tolist(), strict=True)]
-            yield stored.get(block.tolist()), segment.read(rows), spans
 
 
 def rebuild(
@@ -234,13 +220,14 @@ def rebuild(
             asked = goal_entry(spec, goal or ann.Goal())
         else:
             asked = manifest.goal
-        entries = [
-            _entry(
-                writer, folder / SEGMENTS / entry["name"], (entry["rows"], manifest.dim), manifest,
-                goal=asked, queries=queries, note=note, progress=indexing,
+        entries = []
+        for entry in manifest.segments:
+            shape = (entry["rows"], manifest.dim)
+            goal_here = asked if entry == manifest.largest else _lesser(asked, shape)
+            place = folder / SEGMENTS / entry["name"]
+            entries.append(
+                _entry(writer, place, shape, manifest, goal=goal_here, queries=queries, note=note, progress=indexing)
             )
-            for entry in manifest.segments
-        ]  # fmt: skip
         return writer.commit(entries, read_deletes(folder, manifest), goal=asked)
 
 
@@ -264,6 +251,12 @@ def collect(folder: Path, keep: int) -> list[str]:
     """Remove the generations before the last `keep`, and what interrupted work has left; returns the paths of what is gone."""
     with _updating(folder) as (writer, manifest):
         return writer.collect(manifest, keep)
+
+
+def _lesser(goal: Mapping[str, Any], shape: tuple[int, int]) -> Mapping[str, Any]:
+    """The goal of a segment that is not the index's largest: few vectors need no index, and may be too few to train one on."""
+    few = shape[0] * shape[1] <= ann.EXACT_NUMBERS
+    return {**goal, "spec": ann.EXACT} if goal["spec"] and few else goal
 
 
 def _entry(

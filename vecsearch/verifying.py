@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from vecsearch import ann
-from vecsearch.errors import DamagedIndexError, UnsupportedIndexError, VecsearchError
+from vecsearch.errors import DamagedIndexError, ResourceError, UnsupportedIndexError, VecsearchError
 from vecsearch.metric import Metric
 from vecsearch.store.snapshot import Snapshot, open_snapshot
 from vecsearch.store.verify import Verification, verify
@@ -23,13 +23,15 @@ from vecsearch.store.verify import Verification, verify
 def verify_apart(folder: Path) -> Verification:
     """Every problem of the index in `folder`, and every file beside it that is not part of it, found by a child process.
 
-    Raises UnsupportedIndexError: no such folder, not an index, or a newer format.
+    Raises UnsupportedIndexError: no such folder, not an index, or a newer format. ResourceError: it must not be read.
     """
     child = subprocess.run([sys.executable, "-m", __name__, str(folder)], capture_output=True, text=True, check=False)
     said = [json.loads(line) for line in child.stdout.splitlines() if line.startswith("{")]
     last = said[-1] if said else {}
     if "unsupported" in last:
         raise UnsupportedIndexError(last["unsupported"])
+    if "refused" in last:
+        raise ResourceError(last["refused"])
     if "problems" in last:
         return Verification(**last)
     code = child.returncode
@@ -51,6 +53,8 @@ def main(folder: Path) -> None:
         print(json.dumps(asdict(found)))
     except UnsupportedIndexError as error:
         print(json.dumps({"unsupported": str(error)}))
+    except ResourceError as error:
+        print(json.dumps({"refused": str(error)}))
 
 
 def _faiss_problems(folder: Path, reading: Callable[[str], None]) -> list[str]:
@@ -73,7 +77,8 @@ def _of_segment(snapshot: Snapshot, number: int) -> list[str]:
     try:
         searcher = ann.open_searcher(segment.index_path, entry["spec"], source, entry["effort"])
     except DamagedIndexError as error:
-        return [str(error)]
+        # It was there a moment ago: a writer has removed it, with the generation that needed it.
+        return [str(error)] if segment.index_path.exists() else []
     return [f"{segment.index_path}: {problem}" for problem in searcher.problems()]
 
 

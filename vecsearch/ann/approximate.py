@@ -18,6 +18,10 @@ MOST_NODES = 4096
 """Nodes of a graph that a search keeps at the most: one that needs more takes longer than exact search."""
 BLOCK_QUERIES = 4096
 """Queries that are searched together, so that memory does not grow with their number."""
+MATCHES, MOST_NEAR = 20, 1024
+"""Rows that a condition should leave of those near a query, to tell how common they are there; of how many at the most."""
+ALMOST_ALL = 1.1
+"""Where a condition, or what was deleted, leaves all rows but one in ten, it makes no difference near which query that is."""
 READ_BYTES = 32 << 20
 """Vectors that are ranked again at a time where they are read from a file."""
 
@@ -28,17 +32,18 @@ def open_searcher(path: Path, spec: str, source: Rows, effort: Effort) -> Approx
 
     try:
         index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
-    except RuntimeError as error:
-        raise DamagedIndexError(f"FAISS cannot read {path}: {reason(error)}; build the index again") from None
+    except (RuntimeError, MemoryError) as error:
+        raise DamagedIndexError(f"FAISS cannot read {path}: {reason(error)}; vecsearch rebuild makes it again") from None
     expected = copies(spec) * len(source)
     if index.ntotal != expected:
-        raise DamagedIndexError(f"{path} holds {index.ntotal:,} vectors, not {expected:,}; build the index again")
+        raise DamagedIndexError(f"{path} holds {index.ntotal:,} vectors, not {expected:,}; vecsearch rebuild makes it again")
     if index.metric_type != source.compared.faiss_metric:
-        raise UnsupportedIndexError(f"{path} was made by vecsearch before 0.2, which compared otherwise; build the index again")
+        message = f"{path} was made by vecsearch before 0.2, which compared otherwise; vecsearch rebuild makes it again"
+        raise UnsupportedIndexError(message)
     try:
         return ApproximateSearcher(index, copies(spec), source, effort)
     except UsageError as error:
-        raise DamagedIndexError(f"{path} does not fit its manifest: {error}; build the index again") from None
+        raise DamagedIndexError(f"{path} does not fit its manifest: {error}; vecsearch rebuild makes it again") from None
 
 
 class ApproximateSearcher:
@@ -81,18 +86,57 @@ class ApproximateSearcher:
         return self._search(queries, min(k, len(self._vectors)), None)
 
     def search_among(self, queries: np.ndarray, k: int, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-        """`search` for the rows that `mask` (n,) bool leaves, the harder the fewer these are; None where this kind cannot.
+        """`search` for the rows that `mask` (n,) bool leaves, the harder the fewer of these are near a query.
 
-        k' is k, or the number of these rows where that is less.
+        k' is k, or the number of these rows where that is less; row -1 with score -inf also stands where a search would have to
+        be too hard. None where this kind of index cannot leave rows out.
         """
-        count = int(np.count_nonzero(mask))
+        shape = len(queries), min(k, int(np.count_nonzero(mask)))
+        scores, rows = np.full(shape, -np.inf, np.float32), np.full(shape, -1, np.int64)
         try:
-            return self._search(queries, min(k, count), selection(self._index, mask, self._harder(len(mask) / count)))
+            times = self._rarity(queries, mask)
+            for some in np.unique(times[np.isfinite(times)]):
+                here = np.flatnonzero(times == some)
+                parameters = selection(self._index, mask, self._harder(some))
+                scores[here], rows[here] = self._search(queries[here], shape[1], parameters)
         except RuntimeError:
             return None  # FAISS has no selection for some kinds
+        return scores, rows
+
+    def _rarity(self, queries: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        """Of how many rows near each query the mask leaves one: (q,) float64, infinity where too few to search for them.
+
+        What a condition leaves may lie far from the query that comes with it, or around it.
+        """
+        if not self.setting:
+            return np.ones(len(queries))
+        everywhere = len(mask) / np.count_nonzero(mask)
+        if everywhere < ALMOST_ALL:
+            return np.full(len(queries), everywhere)
+        if everywhere > self._most_times:
+            return np.full(len(queries), np.inf)
+        near = min(len(mask), MOST_NEAR, math.ceil(MATCHES * everywhere))
+        # Which rows exactly are the nearest does not matter.
+        effort = {"nprobe": math.ceil(self._effort["nprobe"] / 4)} if self.setting == "nprobe" else {"efSearch": near}
+        roughly = selection(self._index, None, effort)
+        left = [
+            (mask[rows] & (rows >= 0)).sum(axis=1)
+            for first in range(0, len(queries), BLOCK_QUERIES)
+            for _, rows in [self._candidates(queries[first : first + BLOCK_QUERIES], near, roughly)]
+        ]
+        with np.errstate(divide="ignore"):
+            times = near / np.concatenate([np.empty(0), *left])
+        # In half octaves: queries for which it is about the same are searched together.
+        times = np.exp2(np.ceil(2 * np.log2(times)) / 2)
+        return np.where(times > self._most_times, np.inf, times)
+
+    @property
+    def _most_times(self) -> float:
+        """How much harder than without a condition a search may be: all lists can be read, not all of a graph."""
+        return np.inf if self.setting == "nprobe" else MOST_NODES / self._effort["efSearch"]
 
     def _harder(self, times: float) -> dict[str, int]:
-        """The effort for the best of a share of the rows: those of `times` as many of all have to be found."""
+        """The effort for the best of some of the rows: those of `times` as many of all have to be found."""
         if not (name := self.setting):
             return self.effort
         # They are spread over more lists, but not over as many times more.

@@ -9,21 +9,21 @@ import numpy as np
 from vecsearch.ann.spec import Effort, graph_of, lists_of
 
 
-def selection(index: Any, mask: np.ndarray, effort: Effort) -> Any:
-    """FAISS's search parameters for the rows that `mask` (n,) bool leaves, searched with `effort`."""
+def selection(index: Any, mask: np.ndarray | None, effort: Effort) -> Any:
+    """FAISS's search parameters for the rows that `mask` (n,) bool leaves, without it for all, searched with `effort`."""
     import faiss
 
     inner = faiss.downcast_index(index.index) if isinstance(index, faiss.IndexIDMap) else index
     transformed = isinstance(inner, faiss.IndexPreTransform)
-    if transformed and inner is not index:
+    if transformed and inner is not index and mask is not None:
         # A map of ids translates the parameters that it is given, not those within them.
         mask = mask[faiss.vector_to_array(index.id_map)]
     core = faiss.downcast_index(inner.index) if transformed else inner
-    bits = faiss.IDSelectorBitmap(np.packbits(mask, bitorder="little"))
+    some = {} if mask is None else {"sel": faiss.IDSelectorBitmap(np.packbits(mask, bitorder="little"))}
     if lists_of(core):
-        parameters = faiss.SearchParametersIVF(sel=bits, nprobe=effort["nprobe"])
+        parameters = faiss.SearchParametersIVF(**some, nprobe=effort["nprobe"])
     elif graph_of(core):
-        parameters = faiss.SearchParametersHNSW(sel=bits, efSearch=effort["efSearch"])
+        parameters = faiss.SearchParametersHNSW(**some, efSearch=effort["efSearch"])
     else:
-        parameters = faiss.SearchParameters(sel=bits)
+        parameters = faiss.SearchParameters(**some)
     return faiss.SearchParametersPreTransform(index_params=parameters) if transformed else parameters

@@ -97,7 +97,7 @@ def _balance(index: Any, parts: int) -> None:
             pca.balanced_bins = parts
 
 
-def reason(error: RuntimeError) -> str:
+def reason(error: Exception) -> str:
     """What FAISS said, without the place in its C++ sources and the condition that was not met there."""
     return re.sub(r"^Error in .*? at [^:]+:\d+: (?:Error: )?(?:'.*' failed: (?=.))?", "", str(error)).strip()
 

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from vecsearch.cli.output import emit, note
+from vecsearch.cli.output import emit, is_terminal, note
 
 if TYPE_CHECKING:
     from vecsearch.hits import Hit
     from vecsearch.index import Index
+    from vecsearch.quality.explain import Word
 
 TITLES = ("title", "name")
 """Fields that tell what a document is, shown beside its text."""
 
+GREENS, REDS = (194, 157, 120, 83), (224, 217, 210, 203)
+"""Backgrounds of words that speak for a hit and against it, weakest first, of xterm's 256 colours."""
+BLACK = 16
+STRONGEST = 5
+"""Words of a hit that are named where there is no colour."""
+ROUNDED = 0.02
+"""By how much of all their contributions, signs aside, words may miss the score of a vector that was rounded to bfloat16;
+measured is a tenth of that."""
 
 NOTHING_KNOWN = "no word in it is known to the model"
 """Why a text may find nothing."""
@@ -27,19 +39,30 @@ def emit_hits(
     show: Sequence[str],
     as_json: bool,
     nothing: str = NOTHING_KNOWN,
+    words_of: Callable[[str, Hit], list[Word]] | None = None,
 ) -> None:
-    """Print the hits of each query, and on stderr why one has none; `nothing` is why there may be none at all."""
+    """Print the hits of each query, and on stderr why one has none; `nothing` is why there may be none at all.
+
+    What `words_of` a query and a hit gives is that hit's "explanation" in JSON, and shown below the hits' table.
+    """
+    coloured = is_terminal() and not os.environ.get("NO_COLOR")
     for query, hits in answers:
         kept = [hit for hit in hits if min_score is None or hit.score >= min_score]
+        words = [words_of(query, hit) for hit in kept] if words_of else []
         if not as_json and len(answers) > 1:
             click.echo(f"query: {query}")
         columns = ["rank", "score", "id", *(show or _titles(kept))]
-        # A word is its own text: its column would only say the id again.
-        if any(hit.text != hit.id for hit in kept):
+        # A word is its own text: its column would only say the id again. Below the table coloured texts are shown whole.
+        if any(hit.text != hit.id for hit in kept) and not (words and coloured):
             columns.append("text")
         rows = [_row(query, rank, hit) for rank, hit in enumerate(kept, 1)]
+        if as_json and words_of:
+            rows = [row | {"explanation": list(map(asdict, of_row))} for row, of_row in zip(rows, words, strict=True)]
         shown = rows if as_json else [{**row["fields"], **row, "text": row.get("passage", row["text"])} for row in rows]
         emit(shown, as_json=as_json, columns=columns)
+        if not as_json:
+            _show_words(kept, words, coloured=coloured)
+        _note_other_vectors(kept, words)
         if not hits:
             note(f"note: nothing is found for {query!r}: {nothing}")
         elif not kept:
@@ -53,6 +76,49 @@ def _row(query: str, rank: int, hit: Hit) -> dict[str, Any]:
 
 def _titles(hits: Sequence[Hit]) -> list[str]:
     return [name for name in TITLES if any(name in hit.fields for hit in hits)][:1]
+
+
+def _show_words(hits: Sequence[Hit], words: Sequence[list[Word]], *, coloured: bool) -> None:
+    for rank, (hit, of_hit) in enumerate(zip(hits, words, strict=False), 1):
+        text = hit.text if hit.passage is None else hit.passage
+        click.echo(f"{rank:>4}  {_coloured(text, of_hit) if coloured else _strongest(of_hit)}")
+
+
+def _coloured(text: str, words: Sequence[Word]) -> str:
+    """The text with each word on green or red, the stronger the more it contributes beside the others."""
+    most = max((abs(word.contribution) for word in words), default=0.0)
+    parts, end = [], 0
+    for word in words:
+        parts.append(_printable(text[end : word.start]))
+        shade = round(len(GREENS) * abs(word.contribution) / most) if most else 0
+        colours = GREENS if word.contribution > 0 else REDS
+        shown = _printable(word.word)
+        parts.append(click.style(shown, fg=BLACK, bg=colours[shade - 1]) if shade else shown)
+        end = word.stop
+    return re.sub(" {2,}", " ", "".join([*parts, _printable(text[end:])]))
+
+
+def _strongest(words: Sequence[Word]) -> str:
+    ranked = sorted(words, key=lambda word: -abs(word.contribution))
+    named = [f"{_printable(word.word)} {word.contribution:+.3f}" for word in ranked[:STRONGEST]]
+    if others := ranked[STRONGEST:]:
+        named.append(f"{len(others)} others {sum(word.contribution for word in others):+.3f}")
+    return ", ".join(named)
+
+
+def _printable(text: str) -> str:
+    # A terminal would obey the control characters of a document.
+    return "".join(letter if letter.isprintable() else " " for letter in text)
+
+
+def _note_other_vectors(hits: Sequence[Hit], words: Sequence[list[Word]]) -> None:
+    for hit, of_hit in zip(hits, words, strict=False):
+        total = sum(word.contribution for word in of_hit)
+        if abs(total - hit.score) > ROUNDED * sum(abs(word.contribution) for word in of_hit):
+            note(
+                f"note: the words of {hit.id!r} add up to {total:.3f}, not to its score: "
+                "its vector was made of something else than this text"
+            )
 
 
 def note_limits(index: Index, k: int, *, left_out: int = 0) -> None:

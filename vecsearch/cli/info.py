@@ -28,7 +28,7 @@ def info(index: str, as_json: bool) -> None:
         raise DamagedIndexError(problem)
     facts = {
         "index": index,
-        "documents": sum(segment["documents"] for segment in manifest.segments),
+        "documents": _documents(manifest, Path(index)),
         "rows": manifest.rows,
         "deleted_rows": manifest.deleted,
         "dim": manifest.dim,
@@ -53,6 +53,17 @@ def info(index: str, as_json: bool) -> None:
         for line in _lines(name, value):
             click.echo(f"{name:16} {line}")
             name = ""
+
+
+def _documents(manifest: Manifest, folder: Path) -> int:
+    """How many documents are not deleted."""
+    if not manifest.deleted:
+        return sum(segment["documents"] for segment in manifest.segments)
+    from vecsearch.searching import documents_alive
+    from vecsearch.store.snapshot import open_manifest
+
+    with open_manifest(folder, manifest, check=False) as snapshot:
+        return documents_alive(snapshot)
 
 
 def _kept(manifest: Manifest, folder: Path) -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from io import TextIOWrapper
 
 import click
 
@@ -15,6 +16,7 @@ from vecsearch.cli.delete import delete
 from vecsearch.cli.demo import demo
 from vecsearch.cli.doctor import doctor
 from vecsearch.cli.encode import encode
+from vecsearch.cli.export import export
 from vecsearch.cli.generations import gc, rollback
 from vecsearch.cli.info import info
 from vecsearch.cli.model import model
@@ -47,6 +49,7 @@ for command in (
     similar,
     similarity,
     encode,
+    export,
     bench,
     info,
     verify,
@@ -63,6 +66,10 @@ for command in (
 
 def main() -> None:
     """Run the command line; ends the process with the documented exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            # Bytes of a shell that are no text in its encoding, in a query for example, are shown as \udcff, as JSON has them.
+            stream.reconfigure(errors="backslashreplace")
     try:
         # Not cli.main: it would end with 1, our "no", when the reader of the output has gone.
         with cli.make_context("vecsearch", sys.argv[1:]) as context:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +12,11 @@ from vecsearch.cli.hits import NOTHING_KNOWN, emit_hits, note_limits
 from vecsearch.cli.options import FOLDER, metric_option, open_named_encoder, output_options, where_option
 from vecsearch.cli.output import emit, note
 from vecsearch.errors import UsageError
+
+if TYPE_CHECKING:
+    from vecsearch.hits import Hit
+    from vecsearch.index import Index
+    from vecsearch.quality.explain import Word
 
 BATCH = 1024
 """Queries of a file that are encoded and searched together."""
@@ -33,6 +38,7 @@ BATCH = 1024
     metavar="M W",
     help="With --hybrid: weights of meaning and words, by default 1 1.",
 )
+@click.option("--explain", is_flag=True, help="Show what each word of a hit contributes to its score: the score is their sum.")
 @click.option("--generation", type=click.IntRange(1), metavar="N", help="Ask an older generation that the index keeps.")
 @click.option("--min-score", type=float, metavar="X", help="Leave out hits below this score.")
 @click.option("--queries", type=click.Path(), metavar="FILE", help="Queries from a file, one a line; - is stdin.")
@@ -55,6 +61,7 @@ def query(
     keywords: bool,
     hybrid: bool,
     weights: tuple[float, float] | None,
+    explain: bool,
     generation: int | None,
     min_score: float | None,
     queries: str | None,
@@ -85,6 +92,11 @@ def query(
         raise UsageError(
             "--keywords and --hybrid are for texts: --metric, --vectors, --plus and --odd-one-out do not belong to them"
         )
+    if explain and (keywords or hybrid or vectors or plus or minus or odd_one_out):
+        raise UsageError(
+            "--explain is for texts asked by meaning: "
+            "--keywords, --hybrid, --vectors, --plus and --odd-one-out do not belong to it"
+        )
     if weights and not hybrid:
         raise UsageError("--weights belongs to --hybrid")
     with Index.open(index, generation=generation, encoder=open_named_encoder(encoder) if encoder else None) as opened:
@@ -110,12 +122,28 @@ def query(
         else:
             batches = _vector_batches(vectors, opened.dim) if vectors else _text_batches(texts, queries)
             for batch in batches:
-                found = opened.nearest(batch[1], k, **options) if vectors else ask(batch, k)
+                words_of = None
+                if explain:
+                    found, words_of = _explained(opened, batch, k, options)
+                else:
+                    found = opened.nearest(batch[1], k, **options) if vectors else ask(batch, k)
                 names = batch[0] if vectors else batch
                 nothing = "no document has a word of it" if keywords else NOTHING_KNOWN
                 nothing = "no document meets the condition, or " + nothing if where else nothing
-                emit_hits(list(zip(names, found, strict=True)), min_score, show, as_json, nothing)
+                emit_hits(list(zip(names, found, strict=True)), min_score, show, as_json, nothing, words_of)
             note_limits(opened, k)
+
+
+def _explained(
+    index: Index, texts: list[str], k: int, options: dict[str, Any]
+) -> tuple[list[list[Hit]], Callable[[str, Hit], list[Word]]]:
+    """The hits of texts that are encoded once, and what gives the words of a hit of one of them."""
+    from vecsearch.quality.explain import explain
+
+    vectors = index.encode(texts)
+    found = [hits if vector.any() else [] for hits, vector in zip(index.nearest(vectors, k, **options), vectors, strict=True)]
+    asked = dict(zip(texts, vectors, strict=True))
+    return found, lambda text, hit: explain(index, asked[text], hit, metric=options["metric"])
 
 
 def _text_batches(texts: tuple[str, ...], path: str | None) -> Iterator[list[str]]:

@@ -56,7 +56,9 @@ class Splitter:
     def _next(self, counts: list[int], first: int, last: int) -> int:
         """The first word of the passage behind words first..last: it goes back for what overlaps, and never to `first`."""
         begin, shared = last + 1, 0
-        while begin - 1 > first and shared + counts[begin - 1] <= self._chunks.overlap:
+        # Without room for a word that is new, a passage would only be a part of the one before.
+        most = min(self._chunks.overlap, self._chunks.tokens - counts[last + 1])
+        while begin - 1 > first and shared + counts[begin - 1] <= most:
             begin -= 1
             shared += counts[begin]
         return begin

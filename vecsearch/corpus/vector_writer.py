@@ -10,6 +10,7 @@ from typing import IO
 
 import numpy as np
 
+from vecsearch.corpus.hdf5_file import new_hdf5
 from vecsearch.corpus.vectors import VECTOR_SUFFIXES
 from vecsearch.errors import UsageError, VectorsError, writing
 from vecsearch.files import sync
@@ -64,13 +65,14 @@ def _write_hdf5(unfinished: Path, blocks: Iterable[np.ndarray], dim: int, ids: S
     import h5py
 
     count = 0
-    with h5py.File(unfinished, "w") as file:
+    with new_hdf5(unfinished) as (file, check):
         vectors = file.create_dataset("vectors", (0, dim), "<f4", maxshape=(None, dim), chunks=(_chunk_rows(dim), dim))
         for block in blocks:
             if ids is not None:
                 _check_ids(ids[count : count + len(block)], count, path)
             vectors.resize(count + len(block), axis=0)
             vectors[count:] = _checked(block, dim)
+            check()
             count += len(block)
         if ids is not None:
             if len(ids) != count:

@@ -138,13 +138,32 @@ class UlmfitEncoder:
 
     def states_of_ids(self, ids: np.ndarray, direction: str) -> np.ndarray:
         """States of one direction's model after each of the token ids (t,): (t, dim of the chosen layer) float32."""
-        engine = self._engine(direction, few=False)
-        carried: list = []
-        states = []
-        for _, window in windows([ids]):
-            out, carried = engine.run(window, carried)
-            states.append(out[:, 0])
-        return np.concatenate(states)
+        return _states(self._engine(direction, few=False), ids)
+
+    def shares(self, text: str) -> tuple[list[str], np.ndarray]:
+        """Tokens of a text as `encode` reads it, and the share of each in its vector, (tokens, dim) float32: they add up to it.
+
+        Computed in float32 whatever the encoder's dtype, by the engine that is ready at once and takes one text as fast.
+        Raises UsageError for a pooling other than mean and raw: a vector of largest or last states is no sum over tokens.
+        """
+        if self.pooling not in (Pooling.MEAN, Pooling.RAW):
+            raise UsageError(
+                f"what each word contributes is known where vectors are means of states, not with {self.pooling} pooling; "
+                "build the index with --pooling mean or raw"
+            )
+        tokens = self.tokens(text)[: self.max_tokens]
+        ids = self._ids(tokens, Tally())
+        if not self._has_known_word(ids):
+            return tokens, np.zeros((len(ids), self.dim), np.float32)
+        if self.pooling is Pooling.RAW:
+            counted = self._is_word[ids]
+            rows = np.concatenate([table[ids] for table in self._tables.values()], axis=1)
+            return tokens, (rows * (counted / counted.sum())[:, None]).astype(np.float32)
+        parts = []
+        for direction in self._opened.stacks:
+            step = 1 if direction == "forward" else -1
+            parts.append(_states(self._engine(direction, few=True), ids[::step])[::step])
+        return tokens, np.concatenate(parts, axis=1) / np.float32(len(ids))
 
     def save(self, folder: Path) -> None:
         """Copy the encoder, with its present pooling, layer and cut, into the existing, empty `folder`.
@@ -265,3 +284,12 @@ class UlmfitEncoder:
     @cached_property
     def _torch_engines(self) -> dict[str, TorchEngine]:
         return {}
+
+
+def _states(engine: Engine, ids: np.ndarray) -> np.ndarray:
+    carried: list = []
+    states = []
+    for _, window in windows([ids]):
+        out, carried = engine.run(window, carried)
+        states.append(out[:, 0])
+    return np.concatenate(states)

@@ -12,7 +12,7 @@ from typing import Any
 
 from vecsearch.errors import LockedError, writing
 from vecsearch.files import sha256, sync
-from vecsearch.store.layout import CURRENT, CURRENT_TMP, LOCK, files_below, is_own, manifest_name
+from vecsearch.store.layout import CURRENT, CURRENT_TMP, LOCK, files_below, is_own, manifest_name, own_folders
 from vecsearch.store.manifest import Manifest
 
 
@@ -49,7 +49,8 @@ def sync_files(folder: Path, paths: Collection[str]) -> dict[str, dict[str, Any]
     entries = {}
     for path in sorted(paths):
         sync(folder / path)
-        entries[path] = describe_file(folder / path)
+        with writing(folder / path):
+            entries[path] = describe_file(folder / path)
     for parent in sorted({parent for path in paths for parent in Path(path).parents}):
         sync(folder / parent)
     return entries
@@ -80,10 +81,15 @@ def collect_garbage(folder: Path, kept: Iterable[Manifest]) -> list[str]:
     for manifest in kept:
         named |= {*manifest.files, manifest_name(manifest.generation)}
     garbage = [path for path in files_below(folder) if is_own(path) and path not in named]
-    # Manifests go first, the oldest of them first: what a crash leaves names no file that is gone.
-    garbage.sort(key=lambda path: (not path.startswith("manifest-"), path))
-    remove_files(folder, garbage)
-    return garbage
+    manifests = [path for path in garbage if path.startswith("manifest-")]
+    others = [path for path in garbage if not path.startswith("manifest-")]
+    # The oldest first, and for good before the rest: what a crash leaves names no file that is gone.
+    remove_files(folder, manifests)
+    if manifests:
+        sync(folder)
+    remove_files(folder, others)
+    _remove_empty(folder, own_folders(folder))  # a crash may have come before their first file
+    return manifests + others
 
 
 def remove_files(folder: Path, paths: Collection[str]) -> None:
@@ -91,9 +97,15 @@ def remove_files(folder: Path, paths: Collection[str]) -> None:
     with writing(folder):
         for path in paths:
             os.unlink(folder / path)
-        for parent in sorted({parent for path in paths for parent in Path(path).parents} - {Path()}, reverse=True):
-            if not os.listdir(folder / parent):
-                os.rmdir(folder / parent)
+    parents = {parent.as_posix() for path in paths for parent in Path(path).parents} - {"."}
+    _remove_empty(folder, sorted(parents, reverse=True))
+
+
+def _remove_empty(folder: Path, paths: Iterable[str]) -> None:
+    with writing(folder):
+        for path in paths:
+            if not os.listdir(folder / path):
+                os.rmdir(folder / path)
 
 
 class Lock:

@@ -298,7 +298,8 @@ class Documents:
                 if wrong := db.execute(f"SELECT count(*) FROM {differ}").fetchone()[0]:
                     checks.append(f"its fields are those of other documents, for {wrong} of {self._count}")
             if self.split:
-                inside = "ifnull(start BETWEEN 0 AND stop AND stop <= length(text), 0)"
+                db.create_function("characters", 1, len)  # SQLite's own length ends at NUL
+                inside = "ifnull(start BETWEEN 0 AND stop AND stop <= characters(text), 0)"
                 outside = f"passages LEFT JOIN documents ON number = document WHERE NOT {inside}"
                 if wrong := db.execute(f"SELECT count(*) FROM {outside}").fetchone()[0]:
                     checks.append(f"{wrong} of its passages are outside of their documents")

@@ -17,8 +17,8 @@ MOST_SECONDS = 30
 """A condition that takes longer is given up: nested ones can take as long as they like."""
 MOST_BYTES = 1 << 26
 """Longest text that SQLite may make while it looks at a condition."""
-STEPS = 50_000
-"""Of SQLite's virtual machine, between two looks at the clock."""
+STEPS = 1000
+"""Of SQLite's virtual machine, between two looks at the clock: a single one can take milliseconds over a long text."""
 
 _FUNCTIONS = frozenset(
     re.findall(
@@ -30,6 +30,8 @@ _FUNCTIONS = frozenset(
 )
 _ALLOWED = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION}
 _TABLES = {"fields", "documents", "json_each", ""}
+_QUOTED = re.compile(r"""'(?:[^']|'')*'|--[^\n]*|/\*.*?\*/|`[^`]*`|\[[^]]*\]|"((?:[^"]|"")*)\"""", re.DOTALL)
+"""What quotes keep together in SQL, and comments; group 1 is a name in double quotes."""
 
 
 def field_names(documents: Documents) -> list[str]:
@@ -46,19 +48,41 @@ def matching(documents: Documents, where: str, names: Sequence[str]) -> np.ndarr
     It is an SQL expression over the `names` of the index's fields, "id" and "text"; a field that a document does not have is
     NULL. Raises UsageError for one that SQLite does not understand, that does more than read, or that takes too long.
     """
-    own = set(field_names(documents))
-    columns = ", ".join(quoted(name) if name in own else f"NULL AS {quoted(name)}" for name in names)
+    own = {name.lower(): name for name in field_names(documents)}
+    written = _folded(where)
+    # Those that are not asked about are left out: all segments together may have more than a query of SQLite can.
+    asked = [name for name in names if _folded(name) in written or _folded(name.replace('"', '""')) in written]
+    columns = (f", {quoted(own[name.lower()]) if name.lower() in own else 'NULL'} AS {quoted(name)}" for name in asked)
+    # No field is called _rowid_ or oid.
     query = (
-        f"SELECT _number FROM (SELECT rowid AS _number, id{', ' if columns else ''}{columns} FROM fields) "
-        f"LEFT JOIN (SELECT number AS _of, text FROM documents) ON _of = _number WHERE (\n{where}\n) ORDER BY _number"
+        f"SELECT _rowid_ FROM (SELECT rowid AS _rowid_, id{''.join(columns)} FROM fields) "
+        "LEFT JOIN (SELECT number AS oid, text FROM documents) ON oid = _rowid_ WHERE "
     )
     with documents.reading() as db, _bounded(db):
         try:
-            return np.array(db.execute(query).fetchall(), np.int64).reshape(-1)
-        except (sqlite3.Error, sqlite3.Warning, ValueError, OverflowError, UnicodeEncodeError) as error:
+            _check_names(where, names)
+            # What breaks out of one pair of parentheses does not break out of two.
+            db.execute(f"EXPLAIN {query}((\n{where}\n))")
+            return np.array(db.execute(f"{query}(\n{where}\n) ORDER BY _rowid_").fetchall(), np.int64).reshape(-1)
+        except (sqlite3.Error, sqlite3.Warning, ValueError, OverflowError) as error:
             if isinstance(error, sqlite3.DatabaseError) and "malformed" in str(error) and "JSON" not in str(error):
                 raise
             raise UsageError(f"the condition {where!r} {_reason(error, names)}") from None
+
+
+def _folded(text: str) -> str:
+    """Text as SQLite compares names: only the letters a to z are the same in both cases."""
+    return re.sub("[A-Z]+", lambda match: match[0].lower(), text)
+
+
+def _check_names(where: str, names: Sequence[str]) -> None:
+    """Raise UsageError for a name in double quotes that no field has: SQLite would take it for a text."""
+    known = {_folded(name) for name in (*names, "id", "text")}
+    for match in _QUOTED.finditer(where):
+        if match[1] is not None and _folded(match[1].replace('""', '"')) not in known:
+            raise UsageError(
+                f"the condition {where!r} {_unknown(match[1], names)}; texts stand in single quotes: genre = 'noir'"
+            )
 
 
 @contextmanager
@@ -74,6 +98,7 @@ def _bounded(db: sqlite3.Connection) -> Iterator[None]:
         )
         return sqlite3.SQLITE_DENY if denied else sqlite3.SQLITE_OK
 
+    db.execute("SELECT 1 FROM json_each('[]')")  # SQLite sets it up when it is first used, and may not later
     longest = db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MOST_BYTES)
     db.set_authorizer(authorise)
     db.set_progress_handler(lambda: time.monotonic() > until, STEPS)
@@ -89,10 +114,14 @@ def _reason(error: Exception, names: Sequence[str]) -> str:
     """What is wrong with a condition, in the words of the person who wrote it."""
     said = str(error)
     if match := re.search(r"no such column: (.*)", said):
-        known = ", ".join([*names[:20], *(["…"] if len(names) > 20 else []), "id", "text"])
-        return f"names {match[1]!r}, which no document has; there are: {known}"
+        return _unknown(match[1], names)
     if "interrupted" in said:
         return f"takes longer than {MOST_SECONDS} s; ask for less"
-    if "not authorized" in said or "prohibited" in said:
+    if any(words in said for words in ("not authorized", "prohibited", "constructor failed")):
         return f"does more than look at the fields of a document ({said})"
     return f"is not understood ({said}); write one such as: year > 1990 and genre = 'noir'"
+
+
+def _unknown(name: str, names: Sequence[str]) -> str:
+    known = ", ".join([*names[:20], *(["…"] if len(names) > 20 else []), "id", "text"])
+    return f"names {name!r}, which no document has; there are: {known}"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import re
 import sqlite3
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -13,6 +14,8 @@ from vecsearch.corpus.document import Document
 from vecsearch.errors import UsageError
 from vecsearch.store.documents import Documents
 
+COMMON = 1e-6
+"""How rare FTS5 takes a word to be that more than half of the documents have."""
 _TERM = re.compile(r'"([^"]+)"|(\S+)')
 
 
@@ -21,8 +24,9 @@ def terms(text: str) -> list[str]:
 
     FTS5 takes a string apart as it did the texts, so that XK-47 is a phrase of xk and 47.
     """
-    # NUL would end the query in the middle.
-    found = [(match[1] or match[2]).replace("\0", " ") for match in _TERM.finditer(text)]
+    # NUL would end the query in the middle; half of a surrogate pair has no UTF-8 form.
+    text = text.replace("\0", " ").encode("utf-8", "replace").decode()
+    found = [match[1] or match[2] for match in _TERM.finditer(text)]
     found = [term for term in found if any(letter.isalnum() for letter in term)]
     return ['"' + term.replace('"', '""') + '"' for term in dict.fromkeys(found)]
 
@@ -42,14 +46,22 @@ class Keywords:
         and Zaragoza 2009, with FTS5's k1 = 1.2, b = 0.75). How rare a term is counts over the whole index, how long an average
         document is in its own part.
         """
-        asked = terms(text)
-        counts = [[self._count(part, term) for part in self._parts] for term in asked]
         total = sum(len(part) for part in self._parts)
+        counts = {term: [self._count(part, term) for part in self._parts] for term in terms(text)}
+        # Words of more than half of the documents take the longest, and decide nothing where there are others.
+        rare = {term: count for term, count in counts.items() if idf(sum(count), total) > COMMON}
+        found = self._found(rare, total, k, allowed)
+        return found if len(found) == k or len(rare) == len(counts) else self._found(counts, total, k, allowed)
+
+    def _found(
+        self, counts: Mapping[str, Sequence[int]], total: int, k: int, allowed: Sequence[np.ndarray | None]
+    ) -> list[tuple[float, int, int]]:
+        """`search` for terms, each with the number of documents that have it in each part."""
         found: list[tuple[float, int, int]] = []
         for number, (part, mask) in enumerate(zip(self._parts, allowed, strict=True)):
             weights = [
                 (term, idf(sum(count), total) / idf(count[number], len(part)))
-                for term, count in zip(asked, counts, strict=True)
+                for term, count in counts.items()
                 if count[number]
             ]
             found += [(score, number, document) for document, score in _best(part, weights, k, mask)]
@@ -62,8 +74,8 @@ class Keywords:
 
 
 def idf(count: int, total: int) -> float:
-    """How rare a term of `count` among `total` documents is, as FTS5 has it: never below 1e-6."""
-    return max(math.log((total - count + 0.5) / (count + 0.5)), 0.0) or 1e-6
+    """How rare a term of `count` among `total` documents is, as FTS5 has it."""
+    return max(math.log((total - count + 0.5) / (count + 0.5)), 0.0) or COMMON
 
 
 def _best(part: Documents, weights: Sequence[tuple[str, float]], k: int, mask: np.ndarray | None) -> list[tuple[int, float]]:
@@ -90,6 +102,12 @@ def best_passage(documents: Documents, document: Document, number: int, text: st
     """The passage of a split document with the most of a query's terms, the first of several; None where it is not split."""
     if not documents.split:
         return None
-    wanted = {word for term in terms(text) for word in re.findall(r"\w+", term.lower())}
+    wanted = _words(" ".join(terms(text)))
     passages = [document.text[slice(*documents.span(row))] for row in documents.rows(np.array([number])).tolist()]
-    return max(passages, key=lambda passage: len(wanted.intersection(re.findall(r"\w+", passage.lower()))))
+    return max(passages, key=lambda passage: len(wanted & _words(passage)))
+
+
+def _words(text: str) -> set[str]:
+    """The words of a text as FTS5 compares them: in lower case, without accents."""
+    letters = (letter for letter in unicodedata.normalize("NFD", text.lower()) if not unicodedata.combining(letter))
+    return set(re.findall(r"[^\W_]+", "".join(letters)))

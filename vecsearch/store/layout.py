@@ -79,6 +79,15 @@ def files_below(folder: Path) -> Iterator[str]:
             yield from ((Path(parent) / name).relative_to(folder).as_posix() for name in sorted(names))
 
 
+def own_folders(folder: Path) -> Iterator[str]:
+    """Paths, as of `files_below`, of the folders that this program makes; what is within another comes before it."""
+    for top in (ENCODER, SEGMENTS):
+        for parent, _, _ in os.walk(folder / top, topdown=False):
+            path = Path(parent).relative_to(folder).as_posix()
+            if path == top or is_own(f"{path}/{BUILD}"):
+                yield path
+
+
 def is_own(path: str) -> bool:
     """Whether this program writes files by this relative path, and may therefore remove them."""
     return _OWN.fullmatch(path) is not None

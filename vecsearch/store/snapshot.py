@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -68,14 +69,16 @@ def open_snapshot(folder: Path, *, generation: int | None = None, check: bool = 
     """
     folder = Path(folder)
     current = read_current(folder)
+    whole: dict[str, dict[str, Any]] = {}
     for _ in range(_ATTEMPTS):
         try:
             manifest = load_manifest(folder, current)
-            return open_manifest(folder, manifest if generation is None else _kept(folder, manifest, generation), check=check)
+            wanted = manifest if generation is None else _kept(folder, manifest, generation)
+            return open_manifest(folder, wanted, check=check, whole=whole)
         except DamagedIndexError:
-            # A writer may have replaced the generation, and removed its files, while it was being opened.
+            # A writer may have replaced the generation, or removed an older one, while it was being opened.
             current, before = read_current(folder), current
-            if current == before:
+            if current == before and (generation is None or (folder / manifest_name(generation)).exists()):
                 raise
     raise DamagedIndexError(f"{folder} is being replaced faster than it can be opened; try again")
 
@@ -96,10 +99,16 @@ def generations(folder: Path, manifest: Manifest) -> Iterator[Manifest]:
     """
     while True:
         yield manifest
-        before = manifest.previous
-        if before is None or not (folder / manifest_name(before["generation"])).exists():
+        if manifest.previous is None:
             return
-        manifest = load_manifest(folder, (manifest_name(before["generation"]), before["sha256"]))
+        name, by = manifest_name(manifest.previous["generation"]), manifest_name(manifest.generation)
+        try:
+            manifest = load_manifest(folder, (name, manifest.previous["sha256"]), by)
+        except DamagedIndexError:
+            # Looked for afterwards: a writer may remove it at any time.
+            if (folder / name).exists():
+                raise
+            return
 
 
 def read_current(folder: Path) -> tuple[str, str]:
@@ -134,18 +143,27 @@ def _contents(folder: Path) -> str:
 
 def read_manifest(folder: Path) -> Manifest:
     """The current manifest, its hash checked. Raises as `open_snapshot` does."""
-    return load_manifest(folder, read_current(folder))
+    current = read_current(folder)
+    while True:
+        try:
+            return load_manifest(folder, current)
+        except DamagedIndexError:
+            current, before = read_current(folder), current
+            if current == before:
+                raise
 
 
-def load_manifest(folder: Path, named: tuple[str, str]) -> Manifest:
-    """The manifest of this name and sha256. Raises as `open_snapshot` does."""
+def load_manifest(folder: Path, named: tuple[str, str], by: str = CURRENT) -> Manifest:
+    """The manifest of this name and sha256, which the file `by` gives. Raises as `open_snapshot` does."""
     name, sha256 = named
     path = folder / name
     with reading(path):
+        if not path.exists():
+            raise damaged(folder / by, f"names {name}, which is missing")
         data = path.read_bytes()
     found = hashlib.sha256(data).hexdigest()
     if found != sha256:
-        raise damaged(path, f"has sha256 {found}, not {sha256} as what names it says")
+        raise damaged(path, f"has sha256 {found}, not {sha256} as {by} says")
     manifest = Manifest.from_bytes(data, str(path))
     if name != manifest_name(manifest.generation):
         raise damaged(path, f"says that it is generation {manifest.generation}")
@@ -172,18 +190,32 @@ def file_problems(folder: Path, manifest: Manifest, *, check: bool = True, leave
     """What is wrong with the files of the manifest, by their relative path, in order; several are hashed at a time."""
     names = sorted(manifest.files.keys() - set(leave_out))
     with ThreadPoolExecutor(_HASH_THREADS) as pool:
-        problems: Iterable[str | None] = pool.map(lambda name: file_problem(folder, name, manifest, check=check), names)
-        return {name: problem for name, problem in zip(names, problems, strict=True) if problem}
+        each = pool.map if check else map  # threads take longer than sizes
+        found = zip(names, each(lambda name: file_problem(folder, name, manifest, check=check), names), strict=True)
+        return {name: problem for name, problem in found if problem}
 
 
-def open_manifest(folder: Path, manifest: Manifest, *, check: bool = True, leave_out: Collection[str] = ()) -> Snapshot:
+def open_manifest(
+    folder: Path,
+    manifest: Manifest,
+    *,
+    check: bool = True,
+    leave_out: Collection[str] = (),
+    whole: dict[str, dict[str, Any]] | None = None,
+) -> Snapshot:
     """The generation that `manifest` describes, without the FAISS indexes of the segments named in `leave_out`.
+
+    `whole` are entries of files that have been checked, and gets those that are now: the next attempt does not read them again.
 
     Raises: DamagedIndexError: a file is missing, or is not what was written.
     """
     faiss = {f"{SEGMENTS}/{entry['name']}/{entry['faiss']}" for entry in manifest.segments if entry["name"] in leave_out}
-    if problem := next(iter(file_problems(folder, manifest, check=check, leave_out=faiss).values()), None):
-        raise DamagedIndexError(problem)
+    whole = {} if whole is None else whole
+    known = {name for name, entry in manifest.files.items() if whole.get(name) == entry}
+    problems = file_problems(folder, manifest, check=check, leave_out=faiss | known)
+    whole |= {name: entry for name, entry in manifest.files.items() if name not in problems}
+    if problems:
+        raise DamagedIndexError(next(iter(problems.values())))
     alive = [None] * len(manifest.segments) if manifest.deletes is None else _alive(folder, manifest)
     segments = []
     with ExitStack() as undo:

@@ -10,7 +10,7 @@ import numpy as np
 
 from vecsearch import metric
 from vecsearch.errors import DamagedIndexError
-from vecsearch.store.layout import CURRENT, LOCK, SEGMENTS, files_below, is_own, manifest_name
+from vecsearch.store.layout import CURRENT, DOCUMENTS, LOCK, SEGMENTS, files_below, is_own, manifest_name
 from vecsearch.store.manifest import Manifest
 from vecsearch.store.segment import Segment
 from vecsearch.store.snapshot import file_problems, generations, read_deletes, read_manifest
@@ -35,13 +35,7 @@ def verify(folder: Path, reading: Callable[[str], None] = lambda path: None) -> 
         UnsupportedIndexError: no such folder, not an index, or a newer format.
     """
     folder = Path(folder)
-    problems: list[str] = []
-    kept: list[Manifest] = []
-    try:
-        for manifest in generations(folder, read_manifest(folder)):
-            kept.append(manifest)
-    except DamagedIndexError as error:
-        problems.append(str(error))
+    kept, problems = _kept(folder)
     broken: dict[str, str] = {}
     segments: dict[str, tuple[int, int]] = {}
     for manifest in kept:
@@ -53,13 +47,28 @@ def verify(folder: Path, reading: Callable[[str], None] = lambda path: None) -> 
                 read_deletes(folder, manifest)
             except DamagedIndexError as error:
                 broken[manifest.deletes["file"]] = str(error)
-    problems += broken.values()
+    found = list(broken.items())
     for name, (rows, dim) in sorted(segments.items()):
         # The parts of a segment that is not what was written are not parsed.
         if not any(path.startswith(f"{SEGMENTS}/{name}/") and not path.endswith(".faiss") for path in broken):
             reading(f"{folder / SEGMENTS / name}")
-            problems += _segment_problems(folder / SEGMENTS / name, rows, dim)
+            some = _segment_problems(folder / SEGMENTS / name, rows, dim)
+            found += [(f"{SEGMENTS}/{name}/{DOCUMENTS}", problem) for problem in some]
+    if found:
+        # A writer may have removed meanwhile what no generation needs any more.
+        still, unread = _kept(folder)
+        problems += [problem for path, problem in found if unread or any(path in manifest.files for manifest in still)]
     return Verification(problems, _notes(folder, kept))
+
+
+def _kept(folder: Path) -> tuple[list[Manifest], list[str]]:
+    """The generations that are kept, the newest first, and why those before them cannot be read."""
+    kept: list[Manifest] = []
+    try:
+        kept.extend(generations(folder, read_manifest(folder)))
+    except DamagedIndexError as error:
+        return kept, [str(error)]
+    return kept, []
 
 
 def _segment_problems(folder: Path, rows: int, dim: int) -> list[str]:

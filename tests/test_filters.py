@@ -1,0 +1,485 @@
+"""Conditions on fields: the rows that meet them, as SQL has it; every kind of index finds the best of those, and no others."""
+
+import json
+import sqlite3
+import string
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import made_vectors
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from store_builds import QUICK_DISK
+
+from vecsearch import ann, searching
+from vecsearch.corpus.document import Document
+from vecsearch.errors import UsageError
+from vecsearch.hits import Neighbors
+from vecsearch.index import Index
+from vecsearch.metric import Metric, normalise
+from vecsearch.store import filters
+from vecsearch.store.documents import MOST_FIELDS
+from vecsearch.updating import delete
+
+ROWS, DIM, K = 2000, 16, 10
+COMPLETE = ("exact", "Flat", "SQ8", "PQ8np", "PQ8x4fs", "PCA12,SQ8")
+"""Kinds that look at every row: what they find is as good as their candidates."""
+GUIDED = ("HNSW16", "PCA12,HNSW16,SQ8", "IVF32,Flat", "IVF32,PQ8x4fs", "PCA12,IVF32,PQ6x4fs", "IVF32x2,PQ8x4fs")
+"""Kinds that look where the query is."""
+SHARES = (1 / ROWS, 0.01, 0.1, 0.5, 0.9, 1.0)
+
+
+def indexed(folder, spec, metric, vectors):
+    """An index over vectors whose documents have one field, their row."""
+    documents = (Document(str(row), "", {"row": row}) for row in range(len(vectors)))
+    goal = ann.Goal(0.95) if spec in GUIDED else None
+    return Index.build(folder, documents, vectors=[vectors], dim=vectors.shape[1], metric=metric, spec=spec, goal=goal)
+
+
+def exact(vectors, queries, metric, mask, k=K):
+    """Scores and rows of the k best of the rows that the mask leaves, by numpy alone."""
+    rows = np.flatnonzero(mask)
+    some = vectors[rows]
+    scores = (
+        normalise(queries).astype(np.float64) @ normalise(some).astype(np.float64).T
+        if metric is Metric.COSINE
+        else queries.astype(np.float64) @ some.T.astype(np.float64)
+    )
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(scores, order, axis=1), rows[order]
+
+
+def recall(found, truth):
+    """Share of the true scores that were found: equal scores may come from other rows."""
+    near = 1e-5 * np.maximum(1, np.abs(truth))
+    return float((found.scores >= truth[:, -1:] - near[:, -1:]).mean())
+
+
+@pytest.fixture(scope="module")
+def data():
+    rows = made_vectors("anisotropic", ROWS + 25, DIM, seed=3)
+    return np.ascontiguousarray(rows[:ROWS]), np.ascontiguousarray(rows[ROWS:])
+
+
+@pytest.fixture(scope="module", params=list(Metric), ids=str)
+def metric(request):
+    return request.param
+
+
+@pytest.fixture(scope="module", params=[*COMPLETE, *GUIDED])
+def index(request, data, metric, tmp_path_factory):
+    with indexed(tmp_path_factory.mktemp("kind") / "index", request.param, metric, data[0]) as opened:
+        yield request.param, opened
+
+
+def masks_of(vectors, queries):
+    """Rows to be left, of every share: any, those nearest to where the queries look, and those farthest from there."""
+    toward = normalise(vectors) @ normalise(queries.mean(axis=0)[None])[0]
+    orders = {"any": np.random.default_rng(7).permutation(len(vectors)), "near": np.argsort(-toward), "far": np.argsort(toward)}
+    for share in SHARES:
+        for order in orders.values():
+            mask = np.zeros(len(vectors), bool)
+            mask[order[: max(1, round(share * len(vectors)))]] = True
+            yield mask
+
+
+def test_the_best_of_the_rows_that_meet_a_condition(index, data, metric, monkeypatch):
+    spec, opened = index
+    vectors, queries = data
+    # The path of few rows is that of an exact index: here the other one is meant.
+    monkeypatch.setattr(searching, "FEW_NUMBERS", 0)
+    everything = recall(opened.search(queries, K), exact(vectors, queries, metric, np.ones(ROWS, bool))[0])
+    for mask in masks_of(vectors, queries):
+        monkeypatch.setattr(searching, "masks", lambda snapshot, where, mask=mask: [mask])
+        opened._view._masks.cache_clear()
+        found = opened.search(queries, K, where="row >= 0")
+        assert found.rows.shape == (len(queries), min(K, mask.sum()))
+        assert mask[found.rows].all()
+        assert all(len(set(rows)) == len(rows) for rows in found.rows.tolist())
+        truth, _ = exact(vectors, queries, metric, mask)
+        np.testing.assert_array_equal(found.scores, -np.sort(-found.scores, axis=1))
+        if spec in ("exact", "Flat"):
+            np.testing.assert_allclose(found.scores, truth, rtol=1e-4, atol=1e-5)
+        elif everything >= 0.95:
+            assert recall(found, truth) >= 0.9
+        else:
+            assert recall(found, truth) >= everything - 0.1
+
+
+@pytest.fixture(scope="module")
+def numbered(data, tmp_path_factory):
+    with indexed(tmp_path_factory.mktemp("numbered") / "index", "exact", Metric.COSINE, data[0]) as opened:
+        yield opened
+
+
+@settings(max_examples=20, deadline=None)
+@given(low=st.integers(0, ROWS - 1), count=st.integers(1, ROWS), k=st.integers(1, 50))
+def test_any_rows_any_k(data, numbered, low, count, k):
+    vectors, queries = data
+    found = numbered.search(queries[:3], k, where=f"row between {low} and {low + count - 1}")
+    mask = np.zeros(ROWS, bool)
+    mask[low : low + count] = True
+    np.testing.assert_array_equal(found.rows, exact(vectors, queries[:3], Metric.COSINE, mask, k)[1])
+
+
+def test_a_graph_is_left_where_it_would_look_longer_than_exact_search(data, monkeypatch, tmp_path):
+    vectors, queries = data
+    with indexed(tmp_path / "index", "HNSW16", Metric.COSINE, vectors) as opened:
+        searcher = opened._view._parts[0]._approximate
+        mask = np.arange(ROWS) % 1000 == 0
+        _, rows = searcher.search_among(queries, K, mask)
+        assert (rows == -1).all()
+        # Nothing is left near some of the queries, and everything near others.
+        mask = normalise(vectors) @ normalise(queries[:1])[0] < 0
+        monkeypatch.setattr(searching, "FEW_NUMBERS", 0)
+        scores, rows = opened._view._parts[0].search(queries, K, Metric.COSINE, mask, exact=False)
+        assert recall(Neighbors(rows, scores), exact(vectors, queries, Metric.COSINE, mask)[0]) >= 0.95
+
+
+# -- what a condition means ----------------------------------------------------------------------------------------------
+
+
+def holding(folder, *fields, **options):
+    """An index of documents d0, d1 … with these fields."""
+    documents = [Document(f"d{i}", f"text {i}", some) for i, some in enumerate(fields)]
+    vectors = np.ones((len(documents), 2), np.float32)
+    return Index.build(folder, documents, vectors=[vectors], dim=2, **options)
+
+
+@contextmanager
+def briefly(*fields):
+    """`holding`, on a quick disk, and gone afterwards."""
+    with tempfile.TemporaryDirectory(dir=QUICK_DISK) as folder, holding(Path(folder) / "index", *fields) as opened:
+        yield opened
+
+
+def met(opened, where):
+    """Numbers of the documents that meet a condition."""
+    found = opened.search(np.ones((1, 2)), max(1, len(opened)), where=where)
+    return sorted(found.rows[0].tolist())
+
+
+VALUES = st.one_of(
+    st.none(),
+    st.integers(-20, 20),
+    st.integers(),
+    st.floats(-5, 5),
+    st.booleans(),
+    st.text(string.ascii_lowercase + string.digits + "'\"%_. é𝄞", max_size=4),
+    st.sampled_from(["7", "007", "7.5", " 7", "1e3", "-3", "0x10", "nan", ""]),
+    st.lists(st.integers(0, 9) | st.text("ab'\"", max_size=2), max_size=3),
+    st.dictionaries(st.sampled_from(["k", "l"]), st.integers(0, 9), max_size=2),
+)
+NAMES = ("year", "a b", "order", 'quo"ted', "it's", "group", "_of", "_number", "Naïve", "select", "x]y")
+OPERATORS = ("=", "<>", "<", "<=", ">", ">=", "is", "is not")
+
+
+def literal(value):
+    if value is None:
+        return "NULL"
+    if isinstance(value, bool):
+        return str(int(value))
+    if isinstance(value, int | float):
+        return repr(value) if abs(value) < 1 << 62 else repr(float(value))
+    return "'" + value.replace("'", "''") + "'"
+
+
+def column(name):
+    return '"' + name.replace('"', '""') + '"'
+
+
+FIELDS = st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=4)
+SCALARS = st.one_of(st.none(), st.integers(-20, 20), st.floats(-5, 5), st.text("ab7'\"% é", max_size=3), st.just("7"))
+COMPARISONS = st.builds(
+    lambda name, operator, value: f"{column(name)} {operator} {literal(value)}",
+    st.sampled_from(NAMES),
+    st.sampled_from(OPERATORS),
+    SCALARS,
+)
+PREDICATES = st.one_of(
+    COMPARISONS,
+    st.builds(lambda name: f"{column(name)} IS NULL", st.sampled_from(NAMES)),
+    st.builds(
+        lambda name, values: f"{column(name)} IN ({', '.join(map(literal, values))})",
+        st.sampled_from(NAMES),
+        st.lists(SCALARS, min_size=1, max_size=3),
+    ),
+    st.builds(
+        lambda name, value: f"{column(name)} LIKE {literal(value)}", st.sampled_from(NAMES), st.text("7a%_'", max_size=3)
+    ),
+    st.builds(lambda name: f"json_valid({column(name)})", st.sampled_from(NAMES)),
+)
+CONDITIONS = st.recursive(
+    PREDICATES,
+    lambda inner: st.one_of(
+        st.builds("({}) AND ({})".format, inner, inner),
+        st.builds("({}) OR ({})".format, inner, inner),
+        st.builds("NOT ({})".format, inner),
+    ),
+    max_leaves=4,
+)
+
+
+def reference(rows, where):
+    """What SQLite itself says of a table with a column for each name, in an empty database."""
+    db = sqlite3.connect(":memory:")
+    db.execute(f"CREATE TABLE t (n INTEGER PRIMARY KEY, {', '.join(f'{column(name)} NUMERIC' for name in NAMES)})")
+    for n, row in enumerate(rows):
+        values = [row.get(name) for name in NAMES]
+        values = [json.dumps(v, ensure_ascii=False) if isinstance(v, list | dict) else v for v in values]
+        values = [float(v) if isinstance(v, int) and abs(v) >= 1 << 63 else v for v in values]
+        db.execute(f"INSERT INTO t VALUES ({', '.join('?' * (1 + len(NAMES)))})", (n, *values))
+    return [n for (n,) in db.execute(f"SELECT n FROM t WHERE {where} ORDER BY n")]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(FIELDS, min_size=1, max_size=6), st.lists(CONDITIONS, min_size=1, max_size=10), st.data())
+def test_conditions_are_those_of_sqlite(rows, conditions, data):
+    # A name that no document has is refused: each stands in one of them.
+    rows = [*rows, dict.fromkeys(NAMES)]
+    cut = data.draw(st.integers(0, len(rows) - 1))
+    with briefly(*rows[cut:]) as opened:
+        if cut:
+            more = [Document(f"more{i}", "", row) for i, row in enumerate(rows[:cut])]
+            opened.add(more, vectors=[np.ones((cut, 2), np.float32)])
+        # The second segment holds the first rows.
+        order = [*range(cut, len(rows)), *range(cut)]
+        for where in conditions:
+            assert met(opened, where) == sorted(order.index(n) for n in reference(rows, where)), where
+
+
+@given(st.lists(st.integers(-9, 9) | st.none(), min_size=1, max_size=8), st.integers(-9, 9))
+@settings(max_examples=20, deadline=None)
+def test_conditions_are_those_of_python(years, bound):
+    with briefly(*({"year": year} for year in years)) as opened:
+        assert met(opened, f"year > {bound}") == [i for i, year in enumerate(years) if year is not None and year > bound]
+        assert met(opened, "year is null") == [i for i, year in enumerate(years) if year is None]
+        assert met(opened, f"not (year = {bound})") == [i for i, year in enumerate(years) if year not in (None, bound)]
+
+
+def test_numbers_that_came_as_text_compare_as_numbers(tmp_path):
+    with holding(tmp_path / "index", {"year": "1994"}, {"year": "845"}, {"year": 2001}, {"year": "unknown"}) as opened:
+        assert met(opened, "year between 1000 and 3000") == [0, 2]
+        assert met(opened, "year < 1000") == [1]
+        assert met(opened, "year = '1994'") == [0]
+        assert met(opened, "year = 'unknown'") == [3]
+
+
+def test_lists_and_objects_are_json(tmp_path):
+    with holding(tmp_path / "index", {"tags": ["noir", "heist"]}, {"tags": []}, {"tags": {"main": "war"}}, {}) as opened:
+        assert met(opened, "exists (select 1 from json_each(tags) where value = 'noir')") == [0]
+        assert met(opened, "tags ->> '$.main' = 'war'") == [2]
+        assert met(opened, "json_array_length(tags) = 0 and json_type(tags) = 'array'") == [1]
+        assert met(opened, "tags is null") == [3]
+
+
+def test_ids_and_texts_are_there_beside_the_fields(tmp_path):
+    with holding(tmp_path / "index", {"id": "no", "text": "no"}, {"genre": "war"}, {}) as opened:
+        assert met(opened, "id = 'd1'") == [1]
+        assert met(opened, "text like 'TEXT 2'") == [2]
+        assert met(opened, "text = 'text 0' or genre = 'war'") == [0, 1]
+
+
+def test_names_that_differ_by_case_are_one_in_every_segment(tmp_path):
+    with holding(tmp_path / "index", {"Year": 1994, "École": "a"}, {"Year": 5}) as opened:
+        opened.add([Document("more", "", {"year": 1995, "école": "b"})], vectors=[np.ones((1, 2), np.float32)])
+        assert met(opened, "year > 1990") == met(opened, "YEAR > 1990") == met(opened, '"YEAR" > 1990') == [0, 2]
+        assert met(opened, "école is not null") == [0, 2]
+
+
+def test_a_field_of_one_segment_is_null_in_the_others(tmp_path):
+    with holding(tmp_path / "index", {"year": 1994}, {"year": 5}) as opened:
+        opened.add([Document("more", "", {"genre": "war"})], vectors=[np.ones((1, 2), np.float32)])
+        assert met(opened, "genre = 'war'") == met(opened, "year is null") == [2]
+        assert met(opened, "genre is null") == [0, 1]
+
+
+def test_more_fields_than_a_table_has_columns(tmp_path):
+    # Each segment has the most that can be filtered by; together they have more than SQLite has columns.
+    with holding(tmp_path / "index", {"year": 1994}, {"year": 5}) as opened:
+        for part in range(5):
+            fields = {f"field {part} {n:03}": n for n in range(MOST_FIELDS + 100)}
+            opened.add([Document(f"more{part}", "", fields)], vectors=[np.ones((1, 2), np.float32)])
+        assert met(opened, "year > 1990") == [0]
+        assert met(opened, '"field 3 007" = 7') == [5]
+        with pytest.raises(UsageError, match=r"names 'missing', which no document has; there are: .*…, id, text"):
+            met(opened, "missing = 1")
+
+
+def test_without_fields_there_are_still_ids(tmp_path):
+    with holding(tmp_path / "index", {}, {}) as opened:
+        assert met(opened, "id = 'd1'") == [1]
+        with pytest.raises(UsageError, match="there are: id, text"):
+            met(opened, "year > 1")
+
+
+def test_nothing_meets_it(tmp_path):
+    with holding(tmp_path / "index", {"year": 1}, {"year": 2}) as opened:
+        found = opened.search(np.ones((3, 2)), 5, where="year > 2")
+        assert found.rows.shape == (3, 0)
+        assert opened.hits(found) == [[], [], []]
+        assert opened.keywords(["text"], 5, where="year > 2") == [[]]
+
+
+def test_what_is_deleted_meets_nothing(tmp_path):
+    with holding(tmp_path / "index", *({"year": n} for n in range(6))) as opened:
+        assert opened.delete(["d1"], where="year >= 4") == 3
+        assert met(opened, "year >= 0") == [0, 2, 3]
+        assert met(opened, "1") == [0, 2, 3]
+        assert opened.delete(where="year >= 4") == 0
+
+
+# -- what a condition may not do -----------------------------------------------------------------------------------------
+
+REFUSED = {
+    "other tables": [
+        "exists (select 1 from sqlite_master)",
+        "(select sql from sqlite_schema) is not null",
+        "exists (select 1 from passages)",
+        "(select digest from progress) is not null",
+        "exists (select 1 from words where words match 'text')",
+        "text in (select term from words_data)",
+        "exists (select 1 from main.sqlite_master)",
+        "exists (select 1 from temp.sqlite_master)",
+    ],
+    "pragmas": [
+        "exists (select 1 from pragma_database_list)",
+        "exists (select 1 from pragma_table_info('documents'))",
+        "exists (select 1 from pragma_journal_mode('wal'))",
+    ],
+    "functions": [
+        "load_extension('/tmp/evil.so')",
+        "randomblob(1000000) is not null",
+        "zeroblob(1000000000) is not null",
+        "fts3_tokenizer('x') is not null",
+        "writefile('/tmp/x', 'y')",
+        "readfile('/etc/passwd') is not null",
+        "printf('%1000000000d', 1) is not null",
+        "sqlite_version() > '3'",
+        "random() > 0",
+        "group_concat(text) is not null",
+        "(select count(*) from fields, documents) > 0",
+    ],
+    "recursion": [
+        "(with recursive t(n) as (select 1 union all select n + 1 from t) select max(n) from t) > 0",
+        "(with recursive t(n) as (select 1 union all select n + 1 from t limit 9999999999) select n from t) > 0",
+    ],
+    "statements": [
+        "1; drop table documents",
+        "1; attach '/tmp/x.db' as x",
+        "1) ; delete from documents; select (1",
+        "attach '/tmp/x.db' as x",
+        "pragma journal_mode = wal",
+        "insert into documents values (9, 'x', 'x', '{}')",
+        "(delete from documents returning number)",
+        "(update documents set text = '')",
+        "vacuum into '/tmp/x.db'",
+    ],
+    "the rest of the query": [
+        "1) union select 0 where (1",
+        "1) union select 99 where (1",
+        "1) union select -1 /*",
+        "0) union select number from documents /*",
+        "1)) union select 0 where ((1",
+        "1) limit 1 /*",
+        "1) limit 1 --",
+        "1) order by (year",
+        "1) group by (year",
+        "1) window w as (order by year",
+    ],
+    "no condition": ["", "  ", "(", ")", "1 /*", "'", '"year', "year >", "year > ?", "year > :a", "\0", "\udcff"],
+    "no field": ["missing > 1", '"missing" > 1', 'genre = "noir"', "fields.year > 1", "`missing` > 1", "rowid > 0"],
+    "values": ["json_extract('{', '$') = 1", "abs(-9223372036854775808) = 1", "year like 'a' escape 'bc'"],
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("guarded") / "index"
+    holding(folder, {"year": 1994, "genre": "noir"}, {"year": 2001, "genre": "war"}).close()
+    return folder
+
+
+def held_in(folder):
+    return {path: path.read_bytes() for path in sorted(Path(folder).rglob("*")) if path.is_file()}
+
+
+@pytest.mark.parametrize("where", [where for some in REFUSED.values() for where in some])
+def test_what_does_more_than_read_fields_is_refused_and_changes_nothing(guarded, where, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = held_in(guarded)
+    with Index.open(guarded) as opened:
+        for attempt in range(2):
+            with pytest.raises(UsageError, match="the condition"):
+                opened.search(np.ones((1, 2)), 1, where=where)
+            with pytest.raises(UsageError, match="the condition"):
+                opened.delete(where=where)
+            # Its tables are open now: the second time is not the first.
+            assert [hit.id for hit in opened.keywords(["text"], 9)[0]] == ["d0", "d1"], attempt
+        assert met(opened, "year > 2000") == [1]
+    assert held_in(guarded) == before
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_wrong_is_said(guarded):
+    said = {
+        "yaer > 1": "the condition 'yaer > 1' names 'yaer', which no document has; there are: genre, year, id, text",
+        'genre = "noir"': "names 'noir', which no document has; there are: genre, year, id, text; texts stand in single quotes",
+        "random() > 0": r"does more than look at the fields of a document \(not authorized to use function: random\)",
+        "exists (select 1 from words)": "does more than look at the fields of a document",
+        "year >": r"is not understood \(.*syntax error\); write one such as: year > 1990 and genre = 'noir'",
+    }
+    with Index.open(guarded) as opened:
+        for where, message in said.items():
+            with pytest.raises(UsageError, match=message):
+                met(opened, where)
+
+
+def test_sub_selects_may_read_the_fields(guarded):
+    with Index.open(guarded) as opened:
+        assert met(opened, "year = (select max(year) from fields)") == [1]
+        assert met(opened, "year > 2000 -- those of this century") == [1]
+        assert met(opened, "/* no noir */ genre <> 'noir'") == [1]
+        assert met(opened, "[year] > 2000 and `genre` = 'war' and genre <> 'a \"quoted\" one'") == [1]
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "exists (select 1 from " + ", ".join(f"fields f{i}" for i in range(9)) + " where f0.year + f8.year = -1)",
+        "exists (select 1 from " + ", ".join(f"json_each(text) j{i}" for i in range(9)) + " where j0.value + j8.value = -1)",
+    ],
+)
+def test_what_takes_too_long_is_given_up(tmp_path, where, monkeypatch):
+    monkeypatch.setattr(filters, "MOST_SECONDS", 0.05)
+    numbers = json.dumps(list(range(100)))
+    documents = [Document(str(i), numbers, {"year": 2000 + i}) for i in range(100)]
+    with Index.build(tmp_path / "index", documents, vectors=[np.ones((100, 2), np.float32)], dim=2) as opened:
+        with pytest.raises(UsageError, match=r"takes longer than 0\.05 s; ask for less"):
+            met(opened, where)
+        assert met(opened, "year = 2003") == [3]
+
+
+def test_texts_that_grow_too_long_are_refused(guarded):
+    grown = "text"
+    for _ in range(4):
+        grown = f"replace({grown}, 't', '{'t' * 200}')"
+    with Index.open(guarded) as opened, pytest.raises(UsageError, match=r"is not understood \(string or blob too big\)"):
+        met(opened, f"length({grown}) > 1")
+
+
+def test_wildcards_do_not_explode(tmp_path):
+    documents = [Document("a", "a" * 20_000, {"n": 1})]
+    with Index.build(tmp_path / "index", documents, vectors=[np.ones((1, 2), np.float32)], dim=2) as opened:
+        assert met(opened, f"text like '{'%a' * 30}%b'") == []
+        assert met(opened, f"text glob '{'*a' * 30}*'") == [0]
+
+
+def test_a_deletion_by_a_refused_condition_deletes_nothing(guarded):
+    with pytest.raises(UsageError):
+        delete(guarded, where='"yaer" > 1')
+    with Index.open(guarded) as opened:
+        assert len(opened) == 2
