@@ -226,6 +226,9 @@ class Documents:
             self._count = self._db.execute("SELECT count(*) FROM documents").fetchone()[0]
             passages = self._passages()
         self._starts, self._stops, self._of_row = passages if len(passages[0]) else (None, None, None)
+        if self._of_row is not None and (np.diff(self._of_row) < 0).any():
+            self.close()
+            raise damaged(path, "holds passages that are not in the order of their documents")
         found = self._count if self._of_row is None else len(self._of_row)
         if found != rows:
             self.close()
@@ -253,7 +256,10 @@ class Documents:
         """The rows of the documents with these numbers (m,), rising: (r,) int64."""
         if self._of_row is None:
             return np.sort(numbers)
-        return np.flatnonzero(np.isin(self._of_row, numbers))
+        numbers = np.unique(numbers)
+        first, behind = (np.searchsorted(self._of_row, numbers, side) for side in ("left", "right"))
+        counts = behind - first
+        return np.repeat(first - (np.cumsum(counts) - counts), counts) + np.arange(counts.sum())
 
     def span(self, row: int) -> tuple[int, int] | None:
         """From which character to which the document of `row` is that row's passage; None where it is all of it."""
