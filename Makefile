@@ -1,5 +1,5 @@
 # make demo: install into .venv, index the documentation of this machine's Python, ask it three questions
-# make test: install what is missing and run the tests
+# make test: install what is missing and run the tests; make slow: those that it leaves out
 # Each is quick the second time. PYTHON=python3.12 make demo takes another Python.
 
 PYTHON ?= python3
@@ -7,7 +7,7 @@ VENV := .venv
 INSTALLED := $(VENV)/.installed
 TESTING := $(VENV)/.testing
 
-.PHONY: demo test clean
+.PHONY: demo test slow clean
 
 demo: $(INSTALLED)
 	@$(VENV)/bin/vecsearch demo
@@ -15,7 +15,10 @@ demo: $(INSTALLED)
 test: $(TESTING)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/python -m pytest $(ARGS)
+	$(VENV)/bin/python -m pytest -m 'not slow' $(ARGS)
+
+slow: $(TESTING)
+	$(VENV)/bin/python -m pytest -m slow $(ARGS)
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -5,9 +5,9 @@
 
 VECTORS is a .npy or .h5 file. Some of its rows are kept aside as queries; the others are indexed, the first n of them. Beyond
 them they are repeated, with Gaussian noise as long as 30 % of the median distance to the nearest neighbour: repeated_rows says
-how many. Every size is built in a process of its own and searched in another, so that their memory is their own. Each line is
-kept as soon as it is measured; --plot draws the newest line of each size, of the file with most. Memory is resident, with the
-pages of mapped files.
+how many. The build proves its recall on most of the queries, the others are asked here. Every size is built in a process of
+its own and searched in another, so that their memory is their own. Each line is kept as soon as it is measured; --plot draws
+the newest line of each size, of the file with most. Memory is resident, with the pages of mapped files.
 """
 
 from __future__ import annotations
@@ -152,6 +152,8 @@ def build(folder: Path, rows: int, options: argparse.Namespace) -> dict[str, Any
         metric=options.metric,
         spec=options.spec,
         goal=ann.Goal(options.recall, K, options.memory),
+        # Repeated rows find their likes more easily than queries of another origin find theirs.
+        queries=data.queries()[SINGLE:],
         progress=progress,
         note=note,
     )
