@@ -299,6 +299,7 @@ def test_another_writer(vecsearch, corpus, index, assert_unchanged):
     assert_unchanged()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "hint"),
     [(errno.ENOSPC, "free some space"), (errno.EROFS, "another output folder"), (errno.EACCES, "permission denied")],

@@ -137,6 +137,7 @@ def _assert_same_states(folder, learner, *, direction="forward", atol=1e-5):
         np.testing.assert_allclose(encoder.states_of_ids(ids, direction), expected, atol=atol)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FILES)
 def test_every_file_gives_fastais_states(fastai, tmp_path, name):
     folder, learners = fastai

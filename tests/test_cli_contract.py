@@ -220,6 +220,7 @@ def whole(build, tmp_path):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_an_interrupted_build_goes_on(vecsearch, build, whole, tmp_path, number):
     folder = tmp_path / "index"

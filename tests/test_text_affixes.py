@@ -76,6 +76,7 @@ def test_what_reaches_far_back_is_found(pattern, string):
     assert suffix_length(compiled)(string) == searched(compiled, string)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lang", ["en", "fr", "hu", "id"])
 def test_the_affixes_of_languages_are_those_of_a_search(lang):
     rules = SplitRules.from_spacy(lang)
