@@ -200,7 +200,8 @@ def indexed(
     of the kinds that were tried: an index of the kind `spec`, or of the fastest that reaches the goal, which may need none."""
     segment = Segment(folder, rows=shape[0], dim=shape[1])
     try:
-        outcome = _outcome(segment, folder / name, metric, spec, goal, queries, note, progress)
+        asking = {"queries": queries, "note": note, "progress": progress}
+        outcome = _outcome(segment, folder / name, metric, spec, goal, **asking)
         entry = {
             "name": folder.name,
             "rows": shape[0],
@@ -215,26 +216,15 @@ def indexed(
         segment.close()
 
 
-def _outcome(
-    segment: Segment,
-    path: Path,
-    metric: Metric,
-    spec: str | None,
-    goal: ann.Goal,
-    queries: np.ndarray | None,
-    note: Callable[[str], None],
-    progress: Callable[[int], None],
-) -> ann.Outcome:
+def _outcome(segment: Segment, path: Path, metric: Metric, spec: str | None, goal: ann.Goal, **asking: Any) -> ann.Outcome:
     if spec == ann.EXACT or (spec is None and goal.recall is None):
         return ann.Outcome(ann.EXACT, {}, None, True, math.nan, [])
     builder = ann.Builder(
         ann.Rows(segment.vectors, segment.norms, metric, read=segment.read if goal.memory else None),
         goal,
-        queries=queries,
         truths=ann.TruthCache(cache_folder() / "truth"),
         content=sha256(segment.folder / VECTORS),
-        note=note,
-        progress=progress,
+        **asking,
     )
     return builder.build(path) if spec is None else builder.build_kind(spec, path)
 

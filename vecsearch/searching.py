@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -27,14 +27,6 @@ PASSAGES = 3
 """Rows that are looked for, for each document, where documents have several."""
 FILTERS = 8
 """Conditions whose answers are kept, a byte for each row: the same one is often asked with many queries."""
-
-
-def located(segments: Sequence[Segment]) -> Iterator[tuple[int, Segment]]:
-    """Each segment with the index's row number of its row 0."""
-    first = 0
-    for segment in segments:
-        yield first, segment
-        first += segment.rows
 
 
 def alive_blocks(snapshot: Snapshot, size: int) -> Iterator[tuple[list[Document], np.ndarray, list[Span] | None]]:
@@ -102,7 +94,7 @@ class View:
         little = bool(snapshot.manifest.goal["memory"])
         entries = zip(snapshot.segments, snapshot.manifest.segments, strict=True)
         self._parts = [_Part(segment, entry, self._metric, little=little) for segment, entry in entries]
-        self._first = [first for first, _ in located(snapshot.segments)]
+        self._first = list(accumulate((segment.rows for segment in snapshot.segments), initial=0))[:-1]
         self._masks = lru_cache(FILTERS)(lambda where: masks(snapshot, where))
         self.documents_alive = documents_alive(snapshot)
         """How many documents are not deleted."""

@@ -6,7 +6,7 @@ import time
 
 import click
 
-from vecsearch.cli.options import FOLDER, corpus_options, output_options
+from vecsearch.cli.options import FOLDER, corpus_options, output_options, ready_options
 from vecsearch.cli.output import emit, note
 from vecsearch.cli.stages import stages
 from vecsearch.errors import UsageError
@@ -18,8 +18,7 @@ MANY_SEGMENTS = 10
 @click.command()
 @click.argument("index", type=FOLDER)
 @click.argument("corpus", type=FOLDER, required=False)
-@click.option("--vectors", type=FOLDER, metavar="FILE", help="Ready vectors (.npy, .h5), a row for each document.")
-@click.option("--ids", type=FOLDER, metavar="FILE", help="With --vectors and no CORPUS: their ids, one a line.")
+@ready_options
 @corpus_options
 @click.option("--resume", is_flag=True, help="Go on with an interrupted add of the same corpus.")
 @output_options

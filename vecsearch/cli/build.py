@@ -16,6 +16,7 @@ from vecsearch.cli.options import (
     metric_option,
     open_named_encoder,
     output_options,
+    ready_options,
     recall_options,
 )
 from vecsearch.cli.output import emit, note
@@ -35,8 +36,7 @@ EXACT = "exact"
 @click.option("-o", "--output", type=FOLDER, required=True, help="Folder of the index.")
 @click.option("--vocabulary", is_flag=True, help="Index the encoder's own words, by their embeddings without --pooling.")
 @click.option("--all-words", is_flag=True, help="With --vocabulary: also special tokens and words that were never trained.")
-@click.option("--vectors", type=FOLDER, metavar="FILE", help="Ready vectors (.npy, .h5), a row for each document.")
-@click.option("--ids", type=FOLDER, metavar="FILE", help="With --vectors and no CORPUS: their ids, one a line.")
+@ready_options
 @corpus_options
 @encoder_options
 @dtype_option

@@ -77,6 +77,11 @@ corpus_options = _apply(
     click.option("--skip-bad", is_flag=True, help="Skip records that cannot be used, and count them, instead of stopping."),
 )
 
+ready_options = _apply(
+    click.option("--vectors", type=FOLDER, metavar="FILE", help="Ready vectors (.npy, .h5), a row for each document."),
+    click.option("--ids", type=FOLDER, metavar="FILE", help="With --vectors and no CORPUS: their ids, one a line."),
+)
+
 encoder_options = _apply(
     click.option(
         "--encoder", metavar="NAME|FOLDER", help="The model: a folder that `vecsearch model import` made, or english."

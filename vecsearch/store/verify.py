@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -37,10 +38,13 @@ def verify(folder: Path, reading: Callable[[str], None] = lambda path: None) -> 
     folder = Path(folder)
     kept, problems = _kept(folder)
     broken: dict[str, str] = {}
+    checked: dict[str, dict[str, Any]] = {}
     segments: dict[str, tuple[int, int]] = {}
     for manifest in kept:
-        unseen = manifest.files.keys() - broken.keys()
-        broken |= file_problems(folder, manifest, leave_out=manifest.files.keys() - unseen)
+        # Generations share files: each is hashed once.
+        seen = [path for path, entry in manifest.files.items() if checked.get(path) == entry]
+        broken |= file_problems(folder, manifest, leave_out=seen)
+        checked |= manifest.files
         segments |= {entry["name"]: (entry["rows"], manifest.dim) for entry in manifest.segments}
         if manifest.deletes and manifest.deletes["file"] not in broken:
             try:
