@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vecsearch import updating
+from vecsearch import clustering, updating
 from vecsearch.corpus.document import Document
 from vecsearch.index import Index
 from vecsearch.metric import Metric
@@ -148,16 +148,22 @@ FIRST = {f"d{i}": f"x {'a' * (1 + i % 3)}{'b' * i}{'c' * (i % 4)}" for i in rang
 SECOND = FIRST | {"d3": "x ccc", "d6": "x bc", "d7": "x ab"}
 THIRD = {id: text for id, text in SECOND.items() if id not in ("d1", "d7")}
 FOURTH = THIRD | {"d8": "x ac é𝄞"}
-HISTORY = {1: FIRST, 2: SECOND, 3: THIRD, 4: FOURTH}
+HISTORY = {1: FIRST, 2: SECOND, 3: THIRD, 4: FOURTH, 5: FOURTH}
 """What `live_index` holds at each of its generations; the last three are kept."""
 
 
 def live_index(folder: Path) -> None:
-    """An index of three segments and some deletes, with an encoder and a FAISS index, at generation 4."""
+    """An index of three segments and some deletes, with an encoder, a FAISS index and clusters, at generation 5."""
     Index.build(folder, of(FIRST), Letters(), spec="HNSW4").close()
     add(folder, SECOND)
     updating.delete(folder, ids=["d1", "d7"])
     add(folder, FOURTH)
+    cluster(folder)
+
+
+def cluster(folder: Path) -> None:
+    with Index.open(folder, encoder=Letters(), check=False) as index:
+        clustering.cluster(index, clustering.Settings(k=2))
 
 
 ADDED = {"d0": FOURTH["d0"], "d2": "x cb", "d9": "x aabcc"}
@@ -169,6 +175,7 @@ COMMANDS: dict[str, tuple[Callable[[Path], object], Held]] = {
     "compact": (partial(updating.compact, progress=silent, indexing=silent, note=silent), FOURTH),
     "rebuild": (partial(updating.rebuild, indexing=silent, note=silent), FOURTH),
     "rollback": (partial(updating.rollback, generation=3), THIRD),
+    "cluster": (cluster, FOURTH),
     "gc": (partial(updating.collect, keep=1), FOURTH),
 }
 """Each change of an index, by the name of its command, with what `live_index` holds afterwards."""
@@ -200,6 +207,7 @@ def answers(index: Index) -> Held:
         (vector,) = Letters().encode([hit.text]).astype(np.float64)
         np.testing.assert_allclose(hit.score, vector @ query[0] / np.linalg.norm(vector) / 14**0.5, rtol=1e-6)
         assert hit.fields == {"length": len(hit.text)}
+        assert hit.cluster is None or 0 <= hit.cluster < len(index.clustering.clusters)
     scores = {hit.id: hit.score for hit in exact}
     for others in (hits, filtered):
         assert {hit.id: hit.text for hit in others} == found

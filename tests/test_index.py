@@ -270,6 +270,27 @@ def test_an_index_of_every_earlier_format_opens_and_can_be_changed(tmp_path, ver
         np.testing.assert_array_equal(index.search(vectors[5:], 1, where="year > 1904").rows[:, 0], np.arange(5, 60))
 
 
+@pytest.mark.parametrize("kind", ["exact", "graph", "clusters"])
+def test_an_index_of_format_3_from_before_opens_and_lives_on(tmp_path, kind):
+    shutil.copytree(OLD / "format-3" / kind, tmp_path / "i")
+    vectors = np.random.default_rng(0).standard_normal((60, 5)).astype(np.float32)
+    with Index.open(tmp_path / "i") as index:
+        assert index.manifest.spec == ("HNSW16" if kind == "graph" else "exact") and len(index) == 60
+        np.testing.assert_array_equal(index.search(vectors, 1).rows[:, 0], np.arange(60))
+        assert [hit.id for hit in index.nearest(vectors[9:10], 1, where="year > 1905")[0]] == ["d9"]
+        if kind == "clusters":
+            clusters = [hit.cluster for (hit,) in index.nearest(vectors, 1)]
+            assert set(clusters) == {0, 1, 2} == {cluster.number for cluster in index.clustering.clusters}
+        else:
+            assert index.clustering is None and index.manifest.deleted == 1
+        index.add([Document("new", "new")], vectors=[vectors[:1]])
+        index.compact()
+        assert index.manifest.deletes is None and len(index) == 61
+        assert [hit.id for (hit,) in index.nearest(vectors[1:], 1)] == [f"d{i}" for i in range(1, 60)]
+        if kind == "clusters":
+            assert [hit.cluster for (hit,) in index.nearest(vectors[1:], 1)] == clusters[1:]
+
+
 def test_a_recall_is_asked_for_and_kept(tmp_path):
     vectors = np.random.default_rng(0).standard_normal((600, 12)).astype(np.float32)
     names, goal, queries = documents(*map(str, range(600))), Goal(0.5, 5), vectors[::2] + np.float32(0.1)

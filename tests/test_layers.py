@@ -12,7 +12,7 @@ PACKAGE = Path(vecsearch.__file__).parent
 
 LAYERS = (
     {"cli"},
-    {"quality"},
+    {"quality", "clustering"},
     {"index"},
     {"updating", "verifying"},
     {"building", "searching"},
@@ -36,8 +36,11 @@ PLACES = {
     "sentencepiece": {"text"},
     "h5py": {"corpus"},
     "pyarrow": {"corpus"},
-    "matplotlib": {"quality"},
-    "threadpoolctl": {"ann"},
+    "matplotlib": {"clustering", "quality"},
+    "threadpoolctl": {"ann", "clustering"},
+    "scipy": {"clustering"},
+    "sklearn": {"clustering"},
+    "umap": {"clustering"},
     "sqlite3": {"store", "errors.py"},
 }
 """Where a third party, or a part of the standard library that only one place should know, may be imported."""

@@ -166,7 +166,7 @@ def test_current_and_manifest_must_agree_on_the_generation(index):
     assert_found(index, "manifest-000002.json")
 
 
-# -- an index with a history: several segments, deletes, an encoder, a FAISS index and two generations -------------------
+# -- an index with a history: several segments, deletes, an encoder, a FAISS index, clusters, three generations ---------------
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +174,7 @@ def live():
     with TemporaryDirectory(dir=QUICK_DISK) as name:
         folder = Path(name) / "index"
         live_index(folder)
-        updating.collect(folder, 2)
+        updating.collect(folder, 3)
         yield folder
 
 
@@ -182,7 +182,7 @@ def assert_noticed(folder: Path, name: str) -> None:
     """The file is reported by name, and who does not need it gets the right answers."""
     problems = [problem.replace(str(folder), "") for problem in verify(folder).problems]
     assert [name in problem for problem in problems] == [True] * (name != "LOCK"), problems
-    for generation, held in {4: FOURTH, 3: THIRD}.items():
+    for generation, held in {5: FOURTH, 3: THIRD}.items():
         try:
             with Index.open(folder, generation=generation, encoder=Letters()) as index:
                 found = answers(index)
@@ -194,9 +194,13 @@ def assert_noticed(folder: Path, name: str) -> None:
 
 PARTS = ("documents.sqlite", "norms.npy", "vectors.npy")
 UNREAD = {
-    4: {"LOCK", "manifest-000003.json", "deletes-000003.npy"},
+    5: {"LOCK", "manifest-000004.json", "manifest-000003.json", "deletes-000004.npy", "deletes-000003.npy"},
     3: {
         "LOCK",
+        "deletes-000005.npy",
+        "labels-000005.npy",
+        "centres-000005.npy",
+        "clusters-000005.json",
         "deletes-000004.npy",
         *(f"segments/000004-0/{part}" for part in ("vectors.npy", "norms.npy", "documents.sqlite")),
     },

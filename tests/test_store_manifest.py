@@ -55,6 +55,13 @@ def manifests(draw) -> Manifest:
     deletes = draw(st.none() | st.just({"file": "deletes-000003.npy", "rows": sum(rows)})) if sum(rows) else None
     if deletes:
         files["deletes-000003.npy"] = {"bytes": 128 + 8 * sum(rows), "sha256": HASH}
+    clusters = None
+    if draw(st.booleans()):
+        labelled, count = draw(st.integers(0, sum(rows))), draw(st.integers(0, 100))
+        clusters = CLUSTERS | {"rows": labelled, "count": count}
+        files["labels-000001.npy"] = {"bytes": 128 + 4 * labelled, "sha256": HASH}
+        files["centres-000001.npy"] = {"bytes": 128 + 4 * count * dim, "sha256": HASH}
+        files["clusters-000001.json"] = {"bytes": draw(st.integers(0, 100)), "sha256": HASH}
     return Manifest(
         generation=draw(st.integers(1, 10**9)),
         created="2030-01-01T00:00:00+00:00",
@@ -70,6 +77,7 @@ def manifests(draw) -> Manifest:
         counts=draw(st.dictionaries(st.text(), st.integers(), max_size=3)),
         provenance=draw(st.dictionaries(st.text(), JSON, max_size=3)),
         previous=draw(st.none() | st.just({"generation": 6, "sha256": HASH})),
+        clusters=clusters,
         keep=draw(st.integers(1, 100)),
     )
 
@@ -85,6 +93,18 @@ SEARCHED = {
     "faiss": "index-000001.faiss",
 }
 DELETES = {"file": "deletes-000001.npy", "rows": 2}
+CLUSTERS = {
+    "labels": "labels-000001.npy",
+    "centres": "centres-000001.npy",
+    "summary": "clusters-000001.json",
+    "rows": 6,
+    "count": 2,
+}
+CLUSTERS_FILES = {
+    "labels-000001.npy": {"bytes": 152, "sha256": HASH},
+    "centres-000001.npy": {"bytes": 152, "sha256": HASH},
+    "clusters-000001.json": {"bytes": 2, "sha256": HASH},
+}
 ONE = Manifest(
     generation=1,
     created="2030-01-01T00:00:00+00:00",
@@ -99,12 +119,14 @@ ONE = Manifest(
     files={
         **files_of(SEARCHED, 3),
         "deletes-000001.npy": {"bytes": 144, "sha256": HASH},
+        **CLUSTERS_FILES,
         "encoder/e-000001/config.json": {"bytes": 2, "sha256": HASH},
     },
     counts={},
     provenance={},
     previous={"generation": 1, "sha256": HASH},
     keep=3,
+    clusters=CLUSTERS,
 )
 
 
@@ -149,10 +171,10 @@ def test_newer_format_gives_both_numbers(number):
 def test_a_missing_key_or_a_wrong_type_is_named(data):
     values = asdict(ONE)
     key = data.draw(st.sampled_from(sorted(values)))
-    if data.draw(st.booleans()):
+    if key != "clusters" and data.draw(st.booleans()):
         del values[key]
     else:
-        kinds = (dict, type(None)) if key in ("encoder", "chunks", "deletes", "previous") else type(values[key])
+        kinds = (dict, type(None)) if key in ("encoder", "chunks", "deletes", "previous", "clusters") else type(values[key])
         values[key] = data.draw(JSON.filter(lambda value: isinstance(value, bool) or not isinstance(value, kinds)))
     with pytest.raises(DamagedIndexError, match=f"^m .*{key}"):
         Manifest.from_bytes(json.dumps(values).encode(), "m")
@@ -211,6 +233,12 @@ SEGMENT = "segments/000001-0"
         ({"chunks": {"tokens": 9}}, "holds no tokens and overlap as its 'chunks'"),
         ({"previous": {"generation": 1}}, "holds no generation and sha256 as its 'previous'"),
         ({"keep": 0}, "negative or zero"),
+        ({"clusters": {"labels": "labels-000001.npy"}}, "holds no labels, centres, summary, rows, count as its 'clusters'"),
+        ({"clusters": CLUSTERS | {"rows": 8}}, "says that 8 of its 7 rows are in 2 clusters"),
+        ({"clusters": CLUSTERS | {"count": -1}}, "says that 6 of its 7 rows are in -1 clusters"),
+        ({"clusters": CLUSTERS | {"rows": 5}}, "does not name the file 'labels-000001.npy' of its clusters, or not with 148"),
+        ({"clusters": CLUSTERS | {"count": 3}}, "does not name the file 'centres-000001.npy' of its clusters, or not with 164"),
+        ({"clusters": CLUSTERS | {"summary": "../x"}}, "does not name the file '../x' of its clusters"),
         ({"encoder": {"folder": "encoder/e-000001"}}, "folder and fingerprint"),
         ({"counts": {"a": 1.5}}, "something else than integers in 'counts'"),
         ({"files": {**ONE.files, "x": {"bytes": -1, "sha256": HASH}}}, "no size for 'x'"),

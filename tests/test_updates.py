@@ -24,7 +24,6 @@ from store_builds import (
     FOURTH,
     HISTORY,
     QUICK_DISK,
-    THIRD,
     Held,
     Letters,
     add,
@@ -183,7 +182,7 @@ def test_what_has_not_changed_is_not_encoded_and_makes_no_generation(live):
     encoder = Letters()
     with Index.open(live, encoder=encoder) as index:
         assert index.add(of(FOURTH)) == updating.Changes(unchanged=len(FOURTH))
-        assert encoder.encoded == 0 and index.manifest.generation == 4
+        assert encoder.encoded == 0 and index.manifest.generation == 5
         # A field counts as well.
         assert index.add([Document("d2", FOURTH["d2"], {"length": 0})]).replaced == 1
         assert encoder.encoded == 1
@@ -252,12 +251,12 @@ def test_one_goes_back_to_what_an_index_was_before_it_was_replaced(live):
     other = [Document("other", "")]
     with Index.build(live, other, vectors=[np.ones((1, 5), np.float32)], dim=5, metric=Metric.INNER_PRODUCT, replace=True):
         pass
-    updating.rollback(live, 4)
+    updating.rollback(live, 5)
     with Index.open(live, encoder=Letters()) as index:
         assert answers(index) == FOURTH and index.metric is Metric.COSINE
         index.add(of(ADDED))
         assert answers(index) == FOURTH | ADDED
-        index.rollback(5)
+        index.rollback(6)
         assert index.dim == 5 and len(index) == 1 and index.metric is Metric.INNER_PRODUCT
     assert verify(live).problems == []
 
@@ -382,8 +381,8 @@ def test_a_generation_that_is_removed_while_it_is_opened_is_not_kept(live, monke
         return open_manifest(folder, manifest, **options)
 
     monkeypatch.setattr("vecsearch.store.snapshot.open_manifest", removed_meanwhile)
-    with pytest.raises(UsageError, match="does not keep generation 2; it keeps 4"):
-        Index.open(live, generation=2, encoder=Letters())
+    with pytest.raises(UsageError, match="does not keep generation 3; it keeps 5"):
+        Index.open(live, generation=3, encoder=Letters())
 
 
 def test_verify_beside_a_writer_reports_damage_and_nothing_else(live, monkeypatch):
@@ -396,7 +395,7 @@ def test_verify_beside_a_writer_reports_damage_and_nothing_else(live, monkeypatc
 
     monkeypatch.setattr("vecsearch.store.verify.file_problems", late)
     assert verify(live).problems == []
-    assert not (live / "deletes-000004.npy").exists()
+    assert not (live / "deletes-000005.npy").exists()
     path = live / "segments/000001-0/vectors.npy"
     path.write_bytes(path.read_bytes()[:-1] + b"\xff")
     (problem,) = verify(live).problems
@@ -417,7 +416,7 @@ def test_an_index_that_changes_while_it_is_hashed_is_opened_all_the_same(live, m
     monkeypatch.setattr("vecsearch.store.snapshot._HASH_THREADS", 1)
     monkeypatch.setattr("vecsearch.store.snapshot.describe_file", slowly)
     with Index.open(live, encoder=Letters()) as index:
-        assert index.manifest.generation > 4
+        assert index.manifest.generation > 5
     assert len(hashed) == len(set(hashed))
 
 
@@ -441,7 +440,7 @@ def test_moved_and_copied(live, tmp_path):
         assert add(folder, ADDED).added == 1
         assert held(folder) == FOURTH | ADDED
         assert verify(folder).problems == []
-    assert held(moved, 3) == THIRD
+    assert held(moved, 4) == FOURTH
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -489,7 +488,7 @@ def test_a_folder_one_may_not_write_to(live, reachable):
     def without_right():
         if os.getuid() == 0:
             os.setuid(65534)
-        with pytest.raises(ResourceError, match=r"cannot read .*manifest-000004.json: permission denied"):
+        with pytest.raises(ResourceError, match=r"cannot read .*manifest-000005.json: permission denied"):
             held(live)
         with redirect_stdout(StringIO()) as said:
             verifying.main(live)
@@ -499,5 +498,5 @@ def test_a_folder_one_may_not_write_to(live, reachable):
     for path in (live, *live.rglob("*")):
         path.chmod(0o555 if path.is_dir() else 0o444)
     assert wait(start(as_reader)) == 0
-    (live / "manifest-000004.json").chmod(0)
+    (live / "manifest-000005.json").chmod(0)
     assert wait(start(without_right)) == 0

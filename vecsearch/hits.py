@@ -32,6 +32,8 @@ class Hit:
     fields: dict[str, Any] = field(default_factory=dict)
     passage: str | None = None
     """The part of the text that was found, where texts were split into passages."""
+    cluster: int | None = None
+    """The cluster that the document is in, if any."""
 
 
 def best_of_each(hits: Sequence[Hit], k: int) -> list[Hit]:

@@ -18,6 +18,7 @@ from vecsearch.errors import UsageError, VecsearchError
 from vecsearch.hits import Hit, Neighbors, fused
 from vecsearch.metric import Metric
 from vecsearch.searching import View
+from vecsearch.store.clusters import Clustering
 from vecsearch.store.manifest import KEEP, Manifest
 from vecsearch.store.snapshot import Snapshot, open_snapshot, read_current, read_manifest
 
@@ -184,7 +185,7 @@ class Index:
         encoder = None if vectors is not None else self.encoder
         signature = {"encoder": encoder.fingerprint if encoder else None, **(provenance or {})}
         changes = updating.add(
-            self._view.snapshot.folder, documents, encoder,
+            self.folder, documents, encoder,
             vectors=vectors, resume=resume, signature=signature, progress=progress, indexing=indexing, note=note,
         )  # fmt: skip
         self.refresh()
@@ -192,7 +193,7 @@ class Index:
 
     def delete(self, ids: Sequence[str] = (), *, where: str | None = None) -> int:
         """Delete the documents with these ids, or those that meet a condition; returns how many. Raises UsageError."""
-        changes = updating.delete(self._view.snapshot.folder, ids=ids, where=where)
+        changes = updating.delete(self.folder, ids=ids, where=where)
         self.refresh()
         return changes.deleted
 
@@ -205,12 +206,12 @@ class Index:
         note: Callable[[str], None] = _silent,
     ) -> None:
         """Merge all segments into one without what was deleted, index it again, and measure its recall again."""
-        updating.compact(self._view.snapshot.folder, queries=queries, progress=progress, indexing=indexing, note=note)
+        updating.compact(self.folder, queries=queries, progress=progress, indexing=indexing, note=note)
         self.refresh()
 
     def rollback(self, generation: int) -> None:
         """Bring a generation back that is kept, as the newest. Raises UsageError for another."""
-        updating.rollback(self._view.snapshot.folder, generation)
+        updating.rollback(self.folder, generation)
         self.refresh()
 
     # -- what it holds -----------------------------------------------------------------------------------------------
@@ -223,6 +224,11 @@ class Index:
     def manifest(self) -> Manifest:
         """What the index says of itself: metric, dim, encoder, counts, provenance, files."""
         return self._view.snapshot.manifest
+
+    @property
+    def folder(self) -> Path:
+        """Where it lies."""
+        return self._view.snapshot.folder
 
     @property
     def dim(self) -> int:
@@ -266,6 +272,15 @@ class Index:
     def alive(self) -> np.ndarray:
         """The rows that are not deleted, rising: (r,) int64."""
         return self._view.alive()
+
+    def document_rows(self) -> np.ndarray:
+        """The first row of each document that is not deleted, rising: (n,) int64; the others of a split one follow it."""
+        return self._view.first_rows()
+
+    @property
+    def clustering(self) -> Clustering | None:
+        """The clusters that the index keeps, where it has any: `vecsearch.clustering` makes them."""
+        return self._view.snapshot.clustering
 
     def vectors(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
         """The stored vectors at `rows`: (n, dim) float32, as encoded."""

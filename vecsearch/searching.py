@@ -74,10 +74,14 @@ def masks(snapshot: Snapshot, where: str | None) -> list[np.ndarray | None]:
     names: dict[str, str] = {}
     for segment in snapshot.segments:
         names |= {name.lower(): name for name in field_names(segment.documents)}
-    found = []
+    found, first = [], 0
     for segment, alive in zip(snapshot.segments, snapshot.alive, strict=True):
+        clusters = None
+        if snapshot.clustering:
+            clusters = snapshot.clustering.labels[first + segment.documents.first_rows()]
         mask = np.zeros(segment.rows, bool)
-        mask[segment.documents.rows(matching(segment.documents, where, list(names.values())))] = True
+        mask[segment.documents.rows(matching(segment.documents, where, list(names.values()), clusters))] = True
+        first += segment.rows
         found.append(mask if alive is None else mask & alive)
     return found
 
@@ -104,6 +108,21 @@ class View:
         parts = zip(self._first, self.snapshot.segments, self.snapshot.alive, strict=True)
         rows = [first + (np.arange(part.rows) if alive is None else np.flatnonzero(alive)) for first, part, alive in parts]
         return np.concatenate([np.empty(0, np.int64), *rows])
+
+    def first_rows(self) -> np.ndarray:
+        """The first row of each document that is not deleted, rising: (m,) int64; the others of a split one follow it."""
+        parts = zip(self._first, self.snapshot.segments, self.snapshot.alive, strict=True)
+        rows = []
+        for first, part, alive in parts:
+            starts = part.documents.first_rows()
+            rows.append(first + (starts if alive is None else starts[alive[starts]]))
+        return np.concatenate([np.empty(0, np.int64), *rows])
+
+    def cluster(self, row: int) -> int | None:
+        """The cluster of the document at a row, if it is in one."""
+        clustering = self.snapshot.clustering
+        label = int(clustering.labels[row]) if clustering else -1
+        return label if label >= 0 else None
 
     def rows(self, ids: Sequence[str]) -> list[list[int]]:
         """The rows of each of the documents with these ids. Raises UsageError naming those that the index does not have."""
@@ -157,7 +176,7 @@ class View:
         known: dict[int, tuple[Document, str | None]] = {}
         return [
             [
-                Hit(document.id, score, document.text, document.fields, passage)
+                Hit(document.id, score, document.text, document.fields, passage, self.cluster(row))
                 for row, score in zip(rows, scores, strict=True)
                 if row >= 0
                 for document, passage in (known.get(row) or known.setdefault(row, self.stored(row)),)
@@ -183,9 +202,16 @@ class View:
         ]
         words = Keywords(parts)
         return [
-            [_keyword_hit(parts[part], number, score, text) for score, part, number in words.search(text, k, allowed)]
+            [self._keyword_hit(part, number, score, text) for score, part, number in words.search(text, k, allowed)]
             for text in texts
         ]
+
+    def _keyword_hit(self, part: int, number: int, score: float, text: str) -> Hit:
+        documents = self.snapshot.segments[part].documents
+        document = documents.get([number])[0]
+        passage = best_passage(documents, document, number, text)
+        row = self._first[part] + int(documents.rows(np.array([number]))[0])
+        return Hit(document.id, score, document.text, document.fields, passage, self.cluster(row))
 
 
 def _documents_of(documents: Documents, mask: np.ndarray) -> np.ndarray:
@@ -193,11 +219,6 @@ def _documents_of(documents: Documents, mask: np.ndarray) -> np.ndarray:
     found = np.zeros(len(documents), bool)
     found[documents.numbers(np.flatnonzero(mask))] = True
     return found
-
-
-def _keyword_hit(documents: Documents, number: int, score: float, text: str) -> Hit:
-    document = documents.get([number])[0]
-    return Hit(document.id, score, document.text, document.fields, best_passage(documents, document, number, text))
 
 
 class _Part:

@@ -23,6 +23,7 @@ from vecsearch.encoders import Encoder
 from vecsearch.errors import CorpusError, UsageError
 from vecsearch.metric import Metric
 from vecsearch.searching import alive_blocks, masks
+from vecsearch.store.clusters import Clustering
 from vecsearch.store.documents import place, to_record
 from vecsearch.store.layout import SEGMENTS
 from vecsearch.store.manifest import Manifest
@@ -194,11 +195,35 @@ def compact(
             segment.append(documents, vectors, spans)
             progress(segment.rows)
         if not segment.rows:
-            return writer.commit([], np.empty(0, np.int64))
+            return writer.commit([], np.empty(0, np.int64), clusters=None)
         segment.finish()
         shape = (segment.rows, manifest.dim)
         entry = _entry(writer, segment.folder, shape, manifest, queries=queries, note=note, progress=indexing)
-        return writer.commit([entry], np.empty(0, np.int64))
+        return writer.commit([entry], np.empty(0, np.int64), clusters=_labels_alive(writer, manifest, snapshot))
+
+
+def _labels_alive(writer: IndexWriter, manifest: Manifest, snapshot: Snapshot) -> dict[str, Any] | None:
+    """The clusters of the rows that are not deleted, which a compaction numbers anew in the order that they have."""
+    if snapshot.clustering is None or manifest.clusters is None:
+        return None
+    alive = np.ones(manifest.rows, bool)
+    alive[read_deletes(snapshot.folder, manifest)] = False
+    return writer.write_labels(manifest.clusters, snapshot.clustering.labels[alive])
+
+
+def cluster(folder: Path, clustering: Clustering, before: Manifest, *, assigned: bool = False) -> Manifest:
+    """Keep clusters with the index, made of the rows of `before`, in place of those it had; or, where they are those it had,
+    only the labels of rows that have been `assigned` to them since.
+
+    Raises UsageError where the index holds other rows by now, or other clusters; what was added meanwhile does no harm.
+    """
+    with _updating(folder) as (writer, manifest):
+        names = [entry["name"] for entry in before.segments]
+        kept = [entry["name"] for entry in manifest.segments[: len(names)]]
+        if kept != names or (assigned and manifest.clusters != before.clusters):
+            raise UsageError(f"{folder} was changed while its documents were put into clusters; do it again")
+        entry = writer.write_labels(manifest.clusters, clustering.labels) if assigned else writer.write_clusters(clustering)
+        return writer.commit(manifest.segments, read_deletes(folder, manifest), clusters=entry)
 
 
 def rebuild(
@@ -242,7 +267,7 @@ def rollback(folder: Path, generation: int) -> Manifest:
             )
         old = kept[generation]
         open_manifest(folder, old).close()  # what is damaged is not brought back
-        said = {name: getattr(old, name) for name in ("metric", "dim", "goal", "chunks", "encoder", "counts")}
+        said = {name: getattr(old, name) for name in ("metric", "dim", "goal", "chunks", "encoder", "counts", "clusters")}
         provenance = {**old.provenance, "rollback": generation}
         return writer.commit(old.segments, read_deletes(folder, old), files=old.files, **said, provenance=provenance)
 

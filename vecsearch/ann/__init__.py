@@ -3,7 +3,7 @@
 from vecsearch.ann.approximate import ApproximateSearcher, open_searcher
 from vecsearch.ann.builder import Builder, Goal, Outcome
 from vecsearch.ann.construction import Rows, construct, write
-from vecsearch.ann.exact import ExactSearcher, merge
+from vecsearch.ann.exact import ExactSearcher, merge, nearest
 from vecsearch.ann.planner import EXACT_NUMBERS
 from vecsearch.ann.recall import Recall
 from vecsearch.ann.spec import check_spec, copies
@@ -27,6 +27,7 @@ __all__ = [
     "copies",
     "ground_truth",
     "merge",
+    "nearest",
     "open_searcher",
     "threads",
     "write",

@@ -61,13 +61,16 @@ def _two_lists(quantizer: Any, points: np.ndarray) -> np.ndarray:
     Where a query lies along the first residual, so that it misses the first list, the second is near (Sun et al. 2023, SOAR:
     Improved indexing for approximate nearest neighbor search, theorem 3.1).
     """
-    _, near = quantizer.search(points, min(NEAREST, quantizer.ntotal))
+    import faiss
+
+    distances, near = quantizer.search(points, min(NEAREST, quantizer.ntotal))
     centroids = quantizer.reconstruct_n(0, quantizer.ntotal)
+    if quantizer.metric_type == faiss.METRIC_INNER_PRODUCT:  # the point's own length matters to no comparison
+        distances = np.square(centroids).sum(axis=1)[near] - 2 * distances
     first = points - centroids[near[:, 0]]
     along = first / np.maximum(np.linalg.norm(first, axis=1, keepdims=True), np.finfo(np.float32).tiny)
-    losses = []
-    for candidates in near[:, 1:].T:
-        second = points - centroids[candidates]
-        losses.append(np.einsum("nd,nd->n", second, second) + ORTHOGONALITY * np.einsum("nd,nd->n", second, along) ** 2)
+    reach = np.einsum("nd,nd->n", points, along)
+    parts = [reach - np.einsum("nd,nd->n", centroids[candidates], along) for candidates in near[:, 1:].T]
+    losses = distances[:, 1:].T + ORTHOGONALITY * np.square(parts)
     chosen = 1 + np.argmin(losses, axis=0)
     return np.stack([near[:, 0], near[np.arange(len(near)), chosen]], axis=1)

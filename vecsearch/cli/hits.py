@@ -71,7 +71,8 @@ def emit_hits(
 
 def _row(query: str, rank: int, hit: Hit) -> dict[str, Any]:
     row = {"query": query, "rank": rank, "score": hit.score, "id": hit.id, "text": hit.text, "fields": hit.fields}
-    return row if hit.passage is None else row | {"passage": hit.passage}
+    more = {"passage": hit.passage, "cluster": hit.cluster}
+    return row | {name: value for name, value in more.items() if value is not None}
 
 
 def _titles(hits: Sequence[Hit]) -> list[str]:

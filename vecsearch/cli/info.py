@@ -37,6 +37,7 @@ def info(index: str, as_json: bool) -> None:
         "effort": manifest.effort,
         "recall": manifest.recall,
         "drift": drift_text(manifest),
+        "clusters": _clusters(manifest, Path(index)),
         "segments": len(manifest.segments),
         "generation": manifest.generation,
         "kept_generations": _kept(manifest, Path(index)),
@@ -64,6 +65,14 @@ def _documents(manifest: Manifest, folder: Path) -> int:
 
     with open_manifest(folder, manifest, check=False) as snapshot:
         return documents_alive(snapshot)
+
+
+def _clusters(manifest: Manifest, folder: Path) -> dict[str, Any] | None:
+    """How its clusters were made, and how well they fit; None where it has none."""
+    from vecsearch.store.clusters import read_clusters
+
+    made = read_clusters(folder, manifest)
+    return made and {"way": made.way, "count": len(made.clusters), **made.settings, **made.quality}
 
 
 def _kept(manifest: Manifest, folder: Path) -> list[int]:

@@ -11,6 +11,7 @@ import click
 from vecsearch.cli.add import add
 from vecsearch.cli.bench import bench
 from vecsearch.cli.build import build
+from vecsearch.cli.cluster import assign, cluster, clusters
 from vecsearch.cli.compact import compact, rebuild
 from vecsearch.cli.delete import delete
 from vecsearch.cli.demo import demo
@@ -19,6 +20,7 @@ from vecsearch.cli.encode import encode
 from vecsearch.cli.export import export
 from vecsearch.cli.generations import gc, rollback
 from vecsearch.cli.info import info
+from vecsearch.cli.map import map_command
 from vecsearch.cli.model import model
 from vecsearch.cli.query import query
 from vecsearch.cli.similar import similar
@@ -48,6 +50,10 @@ for command in (
     query,
     similar,
     similarity,
+    cluster,
+    clusters,
+    assign,
+    map_command,
     encode,
     export,
     bench,

@@ -29,6 +29,7 @@ BATCH = 1024
 @metric_option
 @click.option("--exact", is_flag=True, help="Look at every vector, whatever the index's kind.")
 @where_option
+@click.option("--cluster", "cluster", type=click.IntRange(0), metavar="N", help="Only documents of this cluster.")
 @click.option("--keywords", is_flag=True, help='By the words in the documents (BM25); a "phrase" has to be there.')
 @click.option("--hybrid", is_flag=True, help="By meaning and by words together: reciprocal ranks, added.")
 @click.option(
@@ -58,6 +59,7 @@ def query(
     metric: str | None,
     exact: bool,
     where: str | None,
+    cluster: int | None,
     keywords: bool,
     hybrid: bool,
     weights: tuple[float, float] | None,
@@ -84,8 +86,10 @@ def query(
 
     if sum(map(bool, (texts, queries, vectors, plus or minus, odd_one_out))) != 1:
         raise UsageError("give one of: TEXTS, --queries, --vectors, --plus/--minus, --odd-one-out")
-    if (metric or exact or where) and odd_one_out:
-        raise UsageError("--odd-one-out compares by cosine, exactly: --metric, --exact and --where do not belong to it")
+    if (metric or exact or where or cluster is not None) and odd_one_out:
+        raise UsageError(
+            "--odd-one-out compares by cosine, exactly: --metric, --exact, --where and --cluster do not belong to it"
+        )
     if keywords and hybrid:
         raise UsageError("give one of: --keywords, --hybrid")
     if (keywords or hybrid) and (metric or vectors or plus or minus or odd_one_out or (exact and keywords)):
@@ -100,6 +104,8 @@ def query(
     if weights and not hybrid:
         raise UsageError("--weights belongs to --hybrid")
     with Index.open(index, generation=generation, encoder=open_named_encoder(encoder) if encoder else None) as opened:
+        if cluster is not None:
+            where = _within_cluster(opened, cluster, where)
         options: dict[str, Any] = {"metric": Metric(metric) if metric else None, "exact": exact, "where": where}
         ask = partial(opened.query, **options)
         if keywords:
@@ -132,6 +138,15 @@ def query(
                 nothing = "no document meets the condition, or " + nothing if where else nothing
                 emit_hits(list(zip(names, found, strict=True)), min_score, show, as_json, nothing, words_of)
             note_limits(opened, k)
+
+
+def _within_cluster(index: Index, number: int, where: str | None) -> str:
+    """The condition that a document is in this cluster, and meets another one."""
+    if index.clustering is None:
+        raise UsageError("the index has no clusters: vecsearch cluster makes them")
+    if number >= (count := len(index.clustering.clusters)):
+        raise UsageError(f"there is no cluster {number}; the index has {count:,}, counted from 0: vecsearch clusters")
+    return f"cluster = {number}" + (f" AND (\n{where}\n)" if where else "")
 
 
 def _explained(

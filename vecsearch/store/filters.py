@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -19,8 +19,11 @@ MOST_BYTES = 1 << 26
 """Longest text that SQLite may make while it looks at a condition."""
 STEPS = 1000
 """Of SQLite's virtual machine, between two looks at the clock: a single one can take milliseconds over a long text."""
+CLUSTER = "cluster"
+"""Stands in a condition for the number of a document's cluster, in an index that has clusters."""
 
-_FUNCTIONS = frozenset(
+_CLUSTER_OF = "_cluster_of"
+_FUNCTIONS = {_CLUSTER_OF} | set(
     re.findall(
         r"\S+",
         "abs ceil ceiling coalesce date datetime floor glob hex ifnull iif instr json json_array_length json_each json_extract "
@@ -42,23 +45,30 @@ def field_names(documents: Documents) -> list[str]:
         return [name for (name,) in db.execute("SELECT name FROM pragma_table_info('fields')") if name != "id"]
 
 
-def matching(documents: Documents, where: str, names: Sequence[str]) -> np.ndarray:
+def matching(documents: Documents, where: str, names: Sequence[str], clusters: np.ndarray | None = None) -> np.ndarray:
     """Numbers of the documents that meet the condition `where`, rising: (m,) int64.
 
     It is an SQL expression over the `names` of the index's fields, "id" and "text"; a field that a document does not have is
-    NULL. Raises UsageError for one that SQLite does not understand, that does more than read, or that takes too long.
+    NULL. With `clusters` (documents,) int, the number of each document's cluster or one below 0, "cluster" is that number, or
+    NULL, whatever fields there are. Raises UsageError for one that SQLite does not understand, that does more than read, or
+    that takes too long.
     """
     own = {name.lower(): name for name in field_names(documents)}
     written = _folded(where)
+    if clusters is not None:
+        names = [*(name for name in names if name.lower() != CLUSTER), CLUSTER]
+        own.pop(CLUSTER, None)
     # Those that are not asked about are left out: all segments together may have more than a query of SQLite can.
     asked = [name for name in names if _folded(name) in written or _folded(name.replace('"', '""')) in written]
-    columns = (f", {quoted(own[name.lower()]) if name.lower() in own else 'NULL'} AS {quoted(name)}" for name in asked)
+    columns = (f", {_column(name, own, clusters)} AS {quoted(name)}" for name in asked)
     # No field is called _rowid_ or oid.
     query = (
         f"SELECT _rowid_ FROM (SELECT rowid AS _rowid_, id{''.join(columns)} FROM fields) "
         "LEFT JOIN (SELECT number AS oid, text FROM documents) ON oid = _rowid_ WHERE "
     )
     with documents.reading() as db, _bounded(db):
+        if clusters is not None:
+            db.create_function(_CLUSTER_OF, 1, lambda number: int(clusters[number]) if clusters[number] >= 0 else None)
         try:
             _check_names(where, names)
             # What breaks out of one pair of parentheses does not break out of two.
@@ -68,6 +78,13 @@ def matching(documents: Documents, where: str, names: Sequence[str]) -> np.ndarr
             if isinstance(error, sqlite3.DatabaseError) and "malformed" in str(error) and "JSON" not in str(error):
                 raise
             raise UsageError(f"the condition {where!r} {_reason(error, names)}") from None
+
+
+def _column(name: str, own: Mapping[str, str], clusters: np.ndarray | None) -> str:
+    """What a name of a condition stands for, in SQL."""
+    if clusters is not None and name == CLUSTER:
+        return f"{_CLUSTER_OF}(rowid)"
+    return quoted(own[name.lower()]) if name.lower() in own else "NULL"
 
 
 def _folded(text: str) -> str:

@@ -29,12 +29,13 @@ WAY_OUT = "restore it from a copy, or build the index again; nothing was changed
 
 _MANIFEST = re.compile(r"manifest-(\d{6,})\.json")
 _DELETES = r"deletes-\d{6,}\.npy"
+_CLUSTERS = r"(labels|centres)-\d{6,}\.npy|clusters-\d{6,}\.json"
 _SEGMENT = re.compile(rf"{SEGMENTS}/(\d{{6,}})-\d+/")
 _SEGMENT_FILE = (
     rf"{_SEGMENT.pattern}(vectors\.npy|norms\.npy|documents\.sqlite(-journal)?|index(-\d{{6,}})?\.faiss|build\.json)"
 )
 _ENCODER_FILE = rf"{ENCODER}/\w{{1,16}}-\d{{6,}}/.+"
-_OWN = re.compile(rf"CURRENT\.tmp|{_MANIFEST.pattern}|{_DELETES}|{_SEGMENT_FILE}|{_ENCODER_FILE}", re.ASCII)
+_OWN = re.compile(rf"CURRENT\.tmp|{_MANIFEST.pattern}|{_DELETES}|{_CLUSTERS}|{_SEGMENT_FILE}|{_ENCODER_FILE}", re.ASCII)
 
 
 def manifest_name(generation: int) -> str:
@@ -50,6 +51,12 @@ def faiss_name(generation: int) -> str:
 def deletes_name(generation: int) -> str:
     """File name of the rows that are deleted from a generation on."""
     return f"deletes-{generation:06d}.npy"
+
+
+def clusters_names(generation: int) -> dict[str, str]:
+    """File names of what a generation said of clusters: which row is in which, their centres, and what they are."""
+    number = f"{generation:06d}"
+    return {"labels": f"labels-{number}.npy", "centres": f"centres-{number}.npy", "summary": f"clusters-{number}.json"}
 
 
 def manifest_generations(folder: Path) -> list[int]:

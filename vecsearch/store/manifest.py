@@ -39,6 +39,7 @@ class Manifest:
     provenance: dict[str, Any]
     previous: dict[str, Any] | None
     keep: int
+    clusters: dict[str, Any] | None = None
     format: int = FORMAT
 
     @property
@@ -90,6 +91,7 @@ class Manifest:
             raise UnsupportedIndexError(
                 f"{name} has format {values['format']}; this vecsearch reads up to {FORMAT}: upgrade vecsearch"
             )
+        values = {"clusters": None} | values  # the one key that need not be there
         if problem := next(_type_problems(values, _TYPES_BEFORE_3 if values["format"] < 3 else _TYPES), None):
             raise damaged(name, problem)
         values = _upgraded(values)
@@ -117,7 +119,10 @@ _TYPES = _ALWAYS | {
     "deletes": (dict, type(None)),
     "previous": (dict, type(None)),
     "keep": int,
+    "clusters": (dict, type(None)),
 }
+_CLUSTERS = {"labels": str, "centres": str, "summary": str, "rows": int, "count": int}
+"""What is said of clusters: their files, the rows that were compared with them, and how many there are."""
 _SEARCHED: dict[str, type | tuple[type, ...]] = {"spec": str, "effort": dict, "recall": (dict, type(None))}
 """How a segment is searched. Before format 3 there was one segment, and the manifest itself held this."""
 _TYPES_BEFORE_3 = _ALWAYS | _SEARCHED
@@ -170,6 +175,7 @@ def _problems(values: dict[str, Any]) -> Iterator[str]:
     for segment in values["segments"]:
         yield from _segment_problems(segment, values)
     yield from _total_problems(values)
+    yield from _clusters_problems(values)
     yield from _goal_problems(values["goal"], values["chunks"])
     if (previous := values["previous"]) is not None and not (
         _is_size(previous.get("generation")) and _is_hash(previous.get("sha256"))
@@ -247,6 +253,21 @@ def _total_problems(values: dict[str, Any]) -> Iterator[str]:
         yield f"says {rows!r} deleted rows in the file {file!r}; there are {total}"
     if values["files"].get(file, {}).get("bytes") != HEADER_BYTES + 8 * rows:
         yield f"does not name the file {file!r} of {HEADER_BYTES + 8 * rows} bytes"
+
+
+def _clusters_problems(values: dict[str, Any]) -> Iterator[str]:
+    if (clusters := values["clusters"]) is None:
+        return
+    if any(type(clusters.get(key)) is not kind for key, kind in _CLUSTERS.items()):
+        yield f"holds no {', '.join(_CLUSTERS)} as its 'clusters': {clusters!r}"
+    rows, count = clusters["rows"], clusters["count"]
+    if not (0 <= rows <= values["rows"] and count >= 0):
+        yield f"says that {rows} of its {values['rows']} rows are in {count} clusters"
+    expected = {"labels": HEADER_BYTES + 4 * rows, "centres": HEADER_BYTES + 4 * count * values["dim"], "summary": None}
+    for key, size in expected.items():
+        found = values["files"].get(clusters[key], {}).get("bytes")
+        if "/" in clusters[key] or found is None or found != (size or found):
+            yield f"does not name the file {clusters[key]!r} of its clusters, or not with {size} bytes"
 
 
 def _goal_problems(goal: dict[str, Any], chunks: dict[str, Any] | None) -> Iterator[str]:

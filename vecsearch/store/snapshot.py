@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from vecsearch.errors import DamagedIndexError, UnsupportedIndexError, UsageError
+from vecsearch.store.clusters import Clustering, read_clusters
 from vecsearch.store.commit import describe_file
 from vecsearch.store.layout import (
     CURRENT,
@@ -46,6 +47,8 @@ class Snapshot:
     alive: list[np.ndarray | None]
     """Which rows of each segment, (n,) bool, are not deleted; None where none is."""
     encoder_folder: Path | None
+    clustering: Clustering | None
+    """Its clusters, where it has any."""
 
     def __enter__(self) -> Snapshot:
         return self
@@ -217,6 +220,7 @@ def open_manifest(
     if problems:
         raise DamagedIndexError(next(iter(problems.values())))
     alive = [None] * len(manifest.segments) if manifest.deletes is None else _alive(folder, manifest)
+    clustering = read_clusters(folder, manifest)
     segments = []
     with ExitStack() as undo:
         for entry in manifest.segments:
@@ -226,7 +230,7 @@ def open_manifest(
             segments.append(segment)
         undo.pop_all()
     encoder = folder / manifest.encoder["folder"] if manifest.encoder else None
-    return Snapshot(folder, manifest, segments, alive, encoder)
+    return Snapshot(folder, manifest, segments, alive, encoder, clustering)
 
 
 def _alive(folder: Path, manifest: Manifest) -> list[np.ndarray | None]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from vecsearch import metric
 from vecsearch.errors import DamagedIndexError
+from vecsearch.store.clusters import read_clusters
 from vecsearch.store.layout import CURRENT, DOCUMENTS, LOCK, SEGMENTS, files_below, is_own, manifest_name
 from vecsearch.store.manifest import Manifest
 from vecsearch.store.segment import Segment
@@ -46,11 +47,13 @@ def verify(folder: Path, reading: Callable[[str], None] = lambda path: None) -> 
         broken |= file_problems(folder, manifest, leave_out=seen)
         checked |= manifest.files
         segments |= {entry["name"]: (entry["rows"], manifest.dim) for entry in manifest.segments}
-        if manifest.deletes and manifest.deletes["file"] not in broken:
-            try:
-                read_deletes(folder, manifest)
-            except DamagedIndexError as error:
-                broken[manifest.deletes["file"]] = str(error)
+        for read, named in ((read_deletes, manifest.deletes), (read_clusters, manifest.clusters)):
+            names = [value for value in (named or {}).values() if value in manifest.files]
+            if names and not broken.keys() & set(names):
+                try:
+                    read(folder, manifest)
+                except DamagedIndexError as error:
+                    broken[names[0]] = str(error)
     found = list(broken.items())
     for name, (rows, dim) in sorted(segments.items()):
         # The parts of a segment that is not what was written are not parsed.

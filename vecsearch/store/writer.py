@@ -15,6 +15,7 @@ import numpy as np
 
 from vecsearch.errors import DamagedIndexError, ResourceError, UsageError, writing
 from vecsearch.files import sync
+from vecsearch.store.clusters import Clustering, array_bytes
 from vecsearch.store.commit import Lock, collect_garbage, remove_files, replace_current, sync_files, write_file
 from vecsearch.store.layout import (
     BUILD,
@@ -24,13 +25,13 @@ from vecsearch.store.layout import (
     NORMS,
     SEGMENTS,
     VECTORS,
+    clusters_names,
     deletes_name,
     faiss_name,
     files_below,
     foreign_entries,
     is_own,
     manifest_generations,
-    npy_header,
     reading,
     segment_generations,
 )
@@ -211,6 +212,20 @@ class IndexWriter:
         self._encoder = f"{ENCODER}/{stem}-{self._generation:06d}"
         return self._fresh_folder(self._encoder)
 
+    def write_clusters(self, clustering: Clustering) -> dict[str, Any]:
+        """Write clusters, for a commit, and return the manifest's entry of them."""
+        names = clusters_names(self._generation)
+        centres = clustering.centres.astype("<f4")
+        write_file(self.folder / names["centres"], array_bytes(centres))
+        write_file(self.folder / names["summary"], clustering.summary())
+        return self.write_labels({**names, "count": len(centres)}, clustering.labels)
+
+    def write_labels(self, entry: Mapping[str, Any], labels: np.ndarray) -> dict[str, Any]:
+        """Write which row is in which of the clusters of `entry`, (n,) int, and return the manifest's entry with them."""
+        name = clusters_names(self._generation)["labels"]
+        write_file(self.folder / name, array_bytes(labels.astype("<i4")))
+        return {**entry, "labels": name, "rows": len(labels)}
+
     def commit(
         self, segments: Sequence[Mapping[str, Any]], deleted: np.ndarray, *, files: Mapping[str, Any] | None = None, **said: Any
     ) -> Manifest:
@@ -225,7 +240,8 @@ class IndexWriter:
         """
         for writer in self._segments.values():
             writer.finish()
-        values = (vars(self.manifest) if self._update else {"chunks": None, "encoder": None, "keep": KEEP}) | said
+        new = {"chunks": None, "encoder": None, "keep": KEEP, "clusters": None}
+        values = (vars(self.manifest) if self._update else new) | said
         if self._encoder:
             values["encoder"] = {"folder": self._encoder, **values["encoder"]}
         values["segments"] = [dict(segment) for segment in segments]
@@ -264,7 +280,7 @@ class IndexWriter:
         if not len(deleted):
             return None
         name = deletes_name(self._generation)
-        write_file(self.folder / name, npy_header(deleted.shape, "<i8") + deleted.astype("<i8").tobytes())
+        write_file(self.folder / name, array_bytes(deleted.astype("<i8")))
         return {"file": name, "rows": len(deleted)}
 
     def _files(self, values: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -273,6 +289,8 @@ class IndexWriter:
         for segment in values["segments"]:
             names = [VECTORS, NORMS, DOCUMENTS, *([segment["faiss"]] if segment["faiss"] else [])]
             paths |= {f"{SEGMENTS}/{segment['name']}/{name}" for name in names}
+        if values["clusters"]:
+            paths |= {values["clusters"][name] for name in ("labels", "centres", "summary")}
         if values["encoder"]:
             folder = f"{values['encoder']['folder']}/"
             paths |= {path for path in files_below(self.folder) if path.startswith(folder) and is_own(path)}

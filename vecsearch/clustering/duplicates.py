@@ -1,0 +1,40 @@
+"""Documents that say the same, or nearly so, as pairs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from vecsearch.clustering.graph import Progress, alike, silent
+from vecsearch.clustering.points import Points
+from vecsearch.corpus.document import Document
+from vecsearch.errors import UsageError
+from vecsearch.index import Index
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two documents, and their cosine."""
+
+    score: float
+    a: Document
+    b: Document
+
+
+def duplicates(index: Index, threshold: float, *, progress: Progress = silent) -> tuple[list[Pair], int]:
+    """Every two documents whose cosine is at least `threshold`, best first, and how many documents have more such others than
+    are looked for; those without a vector are like none. Raises UsageError for a threshold that is no cosine above 0."""
+    if not 0 < threshold <= 1:
+        raise UsageError(f"the threshold is {threshold}; give a cosine above 0 and up to 1, such as 0.95")
+    points = Points(index)
+    near = alike(points, threshold, progress=progress)
+    owners = np.repeat(np.arange(len(points)), np.diff(near.starts))
+    pairs = {
+        (min(pair), max(pair)): score
+        for pair, score in zip(zip(owners.tolist(), near.numbers.tolist(), strict=True), near.cosines.tolist(), strict=True)
+    }
+    best = sorted(pairs, key=lambda pair: (-pairs[pair], pair))
+    numbers = sorted({number for pair in best for number in pair})
+    documents = dict(zip(numbers, points.documents(numbers), strict=True))
+    return [Pair(pairs[a, b], documents[a], documents[b]) for a, b in best], near.crowded

@@ -1,0 +1,205 @@
+"""Clusters of an index's documents: made in one of three ways, described, kept with the index, and given to new documents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from vecsearch import updating
+from vecsearch.building import checked_queries
+from vecsearch.clustering.communities import communities, usual_threshold, within
+from vecsearch.clustering.criterion import chosen_k
+from vecsearch.clustering.density import density
+from vecsearch.clustering.describe import describe
+from vecsearch.clustering.graph import MOST, ROUNDING, Progress, silent
+from vecsearch.clustering.kmeans import assign as nearest_centres
+from vecsearch.clustering.kmeans import kmeans
+from vecsearch.clustering.points import BLOCK_ROWS, Points
+from vecsearch.errors import UsageError
+from vecsearch.index import Index
+from vecsearch.metric import normalise, norms
+from vecsearch.store.clusters import NO_CLUSTER, NOT_ASSIGNED, Clustering
+
+WAYS = ("kmeans", "communities", "density")
+SIZE = 10
+"""Documents that a community, or a density cluster, has at the least unless something else is asked for."""
+
+Heard = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How clusters are made: `k` of them by k-means, None to have it chosen; documents in a community at least as alike as
+    `threshold`, None to have it chosen; `size` documents in a community or density cluster at the least."""
+
+    way: str = "kmeans"
+    k: int | None = None
+    threshold: float | None = None
+    size: int = SIZE
+    seed: int = 0
+
+    def check(self, documents: int) -> None:
+        """Raise UsageError for settings that no clusters of so many documents can have."""
+        if not documents:
+            raise UsageError("there is no document with a vector in the index, so there are no clusters")
+        if self.way not in WAYS:
+            raise UsageError(f"there is no way {self.way!r} to make clusters; choose among {', '.join(WAYS)}")
+        if self.k is not None and not 1 <= self.k <= documents:
+            raise UsageError(f"k is {self.k}, and {documents:,} documents have a vector: ask for 1 to {documents:,} clusters")
+        if self.threshold is not None and not -1 <= self.threshold <= 1:
+            raise UsageError(f"the threshold is {self.threshold}; a cosine is from −1 to 1")
+        if self.size < 2:
+            raise UsageError(f"a cluster of {self.size} documents is none; ask for at least 2")
+
+
+def cluster(
+    index: Index,
+    settings: Settings | None = None,
+    *,
+    labels: str | None = None,
+    progress: Progress = silent,
+    note: Heard = lambda line: None,
+) -> Clustering:
+    """Put the documents of an index into clusters, largest first, and keep these with it; `index` shows them at once.
+
+    `labels` names a field of the documents whose values the clusters are compared with. The same index and settings give the
+    same clusters. `progress` hears how many documents of how many were looked at in this step, `note` what is done. Raises
+    UsageError for settings that no clusters can have, ResourceError where the disk refuses; the index is then what it was.
+    """
+    settings = settings or Settings()
+    points = Points(index)
+    settings.check(int(points.known.sum()))
+    found, centres, reach, used = _WAYS[settings.way](points, settings, progress, note)
+    # The largest is number 0.
+    order = np.argsort(-np.bincount(found[found >= 0], minlength=len(centres)), kind="stable")
+    new = np.full(len(order) + 1, NO_CLUSTER, np.int32)  # the last is that of label −1
+    new[order] = np.arange(len(order))
+    found = new[found]
+    note(f"describing {len(order):,} clusters")
+    clusters, quality = describe(points, found, len(order), reach[order], seed=settings.seed, field=labels)
+    made = Clustering(settings.way, used, quality, clusters, centres[order], _of_rows(points, found))
+    updating.cluster(index.folder, made, index.manifest)
+    index.refresh()
+    return made
+
+
+Found = tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]
+"""Labels (n,), centres (c, dim), the reach of each (c,), NaN for any, and the settings that were used."""
+
+
+def _by_kmeans(points: Points, settings: Settings, progress: Progress, note: Heard) -> Found:
+    used: dict[str, Any] = {"seed": settings.seed}
+    k = settings.k
+    if k is None:
+        k, tried = chosen_k(points, settings.seed)
+        used["silhouettes"] = tried
+        note(f"{k} clusters have the highest silhouette, {tried.get(k, 0):.3f}, of the {len(tried)} numbers tried")
+    numbers = np.flatnonzero(points.known)
+    fit = kmeans(
+        lambda some: points.at(numbers[some]),
+        len(numbers),
+        k,
+        spherical=points.spherical,
+        seed=settings.seed,
+        progress=progress,
+    )
+    if len(fit.centres) < k:
+        note(f"note: only {len(fit.centres):,} of the {k:,} clusters have documents: the others' are equal to these")
+    labels = np.full(len(points), NO_CLUSTER)
+    labels[numbers] = fit.labels
+    return labels, fit.centres, np.full(len(fit.centres), np.nan), {**used, "k": k}
+
+
+def _by_communities(points: Points, settings: Settings, progress: Progress, note: Heard) -> Found:
+    threshold = settings.threshold
+    if threshold is None:
+        threshold = usual_threshold(points, np.flatnonzero(points.known), settings.size)
+        note(f"the threshold is {threshold:.3f}: half of the documents are so like {settings.size - 1} others")
+    middles, crowded = communities(points, threshold, settings.size, progress=progress)
+    if crowded:
+        note(f"note: {crowded:,} documents have more than {MOST:,} others so like them; a higher --threshold tells more apart")
+    centres = normalise(points.stored(middles)).reshape(-1, points.dim)
+    labels = within(points, centres, threshold) if len(centres) else np.full(len(points), NO_CLUSTER)
+    return labels, centres, np.full(len(centres), threshold), {"threshold": threshold, "size": settings.size}
+
+
+def _by_density(points: Points, settings: Settings, progress: Progress, note: Heard) -> Found:
+    labels, reach = density(points, settings.size, progress=progress)
+    centres = np.zeros((len(reach), points.dim))
+    for numbers, vectors in points.blocks():
+        inside = labels[numbers] >= 0
+        np.add.at(centres, labels[numbers][inside], normalise(vectors[inside]))
+    return labels, normalise(centres.astype(np.float32)), reach, {"size": settings.size}
+
+
+_WAYS: dict[str, Callable[[Points, Settings, Progress, Heard], Found]] = {
+    "kmeans": _by_kmeans,
+    "communities": _by_communities,
+    "density": _by_density,
+}
+
+
+def _of_rows(points: Points, labels: np.ndarray) -> np.ndarray:
+    """The labels (n,) of documents as those of all rows of the index: (rows,) int32, NO_CLUSTER for deleted ones."""
+    rows = np.full(points.index.manifest.rows, NO_CLUSTER, np.int32)
+    alive = points.index.alive()
+    rows[alive] = labels[np.searchsorted(points.rows, alive, side="right") - 1]
+    return rows
+
+
+def _clustering_of(index: Index) -> Clustering:
+    if index.clustering is None:
+        raise UsageError("the index has no clusters: vecsearch cluster makes them")
+    return index.clustering
+
+
+def assign(index: Index, *, progress: Progress = silent) -> int:
+    """Give the documents that were added since the clusters were made their cluster, and keep that; returns how many there
+    were. A document gets the cluster that it would have got when these were made. Raises UsageError where there are none."""
+    clustering = _clustering_of(index)
+    points = Points(index)
+    labels = clustering.labels[points.rows]
+    new = np.flatnonzero(labels == NOT_ASSIGNED)
+    for first in range(0, len(new), BLOCK_ROWS):
+        numbers = new[first : first + BLOCK_ROWS]
+        labels[numbers] = _nearest(points, clustering, points.stored(numbers))
+        progress(first + len(numbers), len(new))
+    if len(new):
+        made = replace(clustering, labels=_of_rows(points, labels))
+        updating.cluster(index.folder, made, index.manifest, assigned=True)
+        index.refresh()
+    return len(new)
+
+
+def sizes(index: Index) -> tuple[list[int], int, int]:
+    """How many documents each cluster has now, how many are in none, and how many were not assigned yet."""
+    clustering = _clustering_of(index)
+    labels = clustering.labels[index.document_rows()]
+    counts = np.bincount(labels[labels >= 0], minlength=len(clustering.clusters)).tolist()
+    return counts, int((labels == NO_CLUSTER).sum()), int((labels == NOT_ASSIGNED).sum())
+
+
+def nearest_clusters(index: Index, vectors: np.ndarray) -> np.ndarray:
+    """The cluster of each of vectors (n, dim) float32, by the rule that made the clusters, NO_CLUSTER for none: (n,) int64.
+
+    Among density clusters that is the cluster of the nearest document, if it is as near as a document of that cluster has to
+    be to another. Raises UsageError where there are none.
+    """
+    return _nearest(Points(index), _clustering_of(index), checked_queries(vectors, index.dim))
+
+
+def _nearest(points: Points, clustering: Clustering, vectors: np.ndarray) -> np.ndarray:
+    if not clustering.clusters:
+        return np.full(len(vectors), NO_CLUSTER)
+    if clustering.way == "density":
+        of_points = clustering.labels[points.rows]
+        near, cosines = points.nearest_among(vectors, 1, np.flatnonzero(of_points != NOT_ASSIGNED))
+        found, scores = of_points[near[:, 0]], cosines[:, 0]
+    else:
+        spherical = points.spherical or clustering.way == "communities"
+        found, scores = nearest_centres(normalise(vectors) if spherical else vectors, clustering.centres, spherical=spherical)
+    reach = np.array([-np.inf if cluster.reach is None else cluster.reach for cluster in clustering.clusters])
+    return np.where((norms(vectors) > 0) & (found >= 0) & (scores >= reach[found] - ROUNDING), found, NO_CLUSTER)

@@ -1,0 +1,166 @@
+"""k-means: Lloyd's rounds over growing samples, then over all points (Lloyd 1982; Newling and Fleuret 2016, Nested mini-batch
+k-means), spherical where all points are of length 1 (Dhillon and Modha 2001).
+
+Every sum is over blocks of one size, each on one thread, in their order: the result does not depend on how many threads there
+are, nor the cluster of a point on which others are looked at with it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from vecsearch.metric import normalise
+
+BLOCK = 1024
+"""Points that are compared with all centres at a time; fewer are filled up, for a product's last bit depends on its shape."""
+BLOCKS = 8
+"""Blocks that a thread takes at a time."""
+SAMPLES = (64, 256)
+"""Points for each cluster in the samples that centres are first moved over; a sample of more than half of all is left out."""
+SEEDED = (20, 4096)
+"""Points for each cluster, and at the least, among which the first centres are chosen."""
+SETTLED = 1e-3
+"""Rounds end when the inertia falls by no more than this share of it."""
+ROUNDS = 12
+"""Rounds over one sample, or all points, at the most."""
+
+Read = Callable[[np.ndarray], np.ndarray]
+"""The points (p, d) float32 of these numbers (p,) int64."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Centres (c, d) float32, the label of each point (n,) int64, and the sum of squared distances to their centres."""
+
+    centres: np.ndarray
+    labels: np.ndarray
+    inertia: float
+
+
+def kmeans(
+    read: Read, n: int, k: int, *, spherical: bool, seed: int, progress: Callable[[int, int], None] = lambda done, of: None
+) -> Fit:
+    """At most `k` clusters of the points 0 … n−1, fewer where not so many differ: the labels are those of `assign`.
+
+    `progress` hears how many points of the sample of how many were looked at in this round.
+    """
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(n)
+    with _one_thread_each() as pool:
+        centres = _first_centres(read(np.sort(order[: max(SEEDED[0] * k, SEEDED[1])])), k, rng)
+        for share in SAMPLES:
+            if 2 * share * k <= n:
+                sample = read(np.sort(order[: share * k]))
+                centres = _settle(partial(np.take, sample, axis=0), len(sample), centres, spherical, pool, progress)
+        centres = _settle(read, n, centres, spherical, pool, progress)
+        labels, sums = _round(read, n, centres, spherical, pool, progress)
+        used = np.flatnonzero(sums.counts)
+        if len(used) < len(centres):
+            centres = centres[used]
+            labels, sums = _round(read, n, centres, spherical, pool, progress)
+        return Fit(centres, labels, sums.inertia())
+
+
+def assign(points: np.ndarray, centres: np.ndarray, *, spherical: bool) -> tuple[np.ndarray, np.ndarray]:
+    """The nearest of centres (c, d) to each point (p, d) float32, of equals the first, and the products of both: (p,) each."""
+    half_squares = np.zeros(len(centres), np.float32) if spherical else np.square(centres).sum(axis=1) / 2
+    labels, products = np.empty(len(points), np.int64), np.empty(len(points), np.float32)
+    for first in range(0, len(points), BLOCK):
+        block = points[first : first + BLOCK]
+        size = len(block)
+        if size < BLOCK:
+            block = np.concatenate([block, np.zeros((BLOCK - size, points.shape[1]), np.float32)])
+        nearness = block @ centres.T
+        nearness -= half_squares
+        best = nearness.argmax(axis=1)[:size]
+        labels[first : first + size] = best
+        products[first : first + size] = nearness[np.arange(size), best] + half_squares[best]
+    return labels, products
+
+
+class _Sums:
+    """What a round adds up over points, for each of c centres."""
+
+    def __init__(self, centres: np.ndarray) -> None:
+        self.points = np.zeros(centres.shape)
+        self.counts = np.zeros(len(centres), np.int64)
+        self._squares = 0.0
+        self._centres = centres.astype(np.float64)
+
+    def add(self, part: tuple[np.ndarray, np.ndarray, np.ndarray, float]) -> None:
+        found, points, counts, squares = part
+        self.points[found] += points
+        self.counts[found] += counts
+        self._squares += squares
+
+    def inertia(self) -> float:
+        """Sum of squared distances of the points to the centres they were compared with."""
+        products = np.einsum("cd,cd->c", self.points, self._centres).sum()
+        return float(self._squares - 2 * products + self.counts @ np.square(self._centres).sum(axis=1))
+
+    def means(self, *, spherical: bool) -> np.ndarray:
+        """The mean of each centre's points, of length 1 where spherical; a centre without points stays where it is."""
+        means = np.where(self.counts[:, None] > 0, self.points / np.maximum(self.counts, 1)[:, None], self._centres)
+        moved = means.astype(np.float32)
+        return normalise(moved) if spherical else moved
+
+
+def _settle(
+    read: Read, n: int, centres: np.ndarray, spherical: bool, pool: ThreadPoolExecutor, progress: Callable[[int, int], None]
+) -> np.ndarray:
+    """The centres after Lloyd's rounds over n points."""
+    before = np.inf
+    for _ in range(ROUNDS):
+        _, sums = _round(read, n, centres, spherical, pool, progress)
+        centres, now = sums.means(spherical=spherical), sums.inertia()
+        if not now < before * (1 - SETTLED):
+            break
+        before = now
+    return centres
+
+
+def _round(
+    read: Read, n: int, centres: np.ndarray, spherical: bool, pool: ThreadPoolExecutor, progress: Callable[[int, int], None]
+) -> tuple[np.ndarray, _Sums]:
+    """The labels (n,) of all points, and their sums."""
+
+    def part(first: int) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray, np.ndarray, float]]:
+        points = read(np.arange(first, min(first + BLOCK * BLOCKS, n)))
+        labels, _ = assign(points, centres, spherical=spherical)
+        order = np.argsort(labels, kind="stable")
+        found, starts, counts = np.unique(labels[order], return_index=True, return_counts=True)
+        sums = np.add.reduceat(points[order], starts, axis=0)
+        return labels, (found, sums, counts, float(np.einsum("pd,pd->", points, points, dtype=np.float64)))
+
+    sums, labels, done = _Sums(centres), [np.empty(0, np.int64)], 0
+    for found, added in pool.map(part, range(0, n, BLOCK * BLOCKS)):
+        sums.add(added)
+        labels.append(found)
+        done += len(found)
+        progress(done, n)
+    return np.concatenate(labels), sums
+
+
+def _first_centres(sample: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
+    """k points of a sample, far from each other (Arthur and Vassilvitskii 2007, k-means++), fewer where not so many differ."""
+    from sklearn.cluster import kmeans_plusplus
+
+    distinct = np.unique(sample, axis=0) if len(sample) <= 4 * k else sample
+    centres, _ = kmeans_plusplus(distinct, min(k, len(distinct)), random_state=int(rng.integers(1 << 31)))
+    return np.unique(centres, axis=0)
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[ThreadPoolExecutor]:
+    """A pool of as many threads as there are cores; the products of each take no more."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield pool
