@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 
 from vecsearch.clustering.describe import silhouette
@@ -27,7 +25,7 @@ def chosen_k(points: Points, seed: int) -> tuple[int, dict[int, float]]:
     tried: dict[int, float] = {}
     k = 2
     while k <= min(MOST, max(2, len(sample) // 10)):
-        fit = kmeans(partial(np.take, vectors, axis=0), len(sample), k, spherical=points.spherical, seed=seed)
+        fit = kmeans(vectors.__getitem__, len(sample), k, spherical=points.spherical, seed=seed)
         labels = np.full(len(points), -1)
         labels[sample] = fit.labels
         score = silhouette(points, labels, seed)

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 
@@ -24,15 +23,15 @@ BLOCKS = 8
 """Blocks that a thread takes at a time."""
 SAMPLES = (64, 256)
 """Points for each cluster in the samples that centres are first moved over; a sample of more than half of all is left out."""
-SEEDED = (20, 4096)
+SEEDED = (4, 4096)
 """Points for each cluster, and at the least, among which the first centres are chosen."""
 SETTLED = 1e-3
 """Rounds end when the inertia falls by no more than this share of it."""
 ROUNDS = 12
 """Rounds over one sample, or all points, at the most."""
 
-Read = Callable[[np.ndarray], np.ndarray]
-"""The points (p, d) float32 of these numbers (p,) int64."""
+Read = Callable[[np.ndarray | slice], np.ndarray]
+"""The points (p, d) float32 of these numbers (p,) int64, or of a range: for an array of points its `__getitem__`."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ def kmeans(
         for share in SAMPLES:
             if 2 * share * k <= n:
                 sample = read(np.sort(order[: share * k]))
-                centres = _settle(partial(np.take, sample, axis=0), len(sample), centres, spherical, pool, progress)
+                centres = _settle(sample.__getitem__, len(sample), centres, spherical, pool, progress)
         centres = _settle(read, n, centres, spherical, pool, progress)
         labels, sums = _round(read, n, centres, spherical, pool, progress)
         used = np.flatnonzero(sums.counts)
@@ -72,12 +71,13 @@ def assign(points: np.ndarray, centres: np.ndarray, *, spherical: bool) -> tuple
     """The nearest of centres (c, d) to each point (p, d) float32, of equals the first, and the products of both: (p,) each."""
     half_squares = np.zeros(len(centres), np.float32) if spherical else np.square(centres).sum(axis=1) / 2
     labels, products = np.empty(len(points), np.int64), np.empty(len(points), np.float32)
+    nearness = np.empty((BLOCK, len(centres)), np.float32)
     for first in range(0, len(points), BLOCK):
         block = points[first : first + BLOCK]
         size = len(block)
         if size < BLOCK:
             block = np.concatenate([block, np.zeros((BLOCK - size, points.shape[1]), np.float32)])
-        nearness = block @ centres.T
+        np.matmul(block, centres.T, out=nearness)
         nearness -= half_squares
         best = nearness.argmax(axis=1)[:size]
         labels[first : first + size] = best
@@ -94,10 +94,9 @@ class _Sums:
         self._squares = 0.0
         self._centres = centres.astype(np.float64)
 
-    def add(self, part: tuple[np.ndarray, np.ndarray, np.ndarray, float]) -> None:
-        found, points, counts, squares = part
-        self.points[found] += points
-        self.counts[found] += counts
+    def add(self, points: np.ndarray, counts: np.ndarray, squares: float) -> None:
+        self.points += points
+        self.counts += counts
         self._squares += squares
 
     def inertia(self) -> float:
@@ -130,20 +129,19 @@ def _round(
     read: Read, n: int, centres: np.ndarray, spherical: bool, pool: ThreadPoolExecutor, progress: Callable[[int, int], None]
 ) -> tuple[np.ndarray, _Sums]:
     """The labels (n,) of all points, and their sums."""
+    from scipy.sparse import csr_array
 
-    def part(first: int) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray, np.ndarray, float]]:
-        points = read(np.arange(first, min(first + BLOCK * BLOCKS, n)))
+    def part(first: int) -> tuple[np.ndarray, np.ndarray, float]:
+        points = read(slice(first, min(first + BLOCK * BLOCKS, n)))
         labels, _ = assign(points, centres, spherical=spherical)
-        order = np.argsort(labels, kind="stable")
-        found, starts, counts = np.unique(labels[order], return_index=True, return_counts=True)
-        sums = np.add.reduceat(points[order], starts, axis=0)
-        return labels, (found, sums, counts, float(np.einsum("pd,pd->", points, points, dtype=np.float64)))
+        members = csr_array((np.ones(len(points), np.float32), labels, np.arange(len(points) + 1)), (len(points), len(centres)))
+        return labels, members.T @ points, float(np.einsum("pd,pd->p", points, points).sum(dtype=np.float64))
 
     sums, labels, done = _Sums(centres), [np.empty(0, np.int64)], 0
-    for found, added in pool.map(part, range(0, n, BLOCK * BLOCKS)):
-        sums.add(added)
-        labels.append(found)
-        done += len(found)
+    for own, added, squares in pool.map(part, range(0, n, BLOCK * BLOCKS)):
+        sums.add(added, np.bincount(own, minlength=len(centres)), squares)
+        labels.append(own)
+        done += len(own)
         progress(done, n)
     return np.concatenate(labels), sums
 

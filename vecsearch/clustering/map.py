@@ -30,6 +30,8 @@ TITLE = 80
 WAYS = ("pca", "umap")
 STEPS = 65_535
 """Places along each side of the map."""
+OUTSIDE = 0.5
+"""Room on each side of the map for documents that lie far out, as a share of where nearly all are."""
 NAMED = 30
 """Clusters that are named in the picture."""
 
@@ -87,8 +89,10 @@ def _umap(vectors: np.ndarray, seed: int) -> np.ndarray:
 
 
 def _spread(places: np.ndarray) -> np.ndarray:
-    """Places (n, 2) moved and scaled into the unit square, y downwards; a few far ones are drawn to its edge."""
+    """Places (n, 2) moved and scaled into the unit square, y downwards; what lies very far out is drawn to its edge."""
     low, high = np.percentile(places, [0.1, 99.9], axis=0)
+    room = (high - low) * OUTSIDE
+    low, high = np.maximum(low - room, places.min(axis=0)), np.minimum(high + room, places.max(axis=0))
     side = float((high - low).max()) or 1.0
     inside = (places - (low + high) / 2) / side + 0.5
     return np.clip(inside * [1, -1] + [0, 1], 0, 1).astype(np.float32)

@@ -10,8 +10,6 @@ WORDS = 10
 """Words of a cluster."""
 IN_NAME = 3
 """Words in a cluster's name."""
-MORE = 1.5
-"""How many times as common a word has to be in a cluster as in all together."""
 SHORTEST = 2
 """Words that a text has on average; shorter ones, those of a vocabulary, are what they are, and have no words in common."""
 FEWEST = 2
@@ -22,8 +20,8 @@ def distinctive_words(texts: Sequence[str], labels: np.ndarray, count: int) -> l
     """For each cluster 0 … count−1 its WORDS most distinctive words, best first; `labels` (t,) are those of the texts.
 
     Class-based TF-IDF: a cluster is one long text, and a word counts by its share of that, times log(n / d), where d of all n
-    texts have it (Grootendorst 2022, BERTopic; where clusters are few its own weight, by how often a word comes in them all,
-    leaves "but" and "his"). And a word has to be commoner in the cluster than in all together.
+    texts have it (Grootendorst 2022, BERTopic), times the logarithm of how many times as common it is as in all clusters
+    together: where clusters are few, or much alike, TF-IDF alone leaves "but" and "his".
     """
     from scipy.sparse import csr_array
     from sklearn.feature_extraction.text import CountVectorizer
@@ -47,7 +45,7 @@ def distinctive_words(texts: Sequence[str], labels: np.ndarray, count: int) -> l
     for cluster in range(count):
         row = of_clusters[[cluster]].tocoo()
         words, shares = row.coords[1], row.data / lengths[cluster]
-        scores = np.where(shares >= MORE * overall[words], shares * weights[words], 0)
+        scores = shares * weights[words] * np.log(shares / overall[words])
         best = np.lexsort((words, -scores))[:WORDS]
         found.append([str(vocabulary[words[i]]) for i in best if scores[i] > 0])
     return found
