@@ -21,7 +21,7 @@ from vecsearch.hits import Neighbors
 from vecsearch.index import Index
 from vecsearch.metric import Metric, normalise
 from vecsearch.store import filters
-from vecsearch.store.documents import MOST_FIELDS
+from vecsearch.store.documents_writer import MOST_FIELDS
 from vecsearch.updating import delete
 
 ROWS, DIM, K = 2000, 16, 10

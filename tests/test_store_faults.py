@@ -18,7 +18,7 @@ from store_builds import QUICK_DISK, build, held
 
 from vecsearch.errors import LockedError, ResourceError
 from vecsearch.store.commit import Lock
-from vecsearch.store.documents import DocumentsWriter
+from vecsearch.store.documents_writer import DocumentsWriter
 from vecsearch.store.layout import files_below
 from vecsearch.store.verify import Verification, verify
 

@@ -11,7 +11,7 @@ import pytest
 from store_builds import GOAL, NONE, entry
 
 from vecsearch.corpus.document import Document
-from vecsearch.store.documents import DocumentsWriter
+from vecsearch.store.documents_writer import DocumentsWriter
 from vecsearch.store.manifest import Manifest
 from vecsearch.store.writer import IndexWriter
 

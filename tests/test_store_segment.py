@@ -18,7 +18,7 @@ from store_builds import QUICK_DISK
 from vecsearch import metric
 from vecsearch.corpus.document import Document
 from vecsearch.errors import CorpusError, DamagedIndexError, ResourceError, UsageError, VectorsError
-from vecsearch.store.documents import DocumentsWriter
+from vecsearch.store.documents_writer import DocumentsWriter
 from vecsearch.store.layout import npy_header
 from vecsearch.store.segment import Segment, SegmentWriter
 

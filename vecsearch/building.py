@@ -18,8 +18,8 @@ from vecsearch.encoders.base import Encoder, encode_blocks
 from vecsearch.errors import CorpusError, ResourceError, UsageError, VectorsError
 from vecsearch.files import cache_folder, sha256
 from vecsearch.metric import Metric, norms
-from vecsearch.store.documents import Span
 from vecsearch.store.layout import VECTORS
+from vecsearch.store.records import Span
 from vecsearch.store.segment import Segment, SegmentWriter
 from vecsearch.store.writer import IndexWriter
 

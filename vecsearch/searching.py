@@ -15,9 +15,10 @@ from vecsearch.corpus.document import Document
 from vecsearch.errors import UsageError
 from vecsearch.hits import Hit, Neighbors, best_of_each
 from vecsearch.metric import Metric
-from vecsearch.store.documents import Documents, Span
+from vecsearch.store.documents import Documents
 from vecsearch.store.filters import field_names, matching
 from vecsearch.store.keywords import Keywords, best_passage
+from vecsearch.store.records import Span
 from vecsearch.store.segment import Segment
 from vecsearch.store.snapshot import Snapshot
 

@@ -24,9 +24,9 @@ from vecsearch.errors import CorpusError, UsageError
 from vecsearch.metric import Metric
 from vecsearch.searching import alive_blocks, masks
 from vecsearch.store.clusters import Clustering
-from vecsearch.store.documents import place, to_record
 from vecsearch.store.layout import SEGMENTS
 from vecsearch.store.manifest import Manifest
+from vecsearch.store.records import place, to_record
 from vecsearch.store.snapshot import Snapshot, generations, open_manifest, read_deletes
 from vecsearch.store.writer import IndexWriter
 

@@ -16,7 +16,7 @@ from vecsearch.cli.sources import Source
 from vecsearch.corpus.document import Document
 from vecsearch.encoders import Encoder
 from vecsearch.metric import Metric, norms
-from vecsearch.store.documents import to_record
+from vecsearch.store.records import to_record
 
 ENCODED = 500
 """Documents that are encoded to know how long all will take."""

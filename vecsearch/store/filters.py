@@ -11,7 +11,8 @@ from contextlib import contextmanager
 import numpy as np
 
 from vecsearch.errors import UsageError
-from vecsearch.store.documents import Documents, quoted
+from vecsearch.store.documents import Documents
+from vecsearch.store.records import quoted
 
 MOST_SECONDS = 30
 """A condition that takes longer is given up: nested ones can take as long as they like."""
