@@ -109,14 +109,27 @@ def test_another_seed_begins_elsewhere():
     assert not np.array_equal(fit(points, 20, seed=0).centres, fit(points, 20, seed=1).centres)
 
 
-@given(n=st.integers(1, 60), part=st.integers(1, 60), seed=st.integers(0, 99), spherical=st.booleans())
-@settings(deadline=None, max_examples=20)
-def test_a_points_cluster_does_not_depend_on_what_is_asked_with_it(n, part, seed, spherical):
-    points, centres = made_vectors("gaussian", n, 7, seed), made_vectors("gaussian", 9, 7, seed + 1)
+@given(
+    n=st.integers(1, 1500), part=st.integers(1, 60), dim=st.integers(1, 40), k=st.integers(1, 150), seed=st.integers(0, 99),
+    spherical=st.booleans(),
+)  # fmt: skip
+@settings(deadline=None, max_examples=40)
+def test_a_points_cluster_does_not_depend_on_what_is_asked_with_it(n, part, dim, k, seed, spherical):
+    points, centres = made_vectors("gaussian", n, dim, seed), made_vectors("gaussian", k, dim, seed + 1)
     labels, products = assign(points, centres, spherical=spherical)
     alone, own = assign(points[-part:], centres, spherical=spherical)
     np.testing.assert_array_equal(alone, labels[-part:])
     np.testing.assert_array_equal(own, products[-part:])
+    order = np.random.default_rng(seed).permutation(len(centres))
+    turned, own = assign(points, centres[order], spherical=spherical)
+    np.testing.assert_array_equal(order[turned], labels)
+    np.testing.assert_array_equal(own, products)
+
+
+def test_rare_points_among_many_equal_ones_are_found():
+    points = np.zeros((30_000, 3), np.float32)
+    points[::600] = np.random.default_rng(0).standard_normal((50, 3))
+    assert len(fit(points, 51).centres) == 51
 
 
 @pytest.mark.parametrize("rows", [1, 2, 5000])

@@ -24,6 +24,8 @@ from vecsearch.store.snapshot import Snapshot
 
 FEW_NUMBERS = 1 << 21
 """Numbers in all vectors that may be found up to which each is looked at: an index would look at more to find these."""
+MANY_ROWS = 256
+"""Vectors that are asked for at once from which on they are read from the file, not from where it is mapped."""
 PASSAGES = 3
 """Rows that are looked for, for each document, where documents have several."""
 FILTERS = 8
@@ -143,7 +145,9 @@ class View:
         wanted = np.asarray(rows, np.int64)
         for first, segment in zip(self._first, self.snapshot.segments, strict=True):
             here = (wanted >= first) & (wanted < first + segment.rows)
-            out[here] = segment.vectors[wanted[here] - first]
+            local = wanted[here] - first
+            # For a row that is touched the system may map megabytes: many rows would make all of the file resident.
+            out[here] = segment.read(local) if len(local) > MANY_ROWS else segment.vectors[local]
         return out
 
     def stored(self, row: int) -> tuple[Document, str | None]:

@@ -18,6 +18,9 @@ def progress_bar(unit: str, fraction: Callable[[], float]) -> Iterator[Callable[
         def done(count: int) -> None:
             rate = count / max(1e-9, bar.format_dict["elapsed"])
             bar.set_postfix_str(f"{count:,} {unit}, {rate:,.0f}/s", refresh=False)
-            bar.update(max(0.0, min(1.0, fraction()) - bar.n))
+            share = min(1.0, fraction())
+            if share < bar.n:
+                bar.reset()  # the next step
+            bar.update(share - bar.n)
 
         yield done

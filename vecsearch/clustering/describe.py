@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from vecsearch.clustering.kmeans import sums_of
 from vecsearch.clustering.names import distinctive_words, name_of
 from vecsearch.clustering.points import Points
 from vecsearch.errors import UsageError
@@ -36,9 +37,9 @@ def describe(
     for numbers, vectors in points.blocks():
         own, inside = labels[numbers], labels[numbers] >= 0
         unit = normalise(vectors[inside])
-        np.add.at(directions, own[inside], unit)
+        directions += sums_of(unit, own[inside], count)
         placed = unit if points.spherical else vectors[inside]
-        np.add.at(sums, own[inside], placed)
+        sums += sums_of(placed, own[inside], count)
         squares += float(np.einsum("pd,pd->", placed, placed, dtype=np.float64))
     lengths = np.linalg.norm(directions, axis=1)
     typical = _typical(points, labels, normalise(directions.astype(np.float32)))

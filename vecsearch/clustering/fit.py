@@ -16,7 +16,7 @@ from vecsearch.clustering.density import density
 from vecsearch.clustering.describe import describe
 from vecsearch.clustering.graph import MOST, ROUNDING, Progress, silent
 from vecsearch.clustering.kmeans import assign as nearest_centres
-from vecsearch.clustering.kmeans import kmeans
+from vecsearch.clustering.kmeans import kmeans, sums_of
 from vecsearch.clustering.points import BLOCK_ROWS, Points
 from vecsearch.errors import UsageError
 from vecsearch.index import Index
@@ -131,7 +131,7 @@ def _by_density(points: Points, settings: Settings, progress: Progress, note: He
     centres = np.zeros((len(reach), points.dim))
     for numbers, vectors in points.blocks():
         inside = labels[numbers] >= 0
-        np.add.at(centres, labels[numbers][inside], normalise(vectors[inside]))
+        centres += sums_of(normalise(vectors[inside]), labels[numbers][inside], len(reach))
     return labels, normalise(centres.astype(np.float32)), reach, {"size": settings.size}
 
 

@@ -19,6 +19,8 @@ from vecsearch.metric import normalise
 
 BLOCK = 1024
 """Points that are compared with all centres at a time; fewer are filled up, for a product's last bit depends on its shape."""
+ABREAST = 64
+"""Centres are filled up to a multiple of so many: then all are computed alike, whatever their order."""
 BLOCKS = 8
 """Blocks that a thread takes at a time."""
 SAMPLES = (64, 256)
@@ -53,7 +55,7 @@ def kmeans(
     rng = np.random.default_rng(seed)
     order = rng.permutation(n)
     with _one_thread_each() as pool:
-        centres = _first_centres(read(np.sort(order[: max(SEEDED[0] * k, SEEDED[1])])), k, rng)
+        centres = _first_centres(read, order, k, rng)
         for share in SAMPLES:
             if 2 * share * k <= n:
                 sample = read(np.sort(order[: share * k]))
@@ -69,20 +71,30 @@ def kmeans(
 
 def assign(points: np.ndarray, centres: np.ndarray, *, spherical: bool) -> tuple[np.ndarray, np.ndarray]:
     """The nearest of centres (c, d) to each point (p, d) float32, of equals the first, and the products of both: (p,) each."""
-    half_squares = np.zeros(len(centres), np.float32) if spherical else np.square(centres).sum(axis=1) / 2
+    count = len(centres)
+    half_squares = np.zeros(count, np.float32) if spherical else np.square(centres).sum(axis=1) / 2
     labels, products = np.empty(len(points), np.int64), np.empty(len(points), np.float32)
-    nearness = np.empty((BLOCK, len(centres)), np.float32)
+    filled = np.pad(centres, [(0, -count % ABREAST), (0, 0)])
+    whole = np.empty((BLOCK, len(filled)), np.float32)
+    nearness = whole[:, :count]
     for first in range(0, len(points), BLOCK):
         block = points[first : first + BLOCK]
         size = len(block)
         if size < BLOCK:
             block = np.concatenate([block, np.zeros((BLOCK - size, points.shape[1]), np.float32)])
-        np.matmul(block, centres.T, out=nearness)
+        np.matmul(block, filled.T, out=whole)
         nearness -= half_squares
         best = nearness.argmax(axis=1)[:size]
         labels[first : first + size] = best
         products[first : first + size] = nearness[np.arange(size), best] + half_squares[best]
     return labels, products
+
+
+def sums_of(points: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
+    """The sum of the points (p, d) float32 of each label (p,) from 0 to count−1: (count, d) float32."""
+    from scipy.sparse import csr_array
+
+    return csr_array((np.ones(len(points), np.float32), labels, np.arange(len(points) + 1)), (len(points), count)).T @ points
 
 
 class _Sums:
@@ -129,13 +141,11 @@ def _round(
     read: Read, n: int, centres: np.ndarray, spherical: bool, pool: ThreadPoolExecutor, progress: Callable[[int, int], None]
 ) -> tuple[np.ndarray, _Sums]:
     """The labels (n,) of all points, and their sums."""
-    from scipy.sparse import csr_array
 
     def part(first: int) -> tuple[np.ndarray, np.ndarray, float]:
         points = read(slice(first, min(first + BLOCK * BLOCKS, n)))
         labels, _ = assign(points, centres, spherical=spherical)
-        members = csr_array((np.ones(len(points), np.float32), labels, np.arange(len(points) + 1)), (len(points), len(centres)))
-        return labels, members.T @ points, float(np.einsum("pd,pd->p", points, points).sum(dtype=np.float64))
+        return labels, sums_of(points, labels, len(centres)), float(np.einsum("pd,pd->p", points, points).sum(dtype=np.float64))
 
     sums, labels, done = _Sums(centres), [np.empty(0, np.int64)], 0
     for own, added, squares in pool.map(part, range(0, n, BLOCK * BLOCKS)):
@@ -146,11 +156,16 @@ def _round(
     return np.concatenate(labels), sums
 
 
-def _first_centres(sample: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
+def _first_centres(read: Read, order: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
     """k points of a sample, far from each other (Arthur and Vassilvitskii 2007, k-means++), fewer where not so many differ."""
     from sklearn.cluster import kmeans_plusplus
 
-    distinct = np.unique(sample, axis=0) if len(sample) <= 4 * k else sample
+    size = max(SEEDED[0] * k, SEEDED[1])
+    while True:
+        distinct = np.unique(read(np.sort(order[:size])), axis=0)
+        if len(distinct) >= k or size >= len(order):
+            break
+        size *= 4
     centres, _ = kmeans_plusplus(distinct, min(k, len(distinct)), random_state=int(rng.integers(1 << 31)))
     return np.unique(centres, axis=0)
 
@@ -161,4 +176,8 @@ def _one_thread_each() -> Iterator[ThreadPoolExecutor]:
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
-        yield pool
+        try:
+            yield pool
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
