@@ -99,6 +99,17 @@ def test_texts_are_assigned_without_being_stored(vecsearch, tmp_path, tiny_folde
         assert index.manifest.generation == generation
 
 
+def test_clusters_are_exported_as_a_field_that_a_build_reads(vecsearch, index):
+    refused = vecsearch("export", index, "-o", index.parent / "out.jsonl", "--clusters")
+    assert refused.code == 2 and "has no clusters" in refused.err and not (index.parent / "out.jsonl").exists()
+    rows(vecsearch("cluster", index, "-k", "3"))
+    assert vecsearch("export", index, "-o", index.parent / "out.jsonl", "--clusters").code == 0
+    found = [json.loads(line) for line in (index.parent / "out.jsonl").read_text().splitlines()]
+    with Index.open(index) as opened:
+        assert [row["cluster"] for row in found] == opened.clustering.labels.tolist()
+    assert [row["kind"] for row in found] == [text.split()[1] for text in TEXTS]
+
+
 def test_duplicates_are_listed_and_nothing_is_kept(vecsearch, tmp_path):
     vectors = np.array([[1, 0], [1, 0.01], [0, 1], [0.7, 0.7]], np.float32)
     Index.build(tmp_path / "i", documents("a", "A", "b", "c"), vectors=[vectors], dim=2).close()

@@ -249,3 +249,21 @@ def test_of_more_documents_than_it_shows_it_takes_an_even_sample(tmp_path):
         index.delete(where="id is not null")
         with pytest.raises(UsageError, match="no document"):
             make_map(index)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [6, 150])
+def test_umap_places_heaps_apart_and_the_same_every_time(tmp_path, count):
+    pytest.importorskip("umap", reason="umap-learn is not installed")
+    with build(tmp_path / "i", count) as index:
+        made = make_map(index, way="umap")
+        np.testing.assert_array_equal(make_map(index, way="umap").places, made.places)
+        heaps = made.places.reshape(3, -1, 2)
+        middles = heaps.mean(axis=1)
+        if count > 100:
+            assert np.linalg.norm(heaps - middles[:, None], axis=2).max() < 0.5 * np.linalg.norm(middles[0] - middles[1])
+    with (
+        Index.build(tmp_path / "j", [Document("a", "")], vectors=[np.ones((1, 3), np.float32)], dim=3) as index,
+        pytest.raises(UsageError, match="UMAP needs 4 documents, there are 1"),
+    ):
+        make_map(index, way="umap")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from itertools import accumulate, pairwise
 from typing import Any
@@ -16,7 +17,7 @@ from vecsearch.errors import UsageError
 from vecsearch.hits import Hit, Neighbors, best_of_each
 from vecsearch.metric import Metric
 from vecsearch.store.documents import Documents
-from vecsearch.store.filters import field_names, matching
+from vecsearch.store.filters import CLUSTER, field_names, matching
 from vecsearch.store.keywords import Keywords, best_passage
 from vecsearch.store.records import Span
 from vecsearch.store.segment import Segment
@@ -32,16 +33,29 @@ FILTERS = 8
 """Conditions whose answers are kept, a byte for each row: the same one is often asked with many queries."""
 
 
-def alive_blocks(snapshot: Snapshot, size: int) -> Iterator[tuple[list[Document], np.ndarray, list[Span] | None]]:
+def alive_blocks(
+    snapshot: Snapshot, size: int, *, clusters: bool = False
+) -> Iterator[tuple[list[Document], np.ndarray, list[Span] | None]]:
     """The documents that are not deleted, in order, with their vectors (b, dim) float32 and the passages that these stand for
-    (None where each is a whole document), about `size` rows at a time. Reads neither what is deleted nor an index of FAISS."""
+    (None where each is a whole document), about `size` rows at a time. Reads neither what is deleted nor an index of FAISS.
+
+    With `clusters` the number of a document's cluster, or None, is its field CLUSTER, whatever it had under that name.
+    """
+    first = 0
     for segment, alive in zip(snapshot.segments, snapshot.alive, strict=True):
-        stored = segment.documents
+        stored, starts = segment.documents, first + segment.documents.first_rows()
+        first += segment.rows
         for rows in _row_blocks(segment, alive, size):
             numbers, places = np.unique(stored.numbers(rows), return_inverse=True)
             placed = zip(places.tolist(), map(stored.span, rows.tolist()), strict=True)
             spans = [(place, *span) for place, span in placed if span] if stored.split else None
-            yield stored.get(numbers.tolist()), segment.read(rows), spans
+            documents = stored.get(numbers.tolist())
+            if clusters:
+                documents = [
+                    replace(document, fields=document.fields | {CLUSTER: snapshot.cluster(int(starts[number]))})
+                    for document, number in zip(documents, numbers, strict=True)
+                ]
+            yield documents, segment.read(rows), spans
 
 
 def _row_blocks(segment: Segment, alive: np.ndarray | None, size: int) -> Iterator[np.ndarray]:
@@ -121,12 +135,6 @@ class View:
             rows.append(first + (starts if alive is None else starts[alive[starts]]))
         return np.concatenate([np.empty(0, np.int64), *rows])
 
-    def cluster(self, row: int) -> int | None:
-        """The cluster of the document at a row, if it is in one."""
-        clustering = self.snapshot.clustering
-        label = int(clustering.labels[row]) if clustering else -1
-        return label if label >= 0 else None
-
     def rows(self, ids: Sequence[str]) -> list[list[int]]:
         """The rows of each of the documents with these ids. Raises UsageError naming those that the index does not have."""
         found: dict[str, list[int]] = {}
@@ -181,7 +189,7 @@ class View:
         known: dict[int, tuple[Document, str | None]] = {}
         return [
             [
-                Hit(document.id, score, document.text, document.fields, passage, self.cluster(row))
+                Hit(document.id, score, document.text, document.fields, passage, self.snapshot.cluster(row))
                 for row, score in zip(rows, scores, strict=True)
                 if row >= 0
                 for document, passage in (known.get(row) or known.setdefault(row, self.stored(row)),)
@@ -216,7 +224,7 @@ class View:
         document = documents.get([number])[0]
         passage = best_passage(documents, document, number, text)
         row = self._first[part] + int(documents.rows(np.array([number]))[0])
-        return Hit(document.id, score, document.text, document.fields, passage, self.cluster(row))
+        return Hit(document.id, score, document.text, document.fields, passage, self.snapshot.cluster(row))
 
 
 def _documents_of(documents: Documents, mask: np.ndarray) -> np.ndarray:

@@ -21,10 +21,13 @@ READ_ROWS = 256
 @click.argument("index", type=FOLDER)
 @click.option("-o", "--output", type=FOLDER, required=True, help="File to write; its suffix is the format.")
 @click.option("--vectors", "with_vectors", is_flag=True, help="With .jsonl: the vectors as well.")
+@click.option("--clusters", is_flag=True, help="The number of each document's cluster as its field cluster.")
 @click.option("--generation", type=click.IntRange(1), metavar="N", help="Export an older generation that the index keeps.")
 @click.option("--replace", is_flag=True, help="Take the place of files that are there already.")
 @output_options
-def export(index: str, output: str, with_vectors: bool, generation: int | None, replace: bool, as_json: bool) -> None:
+def export(
+    index: str, output: str, with_vectors: bool, clusters: bool, generation: int | None, replace: bool, as_json: bool
+) -> None:
     """Write the documents or the vectors of INDEX to files that other programs read. Nothing is encoded.
 
     \b
@@ -52,10 +55,12 @@ def export(index: str, output: str, with_vectors: bool, generation: int | None, 
 
     with open_snapshot(Path(index), generation=generation) as snapshot:
         manifest = snapshot.manifest
+        if clusters and not snapshot.clustering:
+            raise UsageError(f"{index} has no clusters: vecsearch cluster makes them")
         rows = manifest.rows - manifest.deleted
         with progress_bar("vectors", lambda: written / max(1, rows)) as progress:
             content = Content(
-                partial(alive_blocks, snapshot, READ_ROWS),
+                partial(alive_blocks, snapshot, READ_ROWS, clusters=clusters),
                 rows=rows,
                 dim=manifest.dim,
                 with_vectors=with_vectors,

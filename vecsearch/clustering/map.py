@@ -30,6 +30,8 @@ TITLE = 80
 WAYS = ("pca", "umap")
 STEPS = 65_535
 """Places along each side of the map."""
+NEIGHBOURS, FEW = 15, 100
+"""Neighbours of a document that UMAP keeps near it, and documents that are few to it."""
 OUTSIDE = 0.5
 """Room on each side of the map for documents that lie far out, as a share of where nearly all are."""
 NAMED = 30
@@ -83,9 +85,10 @@ def _umap(vectors: np.ndarray, seed: int) -> np.ndarray:
         raise UsageError("UMAP needs another package: pip install 'vecsearch[umap]'") from None
     if len(vectors) < 4:
         raise UsageError(f"UMAP needs 4 documents, there are {len(vectors)}; leave --umap out")
-    return UMAP(
-        metric="cosine", random_state=seed, n_jobs=1, n_neighbors=min(15, len(vectors) - 1), init="random"
-    ).fit_transform(vectors)
+    # Among few documents its usual start, by eigenvectors, fails.
+    start = "spectral" if len(vectors) > FEW else "random"
+    neighbours = min(NEIGHBOURS, len(vectors) - 1)
+    return UMAP(metric="cosine", random_state=seed, n_jobs=1, n_neighbors=neighbours, init=start).fit_transform(vectors)
 
 
 def _spread(places: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from vecsearch.errors import DamagedIndexError, UnsupportedIndexError, UsageError
-from vecsearch.store.clusters import Clustering, read_clusters
+from vecsearch.store.clusters import NO_CLUSTER, Clustering, read_clusters
 from vecsearch.store.commit import describe_file
 from vecsearch.store.layout import (
     CURRENT,
@@ -49,6 +49,11 @@ class Snapshot:
     encoder_folder: Path | None
     clustering: Clustering | None
     """Its clusters, where it has any."""
+
+    def cluster(self, row: int) -> int | None:
+        """The cluster of the document at a row, if it is in one."""
+        label = int(self.clustering.labels[row]) if self.clustering else NO_CLUSTER
+        return label if label >= 0 else None
 
     def __enter__(self) -> Snapshot:
         return self
