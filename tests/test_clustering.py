@@ -198,6 +198,21 @@ def test_communities_are_those_of_the_greedy_algorithm(tmp_path):
             assert (normalise(vectors[own]) @ made.centres[cluster.number] >= 0.9 - 1e-6).all()
 
 
+@pytest.mark.parametrize("spec", ["HNSW32", "IVF4,Flat"])
+@pytest.mark.parametrize("way", ["communities", "density"])
+def test_the_graph_is_what_the_indexs_own_search_finds(tmp_path, spec, way, monkeypatch):
+    vectors, heap = blobs(400, 32, 5, spread=0.05)
+    searched = []
+    with index_of(tmp_path / "i", vectors, spec=spec) as index:
+        real = type(index).search
+        monkeypatch.setattr(
+            type(index), "search", lambda *given, **options: searched.append(options) or real(*given, **options)
+        )
+        made = clustering.cluster(index, clustering.Settings(way, threshold=0.8 if way == "communities" else None))
+    assert searched and not any(options.get("exact") for options in searched)
+    assert same_partition(made.labels[made.labels >= 0], heap[made.labels >= 0]) and (made.labels >= 0).mean() > 0.9
+
+
 def test_density_clusters_are_scikit_learns(tmp_path):
     from sklearn.cluster import HDBSCAN
 
