@@ -32,7 +32,9 @@ COLUMNS = ["cluster", "documents", "tightness", "name", "medoid"]
     help="kmeans: every document in one of K clusters. communities: documents around one that all are like. density: dense "
     "places (HDBSCAN). The last two leave documents out. By default kmeans, with --threshold communities.",
 )
-@click.option("-k", "k", type=int, metavar="K", help="With kmeans: how many. By default what gives the highest silhouette.")
+@click.option(
+    "-k", "--k", "k", type=int, metavar="K", help="With kmeans: how many. By default what gives the highest silhouette."
+)
 @click.option("--threshold", type=float, metavar="X", help="With communities: least cosine with the document in the middle.")
 @click.option("--min-size", type=int, metavar="N", help="With communities and density: documents of a cluster. By default 10.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Start of the random numbers.")

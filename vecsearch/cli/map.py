@@ -14,7 +14,13 @@ from vecsearch.errors import UsageError
 @click.command("map")
 @click.argument("index", type=FOLDER)
 @click.option(
-    "-o", "output", type=FOLDER, required=True, metavar="FILE", help="A page (.html), or a picture (.png, .svg, .pdf)."
+    "-o",
+    "--output",
+    "output",
+    type=FOLDER,
+    required=True,
+    metavar="FILE",
+    help="A page (.html), or a picture (.png, .svg, .pdf).",
 )
 @click.option("--umap", is_flag=True, help="Place documents by UMAP instead of their main components; needs vecsearch[umap].")
 @click.option("--seed", type=int, default=0, show_default=True, help="Start of UMAP's random numbers.")

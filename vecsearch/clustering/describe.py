@@ -61,7 +61,7 @@ def describe(
         "documents": len(points),
         "in_clusters": int(counts.sum()),
         "without_vector": int((~points.known).sum()),
-        "inertia": squares - float((np.square(sums).sum(axis=1) / np.maximum(counts, 1)).sum()),
+        "inertia": round(squares - float((np.square(sums).sum(axis=1) / np.maximum(counts, 1)).sum()), 6),
         "silhouette": silhouette(points, labels, seed),
     }
     return clusters, quality | (_agreement(points, labels, field) if field else {})
