@@ -1,5 +1,6 @@
 """Vectors that need not fit in memory: files are mapped or read, never held, and an index searches wherever its folder lies."""
 
+import errno
 import json
 import os
 import shutil
@@ -21,6 +22,7 @@ from vecsearch.errors import DamagedIndexError
 from vecsearch.files import release
 from vecsearch.index import Index
 from vecsearch.metric import Metric, norms
+from vecsearch.store import segment as segment_module
 from vecsearch.store.layout import VECTORS
 
 ROWS, DIM = 3_000, 24
@@ -58,6 +60,28 @@ def test_rows_that_are_read_are_those_that_are_mapped(segment, rows):
     found = segment.read(rows)
     assert found.dtype == np.float32 and found.flags.writeable
     np.testing.assert_array_equal(found, segment.vectors[rows])
+
+
+@pytest.mark.skipif(segment_module.AT_ONCE is None, reason="this system cannot tell what is in memory")
+@pytest.mark.parametrize("memory", ["all of it", "nothing", "a part of each", "no answer"])
+def test_what_is_not_in_memory_is_asked_for_together_and_then_read(segment, monkeypatch, memory):
+    rows, asked, real = np.array([5, 6, 7, 100, 2000, 2001]), [], os.preadv
+
+    def at_once(file, buffers, place, flags=0):
+        if not flags or memory == "all of it":
+            return real(file, buffers, place, flags)
+        assert not asked, "all are looked for before any is asked for"
+        if memory == "a part of each":
+            return real(file, [memoryview(buffers[0]).cast("B")[:10]], place)
+        raise BlockingIOError if memory == "nothing" else OSError(errno.EOPNOTSUPP, "not supported")
+
+    monkeypatch.setattr(os, "preadv", at_once)
+    monkeypatch.setattr(os, "posix_fadvise", lambda file, place, size, advice: asked.append((place, size)))
+    np.testing.assert_array_equal(segment.read(rows), segment.vectors[rows])
+    runs = [(128 + 4 * DIM * start, 4 * DIM * size) for start, size in ((5, 3), (100, 1), (2000, 2))]
+    assert asked == ([] if memory == "all of it" else runs)
+    monkeypatch.setattr(segment_module, "AT_ONCE", None)
+    np.testing.assert_array_equal(segment.read(rows), segment.vectors[rows])
 
 
 def test_rows_that_follow_each_other_are_read_at_once(segment, monkeypatch):
