@@ -69,8 +69,8 @@ def agreement(path: Path, field: str, options: argparse.Namespace) -> Iterator[d
         with tempfile.TemporaryDirectory() as folder, build(Path(folder) / "index") as index:
             for way, cluster in (ours(index, truth) | theirs(index, truth)).items():
                 started = perf_counter()
-                labels = cluster()
-                seconds = perf_counter() - started
+                labels, before = cluster()
+                seconds = before + perf_counter() - started
                 yield {"corpus": name, "labels": int(truth.max()) + 1, "encoder": encoder, "way": way} | figures(
                     truth, labels, seconds
                 )
@@ -101,9 +101,13 @@ def encoders(
         yield name, partial(Index.build, documents=documents, vectors=[own], dim=own.shape[1])
 
 
-def ours(index: Index, truth: np.ndarray) -> dict[str, Callable[[], np.ndarray]]:
-    def cluster(**settings: Any) -> np.ndarray:
-        return clustering.cluster(index, clustering.Settings(**settings)).labels
+Way = Callable[[], tuple[np.ndarray, float]]
+"""Gives labels, and how many seconds of work were done before."""
+
+
+def ours(index: Index, truth: np.ndarray) -> dict[str, Way]:
+    def cluster(**settings: Any) -> tuple[np.ndarray, float]:
+        return clustering.cluster(index, clustering.Settings(**settings)).labels, 0.0
 
     return {
         "kmeans": partial(cluster, k=int(truth.max()) + 1),
@@ -113,26 +117,27 @@ def ours(index: Index, truth: np.ndarray) -> dict[str, Callable[[], np.ndarray]]
     }
 
 
-def theirs(index: Index, truth: np.ndarray) -> dict[str, Callable[[], np.ndarray]]:
+def theirs(index: Index, truth: np.ndarray) -> dict[str, Way]:
     from sklearn.cluster import HDBSCAN, KMeans
 
     points, k = normalise(index.vectors(index.alive())), int(truth.max()) + 1
     means = KMeans(k, n_init=1, random_state=0)
-    ways = {"scikit-learn KMeans": lambda: means.fit_predict(points)}
+    ways: dict[str, Way] = {"scikit-learn KMeans": lambda: (means.fit_predict(points), 0.0)}
     try:
         from umap import UMAP
     except ImportError:
         print("UMAP is left out: umap-learn is not installed")
         return ways
 
-    def reduced() -> np.ndarray:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return UMAP(n_neighbors=15, n_components=5, min_dist=0.0, metric="cosine", random_state=0).fit_transform(points)
-
+    started = perf_counter()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        umap = UMAP(n_neighbors=15, n_components=5, min_dist=0.0, metric="cosine", random_state=0)
+        places = umap.fit_transform(points)
+    seconds = perf_counter() - started
     return ways | {
-        "UMAP, HDBSCAN": lambda: HDBSCAN(min_cluster_size=SIZE, copy=True).fit_predict(reduced()),
-        "UMAP, KMeans": lambda: means.fit_predict(reduced()),
+        "UMAP, HDBSCAN": lambda: (HDBSCAN(min_cluster_size=SIZE, copy=True).fit_predict(places), seconds),
+        "UMAP, KMeans": lambda: (means.fit_predict(places), seconds),
     }
 
 

@@ -27,6 +27,8 @@ SAMPLES = (64, 256)
 """Points for each cluster in the samples that centres are first moved over; a sample of more than half of all is left out."""
 SEEDED = (4, 4096)
 """Points for each cluster, and at the least, among which the first centres are chosen."""
+TRIES = 3
+"""First centres that are tried over the smallest sample; those with the least inertia go on."""
 SETTLED = 1e-3
 """Rounds end when the inertia falls by no more than this share of it."""
 ROUNDS = 12
@@ -55,12 +57,12 @@ def kmeans(
     rng = np.random.default_rng(seed)
     order = rng.permutation(n)
     with _one_thread_each() as pool:
-        centres = _first_centres(read, order, k, rng)
-        for share in SAMPLES:
-            if 2 * share * k <= n:
-                sample = read(np.sort(order[: share * k]))
-                centres = _settle(sample.__getitem__, len(sample), centres, spherical, pool, progress)
-        centres = _settle(read, n, centres, spherical, pool, progress)
+        starts = [_first_centres(read, order, k, rng) for _ in range(TRIES)]
+        for size in (*(share * k for share in SAMPLES if 2 * share * k <= n), n):
+            sample = read if size == n else read(np.sort(order[:size])).__getitem__
+            settled = [_settle(sample, size, start, spherical, pool, progress) for start in starts]
+            starts = [min(settled, key=lambda found: found[1])[0]]
+        (centres,) = starts
         labels, sums = _round(read, n, centres, spherical, pool, progress)
         used = np.flatnonzero(sums.counts)
         if len(used) < len(centres):
@@ -125,16 +127,16 @@ class _Sums:
 
 def _settle(
     read: Read, n: int, centres: np.ndarray, spherical: bool, pool: ThreadPoolExecutor, progress: Callable[[int, int], None]
-) -> np.ndarray:
-    """The centres after Lloyd's rounds over n points."""
-    before = np.inf
+) -> tuple[np.ndarray, float]:
+    """The centres after Lloyd's rounds over n points, and the inertia before the last."""
+    before = now = np.inf
     for _ in range(ROUNDS):
         _, sums = _round(read, n, centres, spherical, pool, progress)
         centres, now = sums.means(spherical=spherical), sums.inertia()
         if not now < before * (1 - SETTLED):
             break
         before = now
-    return centres
+    return centres, now
 
 
 def _round(
