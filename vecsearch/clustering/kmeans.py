@@ -27,8 +27,9 @@ SAMPLES = (64, 256)
 """Points for each cluster in the samples that centres are first moved over; a sample of more than half of all is left out."""
 SEEDED = (4, 4096)
 """Points for each cluster, and at the least, among which the first centres are chosen."""
-TRIES = 3
-"""First centres that are tried over the smallest sample; those with the least inertia go on."""
+TRIES, TRIED = 3, 32_768
+"""First centres that are tried over the smallest sample, if it has no more than so many points; those with the least inertia go
+on. Among many clusters a bad start of one matters little."""
 SETTLED = 1e-3
 """Rounds end when the inertia falls by no more than this share of it."""
 ROUNDS = 12
@@ -57,8 +58,9 @@ def kmeans(
     rng = np.random.default_rng(seed)
     order = rng.permutation(n)
     with _one_thread_each() as pool:
-        starts = [_first_centres(read, order, k, rng) for _ in range(TRIES)]
-        for size in (*(share * k for share in SAMPLES if 2 * share * k <= n), n):
+        sizes = [*(share * k for share in SAMPLES if 2 * share * k <= n), n]
+        starts = [_first_centres(read, order, k, rng) for _ in range(TRIES if sizes[0] <= TRIED else 1)]
+        for size in sizes:
             sample = read if size == n else read(np.sort(order[:size])).__getitem__
             settled = [_settle(sample, size, start, spherical, pool, progress) for start in starts]
             starts = [min(settled, key=lambda found: found[1])[0]]
