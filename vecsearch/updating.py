@@ -206,9 +206,9 @@ def _labels_alive(writer: IndexWriter, manifest: Manifest, snapshot: Snapshot) -
     """The clusters of the rows that are not deleted, which a compaction numbers anew in the order that they have."""
     if snapshot.clustering is None or manifest.clusters is None:
         return None
-    alive = np.ones(manifest.rows, bool)
-    alive[read_deletes(snapshot.folder, manifest)] = False
-    return writer.write_labels(manifest.clusters, snapshot.clustering.labels[alive])
+    return writer.write_labels(
+        manifest.clusters, np.delete(snapshot.clustering.labels, read_deletes(snapshot.folder, manifest))
+    )
 
 
 def cluster(folder: Path, clustering: Clustering, before: Manifest, *, assigned: bool = False) -> Manifest:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -28,9 +29,11 @@ class Points:
         self.spherical = index.metric is Metric.COSINE
         self.rows = index.document_rows()
         """The first row of each document, (n,) int64, rising."""
-        self._means = self._mean_vectors() if index.manifest.chunks else None
-        self.known = np.concatenate([np.empty(0, bool), *(norms(block) > 0 for _, block in self.blocks())])
+
+    @cached_property
+    def known(self) -> np.ndarray:
         """Which have another vector than zero, (n,) bool: that of a text without a known word is like none."""
+        return np.concatenate([np.empty(0, bool), *(norms(block) > 0 for _, block in self.blocks())])
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -69,7 +72,11 @@ class Points:
             part = numbers[first : first + BLOCK_ROWS]
             yield part, self.stored(part)
 
-    def _mean_vectors(self) -> np.ndarray:
+    @cached_property
+    def _means(self) -> np.ndarray | None:
+        """The means of split documents, (n, dim) float32; None where none is split."""
+        if not self.index.manifest.chunks:
+            return None
         alive = self.index.alive()
         ends = np.append(np.searchsorted(alive, self.rows), len(alive))
         means = [self.index.vectors(alive[start:stop]).mean(axis=0) for start, stop in pairwise(ends)]
