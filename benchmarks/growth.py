@@ -4,10 +4,11 @@
     python benchmarks/growth.py --plot growth.png
 
 VECTORS is a .npy or .h5 file. Some of its rows are kept aside as queries; the others are indexed, the first n of them. Beyond
-them they are repeated, with Gaussian noise as long as 30 % of the median distance to the nearest neighbour: repeated_rows says
-how many. The build proves its recall on most of the queries, the others are asked here. Every size is built in a process of
-its own and searched in another, so that their memory is their own. Each line is kept as soon as it is measured; --plot draws
-the newest line of each size, of the file with most. Memory is resident, with the pages of mapped files.
+them they are repeated, each moved by the difference of two others, scaled to 30 % of the median distance to the nearest
+neighbour: repeated_rows says how many. The build proves its recall on most of the queries, the others are asked here. Every
+size is built in a process of its own and searched in another, so that their memory is their own. Each line is kept as soon as
+it is measured; --plot draws the newest line of each size, of the file with most. Memory is resident, with the pages of mapped
+files.
 """
 
 from __future__ import annotations
@@ -106,12 +107,14 @@ class Data:
     def blocks(self, rows: int) -> Iterator[np.ndarray]:
         """Blocks (b, dim) float32 of `rows` vectors, the real ones first."""
         rng = np.random.default_rng(1)
-        noise = self._noise() if rows > self.real else 0.0
+        distance = NOISE * self._nearest() if rows > self.real else 0.0
         done = 0
         while done < rows:
             for block in self._parts(self._kept):
                 if done >= self.real:
-                    block += rng.standard_normal(block.shape, np.float32) * np.float32(noise)
+                    # What is between two texts lies where the vectors do; Gaussian noise would be in all directions alike.
+                    noise = block[rng.permutation(len(block))] - block[rng.permutation(len(block))]
+                    block = block + noise * np.float32(distance / np.median(np.linalg.norm(noise, axis=1)))
                 yield block[: rows - done]
                 done += len(block[: rows - done])
                 if done == rows:
@@ -123,14 +126,14 @@ class Data:
             yield block[chosen[first : first + len(block)]]
             first += len(block)
 
-    def _noise(self) -> float:
-        """Standard deviation of each coordinate's noise."""
+    def _nearest(self) -> float:
+        """The median distance of a query to its nearest vector."""
         queries = self.queries()[:500]
         nearest = np.full(len(queries), np.inf, np.float32)
         for block in self._parts(self._kept):
             squares = (queries**2).sum(axis=1)[:, None] - 2 * queries @ block.T + (block**2).sum(axis=1)
             nearest = np.minimum(nearest, squares.min(axis=1))
-        return NOISE * float(np.median(np.sqrt(np.maximum(nearest, 0)))) / self.dim**0.5
+        return float(np.median(np.sqrt(np.maximum(nearest, 0))))
 
 
 def build(folder: Path, rows: int, options: argparse.Namespace) -> dict[str, Any]:

@@ -21,9 +21,12 @@ K = 10
 class Known:
     """A searcher that finds hit j of query i from the setting `needs[i, j]` on, if it has `ranks` candidates."""
 
-    def __init__(self, needs: np.ndarray, *, ranks: int = K, most: int = 300) -> None:
-        self._needs, self._ranks, self._most = needs, ranks, most
+    def __init__(self, needs: np.ndarray, *, ranks: int = K, most: int = 300, size: int = 1000) -> None:
+        self._needs, self._ranks, self._most, self._size = needs, ranks, most, size
         self.setting, self.effort = "nprobe", {"nprobe": 1, "candidates": K}
+
+    def __len__(self) -> int:
+        return self._size
 
     def settings(self, k: int) -> tuple[int, int]:
         return 1, self._most
@@ -33,8 +36,9 @@ class Known:
 
     def candidates(self, queries: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
         found = self._needs[queries[:, 0].astype(int)] <= self.effort["nprobe"]
-        scores = np.full((len(queries), count), -1, np.float32)  # worse than every true one
-        scores[:, self._ranks - K : self._ranks][:, : count - (self._ranks - K)] = np.where(found, 1, -1)[:, : max(0, count)]
+        scores = np.full((len(queries), max(count, self._ranks)), -1, np.float32)  # worse than every true one
+        scores[:, self._ranks - K : self._ranks] = np.where(found, 1, -1)
+        scores = scores[:, :count]
         return scores, np.zeros(scores.shape, np.int64)
 
     def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -47,6 +51,13 @@ class Known:
 def numbered(queries: int) -> Sample:
     """Queries that are their own numbers, whose true scores are all 1."""
     return Sample(np.arange(queries, dtype=np.float32)[:, None], np.ones((queries, K), np.float32))
+
+
+@pytest.mark.parametrize("size, reached", [(1_000, False), (3_000_000, False), (4_000_000, True)])
+def test_among_more_vectors_more_candidates_are_ranked_again(size, reached):
+    needs = np.ones((400, K))
+    _, enough = tune(Known(needs, ranks=400, size=size), numbered(400), 0.9)
+    assert enough == reached
 
 
 @given(st.integers(0, 100), st.floats(0.5, 0.97), st.sampled_from([10, 25, 60]))

@@ -58,6 +58,9 @@ class ApproximateSearcher:
         self._divisors = np.where(self._norms > 0, self._norms, np.float32(1))
         self.set_effort(effort)
 
+    def __len__(self) -> int:
+        return len(self._vectors)
+
     @property
     def setting(self) -> str | None:
         """Name of what trades time for recall, beside the number of candidates."""

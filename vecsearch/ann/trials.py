@@ -17,8 +17,9 @@ from vecsearch.ann.spec import copies, usual_effort
 from vecsearch.ann.truth import ground_truth
 from vecsearch.ann.tuner import on_average, tune
 
-LEAST_ROWS, MOST_ROWS = 10_000, 60_000
-"""Kinds are tried on half of the vectors, but on no fewer and no more than these;"""
+LEAST_ROWS, MOST_ROWS, SHARE = 10_000, 60_000, 20
+"""Kinds are tried on half of the vectors, but on no fewer and no more than these, or of many on one in SHARE: codes that tell
+neighbours apart among few may be too short among many;"""
 SMALLER = 4
 """and before on so many times fewer: what is fast among few need not be among many, and the two tell how its time grows."""
 QUERIES = 500
@@ -48,11 +49,12 @@ class Trials:
 
     def __init__(self, source: Rows, questions: Questions, target: float, note: Callable[[str], None]) -> None:
         kept = questions.kept
-        self._large = kept[:: max(1, len(kept) // min(MOST_ROWS, max(LEAST_ROWS, len(kept) // 2)))]
+        most = max(MOST_ROWS, len(kept) // SHARE)
+        self._large = kept[:: max(1, len(kept) // min(most, max(LEAST_ROWS, len(kept) // 2)))]
         self._small = self._large[::SMALLER]
         self._source, self._target, self._note = source, target, note
         self._k, self._queries = questions.k, questions.queries(0)[:QUERIES]
-        points = source.points(self._large)
+        points = source.points(self._large[:: max(1, len(self._large) // MOST_ROWS)])
         self._dim = points.shape[1]
         self._reduced = reduced_dim(
             points, source.compared.of_queries(self._queries), self._k, target, euclidean=source.compared.euclidean

@@ -13,8 +13,9 @@ from vecsearch.ann.questions import Questions, Sample
 from vecsearch.ann.recall import Recall, reaches, recalls
 from vecsearch.ann.threads import threads
 
-MOST_CANDIDATES = 20
-"""Hits for each one asked for, ranked again by their exact scores, at the most."""
+MOST_CANDIDATES, SHARE = 20, 100_000
+"""Hits for each one asked for, ranked again by their exact scores, at the most: so many, or among many vectors one of so many.
+The more there are, the closer they lie, and the more of them have codes that look alike; to read the lists takes far longer."""
 FINENESS = 1.06
 """Settings that differ by less than this factor are as good as equal."""
 LEEWAY = 2.33
@@ -112,7 +113,7 @@ class _Attempt:
     """What one setting finds, and how its recall grows with the number of candidates that are ranked again."""
 
     def __init__(self, searcher: ApproximateSearcher, sample: Sample, value: int | None) -> None:
-        self.most = MOST_CANDIDATES * sample.k
+        self.most = sample.k * max(MOST_CANDIDATES, len(searcher) // SHARE)
         if searcher.setting == "efSearch":
             self.most = min(self.most, value)  # FAISS would look at more nodes for more hits
         searcher.set_effort(effort(searcher, value, self.most))
