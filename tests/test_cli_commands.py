@@ -187,13 +187,14 @@ def test_how_texts_are_encoded(vecsearch, build, corpus, tiny_folder):
         ({"pooling": "max"}, 7),
         ({"pooling": "last"}, 7),
         ({"pooling": "concat"}, 21),
-        ({"layer": 1}, 10),
-        ({"layer": 0}, 6),
+        ({"layers": [1]}, 10),
+        ({"layers": [0]}, 6),
         ({"max_tokens": 2}, 7),
         ({"dtype": "bfloat16"}, 7),
     ]
     for options, dim in cases:
-        folder = build(corpus, *(part for name, value in options.items() for part in (f"--{name.replace('_', '-')}", value)))
+        given = {"--layer" if name == "layers" else f"--{name.replace('_', '-')}": value for name, value in options.items()}
+        folder = build(corpus, *(part for name, value in given.items() for part in (name, *np.atleast_1d(value))))
         facts = info(vecsearch, folder)
         encoder = UlmfitEncoder(tiny_folder(), **options)
         assert facts["dim"] == encoder.dim == dim and facts["encoder"]["fingerprint"] == encoder.fingerprint

@@ -95,15 +95,29 @@ def test_a_text_has_one_vector(tiny_folder, small_windows, pooling, directions, 
 
 @pytest.mark.parametrize("layer", [0, 1, 2, -1])
 def test_layer_chooses_whose_states_are_pooled(tiny_folder, layer):
-    encoder = UlmfitEncoder(tiny_folder(), layer=layer)
+    encoder = UlmfitEncoder(tiny_folder(), layers=[layer])
     assert encoder.dim == (6, 10, 7)[layer]
     tokens, states = encoder.states("he sat on the bank")
     assert tokens[0] == "xxbos" and states.shape == (6, encoder.dim)
     np.testing.assert_allclose(encoder.encode(["he sat on the bank"])[0], states.mean(axis=0), atol=1e-6)
 
 
+@pytest.mark.parametrize("few", [0, 10_000], ids=["torch", "numpy"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_states_of_several_layers_are_added_up(tiny_folder, monkeypatch, few, dtype):
+    monkeypatch.setattr(ulmfit, "FEW_TOKENS", few)
+    folder, text = tiny_folder(("forward", "backward"), (8, 10, 8)), "he sat on the bank of the river , " * 20
+    both = UlmfitEncoder(folder, layers=[0, -1], dtype=dtype)
+    parts = [UlmfitEncoder(folder, layers=[layer], dtype=dtype).encode([text]) for layer in (0, 2)]
+    assert isinstance(both._engine("forward", few=bool(few)), NumpyEngine if few else TorchEngine) and both.dim == 16
+    np.testing.assert_allclose(both.encode([text]), sum(parts), atol=1e-2 if dtype == "bfloat16" else 1e-5)
+    assert both.fingerprint == UlmfitEncoder(folder, layers=[2, 0]).fingerprint
+    assert both.fingerprint != UlmfitEncoder(folder).fingerprint
+    assert np.allclose(both.shares(text)[1].sum(axis=0), both.encode([text])[0], atol=1e-2)
+
+
 def test_layers_differ(tiny_folder):
-    first, last = (UlmfitEncoder(tiny_folder(("forward",), (8, 8, 8)), layer=layer) for layer in (1, 2))
+    first, last = (UlmfitEncoder(tiny_folder(("forward",), (8, 8, 8)), layers=[layer]) for layer in (1, 2))
     assert not np.allclose(first.encode(["a film"]), last.encode(["a film"]))
     assert first.fingerprint != last.fingerprint
 
@@ -225,8 +239,8 @@ def test_both_engines_give_the_same_states(tiny_folder):
     ids = np.random.default_rng(0).integers(0, len(WORDS), (9, 4))
     carried_numpy, carried_torch = [], []
     for width in (4, 3, 1):  # texts end, the others go on
-        a, carried_numpy = NumpyEngine(stack, 2).run(ids[:, :width], carried_numpy)
-        b, carried_torch = TorchEngine(stack, 2, "float32").run(np.ascontiguousarray(ids[:, :width]), carried_torch)
+        a, carried_numpy = NumpyEngine(stack, (2,)).run(ids[:, :width], carried_numpy)
+        b, carried_torch = TorchEngine(stack, (2,), "float32").run(np.ascontiguousarray(ids[:, :width]), carried_torch)
         np.testing.assert_allclose(a, b, atol=1e-6)
 
 
@@ -311,7 +325,7 @@ def test_ahead_is_one_item_ahead_and_no_more():
 
 
 def test_saving_keeps_the_vectors_and_the_options(tiny_folder, tmp_path):
-    encoder = UlmfitEncoder(tiny_folder(("forward", "backward")), pooling="max", layer=1, max_tokens=9)
+    encoder = UlmfitEncoder(tiny_folder(("forward", "backward")), pooling="max", layers=[1], max_tokens=9)
     encoder.save(tmp_path)
     again = UlmfitEncoder(tmp_path)
     assert again.fingerprint == encoder.fingerprint and again.pooling == "max"
@@ -342,8 +356,10 @@ def test_a_damaged_file_is_named(tiny_folder, tmp_path, name, damage):
         {"directions": []},
         {"directions": ["backward"]},
         {"pooling": "foo"},
-        {"layer": "x"},
-        {"layer": 1.5},
+        {"layers": "x"},
+        {"layers": [1.5]},
+        {"layers": []},
+        {"layers": -1},
         {"max_tokens": "x"},
     ],
     ids=str,
@@ -385,9 +401,19 @@ def test_a_vocabulary_without_xxbos_is_read_after_an_unknown_word(tmp_path, toke
 def test_a_newer_format_is_refused(tiny_folder, tmp_path):
     UlmfitEncoder(tiny_folder()).save(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
-    (tmp_path / "config.json").write_text(json.dumps({**config, "format": 2}))
-    with pytest.raises(CheckpointError, match=r"format 2.*reads format 1.*upgrade"):
+    (tmp_path / "config.json").write_text(json.dumps({**config, "format": 3}))
+    with pytest.raises(CheckpointError, match=r"format 3.*reads formats 1 and 2.*upgrade"):
         UlmfitEncoder(tmp_path)
+
+
+def test_format_1_has_one_layer(tiny_folder, tmp_path):
+    new = UlmfitEncoder(tiny_folder(), layers=[1])
+    new.save(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config |= {"format": 1, "layer": config.pop("layers")[0]}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    old = UlmfitEncoder(tmp_path)
+    assert old.fingerprint == new.fingerprint and old.dim == new.dim == 10
 
 
 def test_a_vocabulary_of_another_length_is_refused_with_both_figures(tiny_folder, tmp_path):
@@ -404,7 +430,11 @@ def test_a_vocabulary_of_another_length_is_refused_with_both_figures(tiny_folder
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"layer": 3}, "layer 3: the model has layers 0"), ({"max_tokens": 0}, "max_tokens is 0")],
+    [
+        ({"layers": [3]}, "layer 3: the model has layers 0"),
+        ({"layers": [0, 1]}, "layers of 6 and 10 states cannot be added up"),
+        ({"max_tokens": 0}, "max_tokens is 0"),
+    ],
 )
 def test_options_that_the_model_does_not_have_are_refused(tiny_folder, options, message):
     with pytest.raises(UsageError, match=message):

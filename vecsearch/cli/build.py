@@ -64,7 +64,7 @@ def build(
     skip_bad: bool,
     encoder: str | None,
     pooling: str | None,
-    layer: int | None,
+    layers: tuple[int, ...],
     max_tokens: int | None,
     dtype: str,
     metric: str | None,
@@ -102,7 +102,7 @@ def build(
 
     spec = _checked_spec(spec, recall, k, memory, queries, dry_run)
     reading = {"text_fields": text_fields, "id_field": id_field, "format": format, "skip_bad": skip_bad}
-    encoding = {"pooling": pooling, "layer": layer, "max_tokens": max_tokens, "dtype": dtype}
+    encoding = {"pooling": pooling, "layers": layers or None, "max_tokens": max_tokens, "dtype": dtype}
     if vocabulary == bool(corpus or vectors):
         raise UsageError("give one of: CORPUS, --vocabulary, --vectors (with or without CORPUS)")
     if (ids and (corpus or not vectors)) or (all_words and not vocabulary):

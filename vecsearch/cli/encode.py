@@ -38,7 +38,7 @@ def encode(
     skip_bad: bool,
     encoder: str | None,
     pooling: str | None,
-    layer: int | None,
+    layers: tuple[int, ...],
     max_tokens: int | None,
     dtype: str,
 ) -> None:
@@ -52,7 +52,7 @@ def encode(
         raise UsageError(f"there is no folder {Path(output).parent} for {output}; make it first")
     reading = {"text_fields": text_fields, "id_field": id_field, "format": format, "skip_bad": skip_bad}
     source = from_corpus(corpus, reading)
-    model = open_named_encoder(encoder, pooling=pooling, layer=layer, max_tokens=max_tokens, dtype=dtype)
+    model = open_named_encoder(encoder, pooling=pooling, layers=layers, max_tokens=max_tokens, dtype=dtype)
     turn = partial(map, model.encode_in_context) if marked else partial(encode_blocks, model)
     started = time.perf_counter()
     with progress_bar("texts", source.fraction) as progress:

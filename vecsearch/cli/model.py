@@ -88,7 +88,7 @@ def info(folder: str) -> None:
             "vocabulary": f"{len(encoder.vocabulary):,} words",
             **{direction: _sizes(stack.dims) for direction, stack in encoder.stacks.items()},
             "tokenizer": ", ".join(str(value) for value in encoder.tokenizer.describe().values()),
-            "pooling": f"{encoder.config.pooling} of layer {encoder.config.layer}",
+            "pooling": f"{encoder.config.pooling} of layer {' + '.join(map(str, encoder.config.layers))}",
             **encoder.config.source,
             "licence file": next((path.name for path in sorted(encoder.path.glob("LICENSE*"))), "none"),
         }

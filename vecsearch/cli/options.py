@@ -91,7 +91,14 @@ encoder_options = _apply(
         type=click.Choice(["raw", "mean", "max", "last", "concat"]),
         help="raw: the words' embeddings, averaged; the others pool contextual states. By default the encoder's own (mean).",
     ),
-    click.option("--layer", type=int, metavar="N", help="Layer whose states are pooled: 0 the embedding, 1…, -1 the last."),
+    click.option(
+        "--layer",
+        "layers",
+        type=int,
+        multiple=True,
+        metavar="N",
+        help="Layer whose states are pooled: 0 the embedding, 1…, -1 the last. Repeat it to add layers up.",
+    ),
     click.option("--max-tokens", type=int, metavar="N", help="Cut longer texts, and count what is cut. By default nothing is."),
 )
 
@@ -139,4 +146,4 @@ def open_named_encoder(encoder: str | None, **options: Any) -> Any:
     """The encoder that the options name; the shipped one when they name none."""
     from vecsearch.encoders import DEFAULT, open_encoder
 
-    return open_encoder(encoder or DEFAULT, **{name: value for name, value in options.items() if value is not None})
+    return open_encoder(encoder or DEFAULT, **{name: value for name, value in options.items() if value not in (None, ())})

@@ -26,7 +26,7 @@ def similarity(
     index: str | None,
     encoder: str | None,
     pooling: str | None,
-    layer: int | None,
+    layers: tuple[int, ...],
     max_tokens: int | None,
     as_json: bool,
 ) -> None:
@@ -41,7 +41,7 @@ def similarity(
     from vecsearch.quality.similarity import index_similarity, model_similarity
 
     rng = np.random.default_rng(SEED)
-    chosen = {"encoder": encoder, "pooling": pooling, "layer": layer, "max_tokens": max_tokens}
+    chosen = {"encoder": encoder, "pooling": pooling, "layers": layers or None, "max_tokens": max_tokens}
     if index:
         if any(value is not None for value in chosen.values()):
             raise UsageError("an index has its own encoder: give --index or the encoder's options, not both")

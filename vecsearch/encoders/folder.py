@@ -12,7 +12,7 @@ The tensors, float32 or float16, for each direction ("forward", "backward") of V
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,8 @@ from vecsearch.files import sha256
 from vecsearch.text.tokenizer import Tokenizer, open_tokenizer
 from vecsearch.text.vocabulary import Vocabulary
 
-FORMAT = 1
+FORMAT = 2
+"""Format 1, which is read as well, has one `layer` where this one has `layers`."""
 CONFIG, WEIGHTS, VOCABULARY = "config.json", "model.safetensors", "vocab.json"
 
 
@@ -75,7 +76,7 @@ class Config:
     kind: str
     directions: tuple[str, ...]
     pooling: str
-    layer: int
+    layers: tuple[int, ...]
     max_tokens: int | None
     files: dict[str, str]
     source: dict[str, Any] = field(default_factory=dict)
@@ -99,8 +100,9 @@ def write_encoder(
     tokenizer: Tokenizer,
     *,
     source: Mapping[str, Any],
+    layers: Sequence[int] = (-1,),
 ) -> Config:
-    """Write an encoder that pools the mean of its last layer into the existing, empty `folder`; returns its config.
+    """Write an encoder that pools the mean of its `layers`, added up, into the existing, empty `folder`; returns its config.
 
     `tensors` are named as in this module's docstring. Raises ResourceError when the disk says no.
     """
@@ -115,7 +117,7 @@ def write_encoder(
             kind="ulmfit",
             directions=tuple(d for d in ("forward", "backward") if f"{d}.embedding" in tensors),
             pooling=Pooling.MEAN.value,
-            layer=-1,
+            layers=tuple(layers),
             max_tokens=None,
             files={path.name: sha256(path) for path in sorted(folder.iterdir())},
             source=dict(source),
@@ -158,12 +160,14 @@ def _read_config(folder: Path) -> Config:
     path = folder / CONFIG
     try:
         values = json.loads(path.read_bytes())
-        if values.get("format") != FORMAT or values.get("kind") != "ulmfit":
+        if values.get("format") not in (1, FORMAT) or values.get("kind") != "ulmfit":
             raise CheckpointError(
                 f"{path}: encoder format {values.get('format')} of kind {values.get('kind')!r}; "
-                f"this vecsearch reads format {FORMAT} of kind 'ulmfit': upgrade vecsearch"
+                f"this vecsearch reads formats 1 and {FORMAT} of kind 'ulmfit': upgrade vecsearch"
             )
-        values["directions"] = tuple(values["directions"])
+        if values["format"] == 1:
+            values |= {"format": FORMAT, "layers": [values["layer"]]}
+        values |= {name: tuple(values[name]) for name in ("directions", "layers")}
         config = Config(**{f.name: values[f.name] for f in fields(Config)})
         if problem := next(_problems(config, folder), None):
             raise ValueError(problem)
@@ -184,8 +188,10 @@ def _problems(config: Config, folder: Path) -> Iterator[str]:
         yield f"directions {config.directions}"
     if config.pooling not in set(Pooling):
         yield f"pooling {config.pooling!r}"
-    if type(config.layer) is not int or (config.max_tokens is not None and type(config.max_tokens) is not int):
-        yield f"layer {config.layer!r}, max_tokens {config.max_tokens!r}"
+    if not config.layers or any(type(layer) is not int for layer in config.layers):
+        yield f"layers {config.layers!r}"
+    if config.max_tokens is not None and type(config.max_tokens) is not int:
+        yield f"max_tokens {config.max_tokens!r}"
     if not isinstance(config.files, dict) or not all(isinstance(value, str) for value in config.files.values()):
         yield "files that are no table of hashes"
     elif any("/" in name or "\\" in name or name.startswith(".") for name in config.files):

@@ -17,10 +17,10 @@ Carried = list[Any]
 
 
 class Engine(Protocol):
-    """Runs a window of tokens through the first `depth` layers of one stack."""
+    """Runs a window of tokens through one stack, and adds up its states at some `depths`: 0 the embedding, 1… the layers."""
 
     def run(self, ids: np.ndarray, carried: Carried) -> tuple[np.ndarray, Carried]:
-        """States of the last layer, (t, b, dim) float32, for token ids (t, b), going on from `carried`.
+        """States at the depths, added up, (t, b, dim) float32, for token ids (t, b), going on from `carried`.
 
         `b` may shrink from window to window: the first b texts go on, the others have ended.
         """
@@ -29,18 +29,20 @@ class Engine(Protocol):
 class NumpyEngine:
     """For a few tokens: no import, no thread pool; one text at a time is as fast as torch."""
 
-    def __init__(self, stack: Stack, depth: int) -> None:
-        self._embedding, self._layers = stack.embedding, stack.layers[:depth]
+    def __init__(self, stack: Stack, depths: tuple[int, ...]) -> None:
+        self._embedding, self._layers, self._depths = stack.embedding, stack.layers[: max(depths)], depths
 
     def run(self, ids: np.ndarray, carried: Carried) -> tuple[np.ndarray, Carried]:
         x = self._embedding[ids].astype(np.float32)  # (t, b, e)
-        after = []
-        for depth, layer in enumerate(self._layers):
+        after, states = [], x if 0 in self._depths else None
+        for depth, layer in enumerate(self._layers, 1):
             b = ids.shape[1]
-            h, c = (a[:b] for a in carried[depth]) if carried else np.zeros((2, b, layer.dim), np.float32)
+            h, c = (a[:b] for a in carried[depth - 1]) if carried else np.zeros((2, b, layer.dim), np.float32)
             x, h, c = _lstm(layer, x, h, c)
             after.append((h, c))
-        return x, after
+            if depth in self._depths:
+                states = x if states is None else states + x
+        return states, after
 
 
 def _lstm(layer: Layer, x: np.ndarray, h: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -62,13 +64,14 @@ def _sigmoid(x: np.ndarray) -> np.ndarray:
 class TorchEngine:
     """For batches, on the GPU where torch has one. On a processor oneDNN's LSTM is what `torch.nn.LSTM` runs in inference."""
 
-    def __init__(self, stack: Stack, depth: int, dtype: str) -> None:
+    def __init__(self, stack: Stack, depths: tuple[int, ...], dtype: str) -> None:
         import torch
 
         self._dtype = getattr(torch, dtype)
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         self._embedding = torch.from_numpy(stack.embedding).to(self._device)
-        self._layers = [self._build(layer) for layer in stack.layers[:depth]]
+        self._layers = [self._build(layer) for layer in stack.layers[: max(depths)]]
+        self._depths = depths
 
     def _build(self, layer: Layer) -> Any:
         import torch
@@ -89,13 +92,15 @@ class TorchEngine:
         with torch.inference_mode():
             rows = torch.from_numpy(ids).to(self._device)
             x = torch.nn.functional.embedding(rows, self._embedding).to(self._dtype)  # (t, b, e)
-            after = []
-            for depth, lstm in enumerate(self._layers):
+            after, states = [], x.float() if 0 in self._depths else None
+            for depth, lstm in enumerate(self._layers, 1):
                 # (1, b, h) each; a fresh copy, since oneDNN wants the shrunken batch contiguous
-                before = tuple(a[:, : ids.shape[1]].contiguous() for a in carried[depth]) if carried else None
+                before = tuple(a[:, : ids.shape[1]].contiguous() for a in carried[depth - 1]) if carried else None
                 x, state = lstm(x, before)
                 after.append(state)
-            return x.float().cpu().numpy(), after
+                if depth in self._depths:
+                    states = x.float() if states is None else states + x
+            return states.cpu().numpy(), after
 
 
 def fast_dtype() -> str:

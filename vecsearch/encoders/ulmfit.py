@@ -32,11 +32,12 @@ RAW_TOKENS = 4096
 class UlmfitEncoder:
     """An encoder folder, opened. `tally` counts what it has encoded since: texts, tokens, unknown words, cut texts.
 
-    `pooling`, `layer` (0 the embedding, 1… the LSTM layers, -1 the last) and `max_tokens` default to what the folder's
-    config.json says. `dtype` is "float32", "bfloat16", or "auto" for the faster of the two on this machine; a call of at most
-    FEW_TOKENS tokens is answered in float32.
+    `pooling`, `layers` (0 the embedding, 1… the LSTM layers, -1 the last; the states of several are added up) and `max_tokens`
+    default to what the folder's config.json says. `dtype` is "float32", "bfloat16", or "auto" for the faster of the two on this
+    machine; a call of at most FEW_TOKENS tokens is answered in float32.
 
-    Raises CheckpointError for a folder that cannot be used, UsageError for a layer that the model does not have.
+    Raises CheckpointError for a folder that cannot be used, UsageError for a layer that the model does not have and for layers
+    of unequal size.
     """
 
     def __init__(
@@ -44,25 +45,22 @@ class UlmfitEncoder:
         folder: Path,
         *,
         pooling: Pooling | None = None,
-        layer: int | None = None,
+        layers: Sequence[int] | None = None,
         max_tokens: int | None = None,
         dtype: str = "float32",
     ) -> None:
         opened = read_encoder(Path(folder))
         self._opened: EncoderFolder = opened
         self.pooling = Pooling(pooling or opened.config.pooling)
-        self.layer = opened.config.layer if layer is None else layer
+        self.layers = opened.config.layers if layers is None else tuple(layers)
         self.max_tokens = opened.config.max_tokens if max_tokens is None else max_tokens
         self.tally = Tally()
         self._requested_dtype = dtype
-        stacks = opened.stacks.values()
-        for stack in stacks:
-            if not -len(stack.dims) <= self.layer < len(stack.dims):
-                raise UsageError(f"layer {self.layer}: the model has layers 0 (the embedding) to {len(stack.dims) - 1}")
         if self.max_tokens is not None and self.max_tokens < 1:
             raise UsageError(f"max_tokens is {self.max_tokens}; it must be at least 1")
-        self._depth = 0 if self.pooling is Pooling.RAW else self.layer % len(next(iter(stacks)).dims)
-        self.dim: int = sum(stack.dims[self._depth] for stack in stacks) * len(self.pooling.parts)
+        depths = {tuple(sorted(_depths(stack.dims, self.layers))) for stack in opened.stacks.values()}
+        self._depths = (0,) if self.pooling is Pooling.RAW else depths.pop()
+        self.dim: int = sum(map(self._dim, opened.stacks)) * len(self.pooling.parts)
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -82,7 +80,8 @@ class UlmfitEncoder:
     @cached_property
     def fingerprint(self) -> str:
         """32 hex digits over weights, vocabulary, tokenizer, pooling, layer and cut: what a vector depends on."""
-        identity = [self._opened.config.files, self.pooling, self._depth, self.max_tokens]
+        depths = self._depths[0] if len(self._depths) == 1 else self._depths  # as it was before layers could be added up
+        identity = [self._opened.config.files, self.pooling, depths, self.max_tokens]
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
@@ -175,7 +174,7 @@ class UlmfitEncoder:
             if sha256(Path(folder) / name) != expected:
                 raise CheckpointError(f"{self._opened.path / name} has changed since it was opened; put the old file back")
         write_config(
-            Path(folder), replace(self._opened.config, pooling=self.pooling, layer=self.layer, max_tokens=self.max_tokens)
+            Path(folder), replace(self._opened.config, pooling=self.pooling, layers=self.layers, max_tokens=self.max_tokens)
         )
 
     def _read(self, texts: Sequence[str]) -> tuple[Sequences, Tally]:
@@ -246,7 +245,7 @@ class UlmfitEncoder:
         lengths = np.array([len(ids) for ids in sequences.ids])
         few = int(lengths.sum()) <= FEW_TOKENS
         engine = self._engine(direction, few=few)
-        dim = self._opened.stacks[direction].dims[self._depth]
+        dim = self._dim(direction)
         vectors = np.empty((len(lengths), dim * len(self.pooling.parts)), np.float32)
         for chosen in np.arange(len(lengths))[:, None] if few else batches(lengths):
             batch = sequences[chosen]
@@ -273,17 +272,31 @@ class UlmfitEncoder:
         """The embeddings in float32: converting them once costs less than converting the rows of a thousand texts."""
         return {direction: stack.embedding.astype(np.float32) for direction, stack in self._opened.stacks.items()}
 
+    def _dim(self, direction: str) -> int:
+        return self._opened.stacks[direction].dims[self._depths[0]]
+
     def _engine(self, direction: str, *, few: bool) -> Engine:
         stack = self._opened.stacks[direction]
-        if few or self._depth == 0:
-            return NumpyEngine(stack, self._depth)
+        if few or self._depths == (0,):
+            return NumpyEngine(stack, self._depths)
         if direction not in self._torch_engines:
-            self._torch_engines[direction] = TorchEngine(stack, self._depth, self.dtype)
+            self._torch_engines[direction] = TorchEngine(stack, self._depths, self.dtype)
         return self._torch_engines[direction]
 
     @cached_property
     def _torch_engines(self) -> dict[str, TorchEngine]:
         return {}
+
+
+def _depths(dims: tuple[int, ...], layers: Sequence[int]) -> set[int]:
+    """Which of the vectors of sizes `dims` that a stack has, the embedding and each layer's states, are meant by `layers`."""
+    for layer in layers:
+        if not -len(dims) <= layer < len(dims):
+            raise UsageError(f"layer {layer}: the model has layers 0 (the embedding) to {len(dims) - 1}")
+    depths = {layer % len(dims) for layer in layers}
+    if len(sizes := {dims[depth] for depth in depths}) > 1:
+        raise UsageError(f"layers of {' and '.join(map(str, sorted(sizes)))} states cannot be added up; choose others")
+    return depths
 
 
 def _states(engine: Engine, ids: np.ndarray) -> np.ndarray:
