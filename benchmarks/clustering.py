@@ -1,6 +1,7 @@
 """Clusters beside scikit-learn's and BERTopic's way: how far they agree with labels, and how long they take, in one run.
 
     python benchmarks/clustering.py CORPUS:FIELD … [--pooling mean,raw] [--ready NAME=FOLDER …] [--speed VECTORS.npy]
+    python benchmarks/clustering.py --large VECTORS.npy [--folder DIR]
 
 Each corpus is encoded by the model that ships, with each pooling, and clustered in each way; FIELD holds the labels (of a list
 the first). With --ready, FOLDER/<name of the corpus>.npy holds the vectors of another encoder, a row for each document. The
@@ -8,7 +9,8 @@ peers get the same vectors, of length 1: scikit-learn's KMeans, and UMAP to 5 di
 BERTopic's way (left out without umap-learn, see the extra `umap`). k is the number of labels where a way asks for one; of ours
 k-means is also run without. Documents in no cluster count as one more cluster for ARI and NMI. Times are of one run on all
 cores, without encoding; ours include names, figures and storing. --speed compares k-means alone, over 100,000 vectors of
-length 1, in interleaved rounds.
+length 1, in interleaved rounds. --large clusters an index of a million vectors, repeated as benchmarks/growth.py does, in a
+process of its own, whose resident memory is its own.
 """
 
 from __future__ import annotations
@@ -25,6 +27,8 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
+from cost import memory
+from growth import Data, in_child
 from report import report
 
 from vecsearch import clustering
@@ -38,6 +42,7 @@ from vecsearch.metric import normalise
 
 SPEED_ROWS = 100_000
 ROUNDS = 3
+LARGE_ROWS, LARGE_K = 1_000_000, 1000
 SIZE = 10
 
 
@@ -48,12 +53,16 @@ def main() -> None:
     parser.add_argument("--ready", action="append", default=[], metavar="NAME=FOLDER", help="vectors of another encoder")
     parser.add_argument("--speed", type=Path, metavar="VECTORS", help="a .npy or .h5 file to compare k-means over")
     parser.add_argument("--k", default="150,1000", help="with --speed: numbers of clusters (default: %(default)s)")
+    parser.add_argument("--large", type=Path, metavar="VECTORS", help="a .npy or .h5 file to make a million vectors of")
+    parser.add_argument("--folder", type=Path, help="where --large makes its index, and removes it (default: the system's)")
     options = parser.parse_args()
-    if not options.corpora and not options.speed:
-        parser.error("give a CORPUS:FIELD, --speed, or both")
-    for corpus in options.corpora:
-        path, _, field = corpus.rpartition(":")
-        report("clustering", list(agreement(Path(path), field, options)))
+    if not options.corpora and not options.speed and not options.large:
+        parser.error("give a CORPUS:FIELD, --speed or --large")
+    parts = [corpus.rpartition(":") for corpus in options.corpora]
+    if parts:
+        report("clustering", [row for path, _, field in parts for row in agreement(Path(path), field, options)])
+    if options.large:
+        report("clustering", [large(options.large, options.folder)])
     if options.speed:
         report("clustering", [row for k in options.k.split(",") for row in speed(options.speed, int(k))])
 
@@ -188,6 +197,34 @@ def speed(path: Path, k: int) -> list[dict[str, Any]]:
         }
         for name in runs
     ]
+
+
+def large(path: Path, folder: Path | None) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        return in_child(_store, Path(place) / "index", path) | in_child(_cluster, Path(place) / "index")
+
+
+def _store(folder: Path, path: Path) -> dict[str, Any]:
+    data = Data(path)
+    documents = (Document(str(row), "") for row in range(LARGE_ROWS))
+    with Index.build(folder, documents, vectors=data.blocks(LARGE_ROWS), dim=data.dim):
+        return {"vectors": path.name, "rows": LARGE_ROWS, "repeated_rows": LARGE_ROWS - data.real, "dim": data.dim}
+
+
+def _cluster(folder: Path) -> dict[str, Any]:
+    with Index.open(folder) as index:
+        started = perf_counter()
+        found = clustering.cluster(index, clustering.Settings(k=LARGE_K))
+        seconds = perf_counter() - started
+    sizes = np.bincount(found.labels[found.labels >= 0])
+    return {
+        "k": LARGE_K,
+        "seconds": round(seconds, 1),
+        "peak_bytes": memory("VmHWM"),
+        "smallest": int(sizes.min()),
+        "largest": int(sizes.max()),
+        "threads": os.cpu_count(),
+    }
 
 
 def inertia(points: np.ndarray, labels: np.ndarray, k: int) -> float:

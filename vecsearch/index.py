@@ -13,7 +13,7 @@ from vecsearch import ann, updating
 from vecsearch.building import build, checked_queries
 from vecsearch.corpus.document import Document
 from vecsearch.corpus.passages import Chunks
-from vecsearch.encoders import Encoder, Tally, is_ulmfit, open_encoder
+from vecsearch.encoders import Encoder, Tally, can_open, open_encoder
 from vecsearch.errors import UsageError, VecsearchError
 from vecsearch.hits import Hit, Neighbors, fused
 from vecsearch.metric import Metric
@@ -398,7 +398,7 @@ def _check_encoder(snapshot: Snapshot, encoder: Encoder | None) -> None:
 def _carried_encoder(snapshot: Snapshot) -> Encoder | None:
     """The encoder in the index's folder, if it is one that vecsearch can open."""
     folder = snapshot.encoder_folder
-    return open_encoder(folder) if folder and is_ulmfit(folder) else None
+    return open_encoder(folder) if folder and can_open(folder) else None
 
 
 def _check_k(k: int) -> None:

@@ -25,6 +25,7 @@ from vecsearch.cli.model import model
 from vecsearch.cli.query import query
 from vecsearch.cli.similar import similar
 from vecsearch.cli.similarity import similarity
+from vecsearch.cli.train import train
 from vecsearch.cli.verify import verify
 from vecsearch.errors import VecsearchError
 
@@ -64,6 +65,7 @@ for command in (
     rollback,
     gc,
     model,
+    train,
     doctor,
     demo,
 ):

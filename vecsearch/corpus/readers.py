@@ -43,16 +43,25 @@ def read_corpus(
 
     Raises: UsageError for an unknown format; CorpusError for a file that cannot be used, naming it and the line.
     """
+    records, source = read_records(path, format=format, skip_bad=skip_bad, tally=tally)
+    layout = partial(Layout.of, text_fields=text_fields, id_field=id_field, beir=Path(path).is_dir())
+    return _documents(records, layout, source)
+
+
+def read_records(
+    path: str | PathLike[str], *, format: str | None = None, skip_bad: bool = False, tally: CorpusTally | None = None
+) -> tuple[Records, Source]:
+    """The records of a file that `read_corpus` takes, whatever fields they have, and the source that refuses bad ones.
+
+    Raises: UsageError for an unknown format; CorpusError for a file that cannot be opened.
+    """
     file = _find(path)
     kind, compression = _format(file, format)
     name = "stdin" if file == "-" else file
     source = Source(name, "line" if kind in _LINE_FORMATS else "record", skip_bad, tally or CorpusTally())
     if kind in _LINE_FORMATS:
-        records = _LINE_FORMATS[kind](byte_lines(file, compression, source), source)
-    else:
-        records = _COLUMN_FORMATS[kind](file, source)
-    layout = partial(Layout.of, text_fields=text_fields, id_field=id_field, beir=Path(path).is_dir())
-    return _documents(records, layout, source)
+        return _LINE_FORMATS[kind](byte_lines(file, compression, source), source), source
+    return _COLUMN_FORMATS[kind](file, source), source
 
 
 def _find(path: str | PathLike[str]) -> str:

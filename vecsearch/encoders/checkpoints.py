@@ -59,7 +59,7 @@ def import_checkpoint(
     """
     if dtype not in ("float32", "float16"):
         raise ValueError(f"dtype {dtype!r} is neither float32 nor float16")
-    _refuse_existing(output)
+    refuse_existing(output)
     paths = {"forward": checkpoint} | ({"backward": backward} if backward else {})
     read = {direction: read_checkpoint(path, vocabulary, unsafe=unsafe) for direction, path in paths.items()}
     forward = read["forward"]
@@ -74,7 +74,7 @@ def import_checkpoint(
     origin = {f"{direction}_file": path.name for direction, path in paths.items()}
     origin |= {f"{direction}_sha256": sha256(path) for direction, path in paths.items() if path.is_file()}
     origin |= {"vocabulary_file": forward.vocabulary_path.name, **(source or {})}
-    with _new_folder(output) as folder:
+    with new_folder(output) as folder:
         write_encoder(folder, tensors, forward.vocabulary, tokenizer, source=origin)
     return ImportReport(
         folder=output,
@@ -112,7 +112,8 @@ def _cast(array: np.ndarray, dtype: str, path: Path) -> np.ndarray:
     return array.astype(dtype)
 
 
-def _refuse_existing(output: Path) -> None:
+def refuse_existing(output: Path) -> None:
+    """Raise UsageError when there is something in the folder `output`."""
     if output.is_dir() and not any(output.iterdir()):
         return
     if output.exists():
@@ -120,7 +121,7 @@ def _refuse_existing(output: Path) -> None:
 
 
 @contextmanager
-def _new_folder(output: Path) -> Iterator[Path]:
+def new_folder(output: Path) -> Iterator[Path]:
     """A folder to write in, which becomes `output` when all of it is on the disk, and vanishes when anything fails."""
     with writing(output):
         output = output.absolute()

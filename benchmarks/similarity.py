@@ -1,0 +1,104 @@
+"""What encoders know of similarity, in one table: people's scores of pairs and words, what searchers want, and the speed.
+
+    python benchmarks/similarity.py DATA [ENCODER …] [--rounds 3]
+
+DATA holds sts/*.tsv and words/*.tsv (text1, text2, score) and retrieval/<set> (BEIR folders). An ENCODER is NAME=FOLDER, with
+options of open_encoder behind it: plain=my-model,pooling=raw; without any it is the one that ships. Pairs: Spearman's
+correlation of cosines with the scores, times 100. Retrieval: nDCG@10. Speed: all texts of stsb-dev in one call with all cores,
+encoders taking turns, the median of the rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from report import report
+from retrieval import BATCH, lines, ndcg, qrels
+
+from vecsearch.ann import nearest
+from vecsearch.corpus.pairs import read_pairs
+from vecsearch.corpus.readers import read_corpus
+from vecsearch.encoders import DEFAULT, Encoder, open_encoder
+from vecsearch.hits import Hit
+from vecsearch.metric import Metric, norms, pair_scores
+from vecsearch.training.examples import spearman
+
+PAIRS = ("sts/stsb-dev", "sts/sts12", "sts/sts13", "sts/sick-trial", "words/ws-353-all", "words/simlex-999", "words/rg-65")
+MEAN = PAIRS[:4]
+"""The sets whose mean is given."""
+RETRIEVAL = ("retrieval/cranfield", "retrieval/medline")
+SPEED = "sts/stsb-dev"
+K = 10
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="what encoders know of similarity")
+    parser.add_argument("data", type=Path, help="a folder with sts/, words/ and retrieval/")
+    parser.add_argument("encoders", nargs="*", metavar="NAME=FOLDER[,OPTION=VALUE]", default=[f"ships={DEFAULT}"])
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of the speed (default: %(default)s)")
+    options = parser.parse_args()
+    encoders = dict(opened(argument) for argument in options.encoders)
+    rates = speeds(encoders, options.data, options.rounds)
+    rows = []
+    for name, encoder in encoders.items():
+        scores = {Path(part).name: correlation(encoder, options.data / f"{part}.tsv") for part in PAIRS}
+        mean = round(float(np.mean([scores[Path(part).name] for part in MEAN])), 2)
+        found = {Path(part).name: retrieval(encoder, options.data / part) for part in RETRIEVAL}
+        rows.append({"encoder": name, "dim": encoder.dim, **scores, "sts_mean": mean, **found, "texts_per_s": rates[name]})
+    report("similarity", [row | {"threads": os.cpu_count(), "rounds": options.rounds} for row in rows])
+
+
+def opened(argument: str) -> tuple[str, Encoder]:
+    name, _, rest = argument.partition("=")
+    folder, *settings = rest.split(",")
+    choices: dict[str, Any] = dict(setting.split("=", 1) for setting in settings)
+    if "layers" in choices:
+        choices["layers"] = [int(layer) for layer in choices["layers"].split("+")]
+    return name, open_encoder(folder, dtype="auto", **choices)
+
+
+def correlation(encoder: Encoder, path: Path) -> float:
+    pairs = list(read_pairs(path))
+    a, b = (encoder.encode([text for text in side]) for side in zip(*((pair.a, pair.b) for pair in pairs), strict=True))
+    return round(100 * spearman(pair_scores(a, b, Metric.COSINE), np.array([pair.score for pair in pairs])), 2)
+
+
+def retrieval(encoder: Encoder, folder: Path) -> float:
+    relevant = qrels(folder / "qrels" / "test.tsv")
+    queries = {query["_id"]: query["text"] for query in lines(folder / "queries.jsonl") if query["_id"] in relevant}
+    corpus = list(read_corpus(str(folder)))
+    vectors = np.concatenate(
+        [
+            encoder.encode([document.text for document in corpus[first : first + BATCH]])
+            for first in range(0, len(corpus), BATCH)
+        ]
+    )
+    scores, rows = nearest([(vectors, norms(vectors))], encoder.encode(list(queries.values())), K, Metric.COSINE)
+    values = []
+    for id, of_query, at in zip(queries, scores, rows, strict=True):
+        hits = [Hit(corpus[row].id, float(score), corpus[row].text, {}) for score, row in zip(of_query, at, strict=True)]
+        values.append(ndcg(hits, relevant[id], K))
+    return round(float(np.mean(values)), 4)
+
+
+def speeds(encoders: dict[str, Encoder], data: Path, rounds: int) -> dict[str, int]:
+    texts = [text for pair in read_pairs(data / f"{SPEED}.tsv") for text in (pair.a, pair.b)]
+    seconds: dict[str, list[float]] = {name: [] for name in encoders}
+    for encoder in encoders.values():
+        encoder.encode(texts)
+    for _ in range(rounds):
+        for name, encoder in encoders.items():
+            started = perf_counter()
+            encoder.encode(texts)
+            seconds[name].append(perf_counter() - started)
+    return {name: round(len(texts) / median(times)) for name, times in seconds.items()}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""A sentence transformer as an encoder, against transformers itself: a small BERT of random weights."""
+
+import json
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+
+from vecsearch.corpus.document import Document
+from vecsearch.encoders import TransformerEncoder, open_encoder
+from vecsearch.encoders import transformer as module
+from vecsearch.errors import CheckpointError
+from vecsearch.index import Index
+
+if find_spec("transformers") is None:
+    pytest.skip("transformers is not installed: the extra `transformer`", allow_module_level=True)
+
+TEXTS = ["a film about a bank", "the river", "", "a king and a queen sat on the bank of the river in the city"]
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *sorted({word for text in TEXTS for word in text.split()})]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Makes the folder of a model that pools in one way."""
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+    with module.without_torchvision():
+        from transformers import BertConfig, BertModel
+
+    def make(pooling="mean", *, unit=True, longest=10):
+        folder = tmp_path_factory.mktemp("transformer")
+        torch.manual_seed(0)
+        config = BertConfig(
+            vocab_size=len(WORDS), hidden_size=8, num_hidden_layers=2, num_attention_heads=2, intermediate_size=16,
+            max_position_embeddings=64,
+        )  # fmt: skip
+        BertModel(config).save_pretrained(folder)
+        tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, "[UNK]"))
+        tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+        tokenizer.post_processor = processors.TemplateProcessing("[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
+        tokenizer.save(str(folder / "tokenizer.json"))
+        (folder / "1_Pooling").mkdir()
+        modes = {name: pooling == mode for name, mode in module.POOLINGS.items()}
+        (folder / "1_Pooling/config.json").write_text(json.dumps({"word_embedding_dimension": 8, **modes}))
+        types = ["Transformer", "Pooling", *(["Normalize"] if unit else [])]
+        (folder / "modules.json").write_text(json.dumps([{"type": f"sentence_transformers.models.{name}"} for name in types]))
+        (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": longest}))
+        return folder
+
+    return make
+
+
+def expected(folder, text, pooling, unit, longest=10):
+    import torch
+    from transformers import BertModel
+
+    words = [WORDS.index(word) for word in text.split()]
+    ids = [2, *words[: longest - 2], 3]
+    with torch.inference_mode():
+        states = BertModel.from_pretrained(folder)(torch.tensor([ids])).last_hidden_state[0].numpy()
+    vector = {"mean": states.mean(axis=0), "first": states[0], "max": states.max(axis=0)}[pooling]
+    return vector / np.linalg.norm(vector) if unit else vector
+
+
+@pytest.mark.parametrize("pooling", ["mean", "first", "max"])
+@pytest.mark.parametrize("unit", [True, False])
+def test_vectors_are_those_of_transformers(made, monkeypatch, pooling, unit):
+    monkeypatch.setattr(module, "BATCH_TOKENS", 12)
+    folder = made(pooling, unit=unit)
+    encoder = open_encoder(folder)
+    assert isinstance(encoder, TransformerEncoder) and encoder.dim == 8 and encoder.pooling == pooling
+    vectors = encoder.encode(TEXTS)
+    for text, vector in zip(TEXTS, vectors, strict=True):
+        wanted = expected(folder, text, pooling, unit) if text else np.zeros(8)
+        np.testing.assert_allclose(vector, wanted, atol=1e-5)
+    assert encoder.tally.texts == 4 and encoder.tally.empty == 1
+    assert encoder.tally.cut_texts == 1 and encoder.tally.cut_tokens == 15 - 8
+
+
+def test_bfloat16_is_near(made):
+    folder = made()
+    exact, fast = (TransformerEncoder(folder, dtype=dtype).encode(TEXTS) for dtype in ("float32", "bfloat16"))
+    assert 0 < np.abs(exact - fast).max() < 0.05
+
+
+def test_an_index_carries_it(made, tmp_path):
+    encoder = open_encoder(made())
+    documents = [Document(str(i), text) for i, text in enumerate(TEXTS)]
+    Index.build(tmp_path / "index", documents, encoder).close()
+    with Index.open(tmp_path / "index") as index:
+        hit = index.query([TEXTS[0]], k=1)[0][0]
+        assert hit.id == "0" and hit.score == pytest.approx(1, abs=1e-5)
+        assert index.manifest.encoder["fingerprint"] == encoder.fingerprint
+
+
+def test_the_command_line_takes_it(made, vecsearch, tmp_path):
+    folder = made()
+    (tmp_path / "texts.txt").write_text("\n".join(TEXTS))
+    ran = vecsearch("build", tmp_path / "texts.txt", "--encoder", folder, "-o", tmp_path / "index")
+    assert ran.code == 0, ran.err
+    ran = vecsearch("query", tmp_path / "index", "the river", "-k", 1, "--json")
+    assert json.loads(ran.out)["text"] == "the river"
+    ran = vecsearch(
+        "build", tmp_path / "texts.txt", "--encoder", folder, "--layer", 0, "--pooling", "raw", "-o", tmp_path / "no"
+    )
+    assert ran.code == 2 and "leave out pooling and layers" in ran.err
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json"])
+@pytest.mark.parametrize("damage", ["missing", "truncated"])
+def test_a_broken_folder_is_refused(made, name, damage):
+    path = made() / name
+    data = path.read_bytes()
+    path.unlink()
+    if damage == "truncated":
+        path.write_bytes(data[: len(data) // 2])
+    with pytest.raises(CheckpointError, match=name if damage == "missing" or name == "tokenizer.json" else str(path.parent)):
+        TransformerEncoder(path.parent).encode(["a film"])
+
+
+def test_an_unknown_pooling_is_refused(made):
+    folder = made()
+    (folder / "1_Pooling/config.json").write_text('{"pooling_mode_weightedmean_tokens": true}')
+    with pytest.raises(CheckpointError, match="pools by pooling_mode_weightedmean_tokens; known are mean, first, max"):
+        TransformerEncoder(folder)

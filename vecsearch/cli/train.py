@@ -1,0 +1,144 @@
+"""`vecsearch train`: encoders trained on your texts."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import click
+
+from vecsearch.cli.options import output_options
+from vecsearch.cli.output import emit, note
+from vecsearch.cli.progress import progress_bar
+from vecsearch.errors import UsageError
+
+PATH = click.Path(path_type=Path)
+
+
+@click.group()
+def train() -> None:
+    """Train an encoder on your texts."""
+
+
+def _numbers(context: click.Context, option: click.Parameter, value: str | None) -> tuple[int, ...] | None:
+    try:
+        return tuple(int(part) for part in value.split(",")) if value else None
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is no list of whole numbers such as 256,384,256") from None
+
+
+@train.command()
+@click.argument("data", nargs=-1, required=True, type=PATH)
+@click.option("--from", "start", metavar="NAME|FOLDER", help="The encoder to start from. By default english.")
+@click.option("-o", "--output", type=PATH, required=True, help="The encoder folder to make.")
+@click.option("--teacher", type=PATH, help="An encoder's folder, such as a sentence transformer's, or vectors (.npy, .h5).")
+@click.option("--title", metavar="FIELD", help="Learn which text goes with which title, the FIELD of its document.")
+@click.option("--neighbours", is_flag=True, help="Learn which sentences follow one another.")
+@click.option("--columns", metavar="A,B[,SCORE]", help="Columns of pairs. By default a,b or text1,text2, and score or label.")
+@click.option("--words", type=click.IntRange(20), help="With --teacher: a new encoder of so many words instead of --from.")
+@click.option(
+    "--dims", callback=_numbers, help="With --words: size of the embedding, then of each layer. By default 256,384,256."
+)
+@click.option("--epochs", type=click.IntRange(1), default=3, show_default=True, help="Times that each example is seen.")
+@click.option("--batch", type=click.IntRange(2), default=256, show_default=True, help="Examples of a step.")
+@click.option("--rate", type=click.FloatRange(0, min_open=True), default=1e-3, show_default=True, help="Highest learning rate.")
+@click.option("--dropout", type=click.FloatRange(0, 0.9), default=0.1, show_default=True, help="Share that is left out.")
+@click.option("--max-tokens", type=click.IntRange(2), default=128, show_default=True, help="Tokens of a text that are read.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Another seed gives another encoder.")
+@click.option("--full", is_flag=True, help="Store float32 instead of float16.")
+@click.option("--resume", is_flag=True, help="Go on with an interrupted training of the same data and options.")
+@output_options
+@click.pass_context
+def similarity(
+    context: click.Context,
+    data: tuple[Path, ...],
+    start: str | None,
+    output: Path,
+    teacher: Path | None,
+    title: str | None,
+    neighbours: bool,
+    columns: str | None,
+    words: int | None,
+    dims: tuple[int, ...] | None,
+    max_tokens: int,
+    full: bool,
+    resume: bool,
+    as_json: bool,
+    **plan: Any,
+) -> None:
+    """Train an encoder whose vectors are near where texts of DATA are alike.
+
+    \b
+    vecsearch train similarity pairs.tsv -o mine                 pairs (text1, text2), with or without a score
+    vecsearch train similarity groups.jsonl -o mine              {"texts": [...]} that say the same
+    vecsearch train similarity films.jsonl --title title -o mine a title and its text
+    vecsearch train similarity films.jsonl --teacher FOLDER -o mine   what another encoder finds alike
+    vecsearch train similarity films.jsonl -o mine               the texts alone
+
+    A part of the data is held out to score by. What scored best is written, if that is better than the start; if it is not,
+    nothing is written, and the exit code is 1.
+    """
+    from vecsearch.encoders import DEFAULT
+    from vecsearch.training.loop import Plan
+    from vecsearch.training.similarity import New, Source, train_similarity
+
+    if words and start:
+        raise UsageError("--words begins a new encoder, --from goes on with one: give one of them")
+    if dims and not words:
+        raise UsageError("--dims are those of a new encoder: give --words as well")
+    if dims and (len(dims) < 2 or min(dims) < 1 or dims[0] != dims[-1]):
+        raise UsageError("--dims has the embedding first, and a last layer of the same size, to which it is added: 256,384,256")
+    names = tuple(columns.split(",")) if columns else ()
+    if names and len(names) not in (2, 3):
+        raise UsageError(f"--columns names two texts and perhaps a score, not {len(names)}: a,b,score")
+    bars = Bars()
+    with bars:
+        trained = train_similarity(
+            Source(data, names, teacher, title, neighbours),
+            output,
+            start=New(words, dims or New().dims) if words else start or DEFAULT,
+            plan=Plan(**plan),
+            max_tokens=max_tokens,
+            half=not full,
+            resume=resume,
+            progress=bars.progress,
+            note=bars.note,
+        )
+    row = {"encoder": str(trained.output), "learnt_from": trained.kind, "examples": trained.examples}
+    emit([row | {"before": round(trained.start, 4), "after": round(trained.score, 4)}], as_json=as_json)
+    if not trained.written:
+        note(
+            "note: training made it no better on the examples that were held out, so nothing was written; "
+            "give more data, another --rate or more --epochs"
+        )
+        context.exit(1)
+
+
+class Bars:
+    """A bar for each stage of a training, and between them what there is to say."""
+
+    def __init__(self) -> None:
+        self._bars = ExitStack()
+        self._stage, self._share = "", 0.0
+        self._done: Any = None
+
+    def __enter__(self) -> Bars:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.close()
+
+    def progress(self, stage: str, done: int, total: int) -> None:
+        """`done` of `total` units of a stage are done."""
+        self._share = done / total
+        if stage != self._stage:
+            self._bars.close()
+            self._stage, self._done = stage, self._bars.enter_context(progress_bar(stage, lambda: self._share))
+        self._done(done)
+
+    def note(self, line: str) -> None:
+        """Say something, and begin the next bar below it."""
+        self._bars.close()
+        self._stage = ""
+        note(line)

@@ -1,0 +1,76 @@
+"""What a training keeps while it runs, so that it can go on after an interruption: one file, replaced as a whole."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from vecsearch.errors import DataError, UsageError, writing
+from vecsearch.files import sync
+
+
+class Checkpoint:
+    """The folder of a training towards `output`, .NAME.training beside it; `options` are all that its result depends on."""
+
+    def __init__(self, output: Path, options: Mapping[str, Any]) -> None:
+        self.folder = output.absolute().with_name(f".{output.name}.training")
+        self._file = self.folder / "state.safetensors"
+        self._options = json.loads(json.dumps(options))
+
+    def begin(self, *, resume: bool) -> None:
+        """Make the folder, or with `resume` go on with the one that is there.
+
+        Raises: UsageError: with `resume`, when the options were others; ResourceError: the disk refuses.
+        """
+        known = self.folder / "options.json"
+        if resume and known.is_file():
+            before = json.loads(known.read_text(encoding="utf-8"))
+            for name in before.keys() | self._options.keys():
+                if before.get(name) != self._options.get(name):
+                    raise UsageError(
+                        f"{self.folder} was begun with {name} {before.get(name)!r}, not {self._options.get(name)!r}; "
+                        "give what it was begun with, or begin anew without --resume"
+                    )
+            return
+        with writing(self.folder):
+            shutil.rmtree(self.folder, ignore_errors=True)
+            self.folder.mkdir(parents=True)
+            known.write_text(json.dumps(self._options, indent=1) + "\n", encoding="utf-8")
+
+    def save(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+        """Keep tensors and facts (JSON) in the place of those before. Raises ResourceError, and the ones before stay."""
+        from safetensors.torch import save
+
+        new = self._file.with_suffix(".tmp")
+        with writing(self._file):
+            try:
+                new.write_bytes(
+                    save({name: tensor.contiguous() for name, tensor in tensors.items()}, {"facts": json.dumps(facts)})
+                )
+                sync(new)
+                os.replace(new, self._file)
+                sync(self.folder)
+            finally:
+                new.unlink(missing_ok=True)
+
+    def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """What was kept last; None before the first time. Raises DataError when the file is damaged."""
+        from safetensors import SafetensorError, safe_open
+
+        if not self._file.is_file():
+            return None
+        try:
+            with safe_open(self._file, framework="pt") as file:
+                return {name: file.get_tensor(name) for name in file.keys()}, json.loads(file.metadata()["facts"])  # noqa: SIM118
+        except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{self._file} is damaged ({error}); begin anew without --resume") from None
+
+    def remove(self) -> None:
+        """The training is done."""
+        shutil.rmtree(self.folder, ignore_errors=True)

@@ -1,0 +1,72 @@
+"""The English model that ships, trained again: `python -m vecsearch.training.english DATA TEACHER -o english`.
+
+DATA holds the texts that the model may be made of (docs/model-card.md), TEACHER a sentence transformer's folder. The sentences
+are written beside the output, and `vecsearch train similarity` is what learns from them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from vecsearch.corpus.readers import read_corpus
+from vecsearch.training.similarity import SENTENCE_END
+
+SHORTEST, LONGEST = 12, 240
+"""Characters of a sentence: what is shorter says nothing, what is longer takes the teacher long."""
+BOOKS = 120_000
+"""Sentences of books, of which there would be several hundred thousand."""
+MARKUP = re.compile(r"[*_#]+|\[[^\]]*\]|-{3,}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="train the English model that ships again")
+    parser.add_argument("data", type=Path, help="the folder with corpora/, pairs/ and text/")
+    parser.add_argument("teacher", type=Path, help="a sentence transformer's folder")
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("options", nargs="*", help="options of `vecsearch train similarity`, after --")
+    options = parser.parse_args()
+    path = options.output.with_suffix(".sentences.txt")
+    sentences = list(dict.fromkeys(of_data(options.data)))
+    path.write_text("".join(f"{sentence}\n" for sentence in sentences), encoding="utf-8")
+    print(f"{len(sentences):,} sentences in {path}", file=sys.stderr)
+    command = ["train", "similarity", path, "--teacher", options.teacher, "-o", options.output, *options.options]
+    raise SystemExit(subprocess.run([sys.executable, "-m", "vecsearch.cli", *map(str, command)]).returncode)
+
+
+def of_data(folder: Path) -> Iterator[str]:
+    """Sentences of everything in the data that may be shipped."""
+    for document in read_corpus(folder / "corpora/movies.jsonl.xz"):
+        yield from sentences(document.text)
+    for document in read_corpus(folder / "corpora/trivia.jsonl.xz", text_fields=["question", "answer"]):
+        question, _, answer = document.text.partition("\n")
+        yield from sentences(question)
+        yield f"{question} {answer}"
+    for document in read_corpus(folder / "corpora/intents.jsonl.xz"):
+        yield document.text
+    for document in read_corpus(folder / "pairs/wikisplit.jsonl.xz", text_fields=["a", "b"]):
+        whole, _, split = document.text.partition("\n")
+        yield from (whole, *sentences(split))
+    for document in read_corpus(folder / "text/factbook.jsonl.xz"):
+        yield from sentences(document.text)
+    books = [sentence for book in read_corpus(folder / "text/books.jsonl.xz") for sentence in sentences(book.text)]
+    order = np.random.default_rng(0).permutation(len(books))
+    yield from (books[i] for i in islice(order, BOOKS))
+
+
+def sentences(text: str) -> Iterator[str]:
+    """The sentences of a text, on one line each, without its markup."""
+    for sentence in SENTENCE_END.split(" ".join(MARKUP.sub(" ", text).split())):
+        if SHORTEST <= len(sentence) <= LONGEST:
+            yield sentence
+
+
+if __name__ == "__main__":
+    main()

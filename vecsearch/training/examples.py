@@ -1,0 +1,171 @@
+"""What similarity is learnt from: a teacher's vectors, texts that say the same, or pairs with a score."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from vecsearch.metric import normalise
+from vecsearch.training.network import Network
+
+TEMPERATURE = 0.05
+"""What cosines are divided by before they compete: SimCSE's (Gao, Yao and Chen 2021)."""
+LIKENESS = 0.1
+"""Weight of the likenesses within a batch beside the distance to the target."""
+SCALE = 20.0
+"""What differences of cosines are multiplied by in the loss of scored pairs: CoSENT's (Su 2022)."""
+CHUNK = 50
+"""Batches whose texts are sorted by length together: random enough, and little padding."""
+NEAR = 10
+"""Nearest held-out texts, and as many random ones, that each is compared with when a student is scored."""
+
+Ids = np.ndarray
+"""A text as token ids (t,)."""
+
+
+def by_length(lengths: np.ndarray, batch: int, rng: np.random.Generator) -> list[np.ndarray]:
+    """Positions of all examples in batches of like lengths (n,), in a random order."""
+    order = rng.permutation(len(lengths))
+    batches = []
+    for first in range(0, len(order), CHUNK * batch):
+        part = order[first : first + CHUNK * batch]
+        part = part[np.argsort(lengths[part], kind="stable")]
+        batches += [part[start : start + batch] for start in range(0, len(part), batch)]
+    if len(batches) > 1 and len(batches[-1]) < 2:
+        batches.pop()  # one text has nothing to be compared with
+    return [batches[i] for i in rng.permutation(len(batches))]
+
+
+def vectors_of(network: Network, texts: Sequence[Ids], batch: int = 512) -> np.ndarray:
+    """Vectors (n, d) float32 of length 1, in the order of the texts."""
+    order = np.argsort([len(text) for text in texts], kind="stable")
+    parts = []
+    with torch.inference_mode():
+        for first in range(0, len(order), batch):
+            parts.append(encoded(network, [texts[i] for i in order[first : first + batch]]).numpy())
+    vectors = np.empty((len(texts), parts[0].shape[1]), np.float32)
+    vectors[order] = np.concatenate(parts)
+    return normalise(vectors)
+
+
+def encoded(network: Network, texts: Sequence[Ids]) -> Tensor:
+    """Vectors (b, d) float32, computed in bfloat16 where the processor is fast at it."""
+    from vecsearch.encoders.lstm import fast_dtype
+
+    with torch.autocast("cpu", torch.bfloat16, enabled=fast_dtype() == "bfloat16"):
+        return network(texts).float()
+
+
+class Distilled:
+    """Texts with a teacher's vectors (n, d) of length 1: a student's vector should be the teacher's, and the likenesses of a
+    batch's texts to each other the teacher's (Reimers and Gurevych 2020; Tejankar et al. 2021, ISD)."""
+
+    def __init__(self, texts: Sequence[Ids], targets: np.ndarray, held_out: int, batch: int) -> None:
+        self._texts, self._targets = texts[held_out:], targets[held_out:]
+        self._aside, self._truth = texts[:held_out], targets[:held_out] @ targets[:held_out].T
+        self._lengths = np.array([len(text) for text in self._texts])
+        self._batch = batch
+        np.fill_diagonal(self._truth, -np.inf)
+        near = np.argsort(-self._truth, axis=1)[:, :NEAR]
+        others = np.random.default_rng(0).integers(0, held_out, (held_out, NEAR))
+        self._pairs = np.repeat(np.arange(held_out), 2 * NEAR), np.concatenate([near, others], axis=1).ravel()
+
+    def batches(self, rng: np.random.Generator) -> list[Any]:
+        return by_length(self._lengths, self._batch, rng)
+
+    def loss(self, network: Network, batch: np.ndarray, rng: np.random.Generator) -> Tensor:
+        students = functional.normalize(encoded(network, [self._texts[i] for i in batch]))  # (b, d)
+        targets = torch.from_numpy(self._targets[batch])
+        distance = 1 - (students * targets).sum(dim=1).mean()
+        same = torch.eye(len(batch), dtype=torch.bool)
+        have, want = ((vectors @ vectors.T / TEMPERATURE).masked_fill(same, -1e4) for vectors in (students, targets))  # (b, b)
+        return distance + LIKENESS * functional.kl_div(have.log_softmax(1), want.softmax(1), reduction="batchmean")
+
+    def score(self, network: Network) -> float:
+        """Spearman's correlation of the student's cosines with the teacher's, over held-out texts near each other and not."""
+        vectors = vectors_of(network, self._aside)
+        a, b = (where[self._pairs[0] != self._pairs[1]] for where in self._pairs)
+        return spearman(np.einsum("pd,pd->p", vectors[a], vectors[b]), self._truth[a, b])
+
+
+class Alike:
+    """Groups of texts that say the same, among which those of other groups are to be told apart (InfoNCE: van den Oord, Li and
+    Vinyals 2018). A group of one text is compared with itself under another dropout (SimCSE: Gao, Yao and Chen 2021)."""
+
+    def __init__(self, groups: Sequence[Sequence[Ids]], held_out: int, batch: int) -> None:
+        self._groups, self._aside = groups[held_out:], groups[:held_out]
+        self._lengths = np.array([len(group[0]) + len(group[-1]) for group in self._groups])
+        self._batch = batch
+
+    def batches(self, rng: np.random.Generator) -> list[Any]:
+        return by_length(self._lengths, self._batch, rng)
+
+    def loss(self, network: Network, batch: np.ndarray, rng: np.random.Generator) -> Tensor:
+        pairs = [_two(self._groups[i], rng) for i in batch]
+        texts = [text for side in zip(*pairs, strict=True) for text in side]
+        a, b = functional.normalize(encoded(network, texts)).chunk(2)  # (b, d) each
+        likeness, own = a @ b.T / TEMPERATURE, torch.arange(len(batch))
+        return (functional.cross_entropy(likeness, own) + functional.cross_entropy(likeness.T, own)) / 2
+
+    def score(self, network: Network) -> float:
+        """Mean reciprocal rank of a held-out text's own partner among all held-out partners.
+
+        Where a group is one text, its partner is its second half, asked with the first.
+        """
+        pairs = [(group[0], group[-1]) if len(group) > 1 else _halves(group[0]) for group in self._aside]
+        a, b = (vectors_of(network, side) for side in zip(*pairs, strict=True))
+        likeness = a @ b.T
+        ranks = (likeness > np.diag(likeness)[:, None]).sum(axis=1) + 1
+        return float((1 / ranks).mean())
+
+
+class Scored:
+    """Pairs with scores: of two pairs the one with the higher score should be nearer (CoSENT: Su 2022)."""
+
+    def __init__(self, pairs: Sequence[tuple[Ids, Ids]], scores: np.ndarray, held_out: int, batch: int) -> None:
+        self._pairs, self._scores = pairs[held_out:], scores[held_out:].astype(np.float32)
+        self._aside, self._truth = pairs[:held_out], scores[:held_out]
+        self._lengths = np.array([len(a) + len(b) for a, b in self._pairs])
+        self._batch = batch
+
+    def batches(self, rng: np.random.Generator) -> list[Any]:
+        return by_length(self._lengths, self._batch, rng)
+
+    def loss(self, network: Network, batch: np.ndarray, rng: np.random.Generator) -> Tensor:
+        texts = [text for side in zip(*(self._pairs[i] for i in batch), strict=True) for text in side]
+        a, b = functional.normalize(encoded(network, texts)).chunk(2)
+        cosines, scores = SCALE * (a * b).sum(dim=1), torch.from_numpy(self._scores[batch])  # (b,) each
+        wrong = cosines[None, :] - cosines[:, None]  # by how much the second pair is nearer than the first
+        wrong = wrong[scores[:, None] > scores[None, :]]
+        return functional.pad(wrong, (1, 0)).logsumexp(0)
+
+    def score(self, network: Network) -> float:
+        """Spearman's correlation of cosines with the held-out scores."""
+        a, b = (vectors_of(network, side) for side in zip(*self._aside, strict=True))
+        return spearman(np.einsum("pd,pd->p", a, b), self._truth)
+
+
+def spearman(a: np.ndarray, b: np.ndarray) -> float:
+    """Spearman's rank correlation of two (n,); 0 where one of them is constant."""
+    from scipy.stats import spearmanr
+
+    if np.ptp(a) == 0 or np.ptp(b) == 0:
+        return 0.0
+    return float(spearmanr(a, b).statistic)
+
+
+def _two(group: Sequence[Ids], rng: np.random.Generator) -> tuple[Ids, Ids]:
+    if len(group) == 1:
+        return group[0], group[0]
+    first, second = rng.choice(len(group), 2, replace=False)
+    return group[first], group[second]
+
+
+def _halves(text: Ids) -> tuple[Ids, Ids]:
+    middle = max(1, len(text) // 2)
+    return text[:middle], text[middle:] if len(text) > 1 else text

@@ -1,0 +1,164 @@
+"""Training step by step: the same weights whether it was interrupted or not, and the best of them at the end."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vecsearch.training.checkpoint import Checkpoint
+from vecsearch.training.network import Network
+
+SAVE_SECONDS = 120
+"""Between two checkpoints: what an interruption costs at the most."""
+CLIP = 1.0
+"""Length that a gradient is cut to."""
+
+
+class Examples(Protocol):
+    """What a network is trained on, and how well it does on what was held out."""
+
+    def batches(self, rng: np.random.Generator) -> list[Any]:
+        """One epoch's batches, in a random order."""
+
+    def loss(self, network: Network, batch: Any, rng: np.random.Generator) -> Tensor:
+        """The loss of a batch, ()."""
+
+    def score(self, network: Network) -> float:
+        """How good the network is on held-out examples: higher is better."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How long and how fast to train; `rate` is the highest learning rate of AdamW's one cycle."""
+
+    epochs: int = 3
+    batch: int = 256
+    rate: float = 1e-3
+    warmup: float = 0.1
+    decay: float = 0.01
+    dropout: float = 0.1
+    evaluations: int = 10
+    seed: int = 0
+
+    def rate_at(self, step: int, steps: int) -> float:
+        """The learning rate of a step: up in a straight line, down along a cosine (Smith 2018, A disciplined approach to neural
+        network hyper-parameters)."""
+        up = max(1, round(self.warmup * steps))
+        if step < up:
+            return self.rate * (step + 1) / up
+        return self.rate * 0.5 * (1 + math.cos(math.pi * (step - up) / max(1, steps - up)))
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """Weights by the names of an encoder's folder, the score that they have, that of the start, and all on the way."""
+
+    tensors: dict[str, np.ndarray]
+    score: float
+    start: float
+    scores: list[float]
+
+
+@dataclass(slots=True)
+class _State:
+    step: int = 0
+    start: float = -math.inf
+    best: float = -math.inf
+    scores: list[float] | None = None
+
+
+def fit(
+    network: Network,
+    examples: Examples,
+    plan: Plan,
+    checkpoint: Checkpoint,
+    *,
+    progress: Callable[[int, int], None] = lambda done, steps: None,
+    note: Callable[[str], None] = lambda line: None,
+) -> Fitted:
+    """Train `network` by `plan` from its start, or from where `checkpoint` was left; the best weights by held-out score.
+
+    All that is random follows from the seed and the number of the step, so that going on is the same as never having stopped.
+    `progress` hears the steps done, and how many there will be.
+
+    Raises: ResourceError: a checkpoint cannot be written; the one before is kept.
+    """
+    optimiser = torch.optim.AdamW(network.parameters(), lr=plan.rate, weight_decay=plan.decay, fused=True)
+    per_epoch = len(examples.batches(np.random.default_rng([plan.seed, 0])))
+    steps = plan.epochs * per_epoch
+    every = max(1, steps // plan.evaluations)
+    state, best = _State(scores=[]), _copy(network)
+    if kept := checkpoint.load():
+        state, best = _restored(network, optimiser, *kept)
+        note(f"going on after step {state.step:,} of {steps:,}")
+    else:
+        state.start = state.best = examples.score(network)
+        note(f"before training: {state.start:.4f}")
+    batches: list[Any] = []
+    saved = time.monotonic()
+    while state.step < steps:
+        epoch, within = divmod(state.step, per_epoch)
+        if not within or not batches:
+            batches = examples.batches(np.random.default_rng([plan.seed, epoch]))
+        _take(network, examples, batches[within], optimiser, plan, state.step, steps)
+        state.step += 1
+        progress(state.step, steps)
+        if state.step % every == 0 or state.step == steps:
+            score = examples.score(network)
+            state.scores.append(score)
+            note(f"step {state.step:,} of {steps:,}: {score:.4f}")
+            if score > state.best:
+                state.best, best = score, _copy(network)
+        if time.monotonic() - saved > SAVE_SECONDS:
+            _save(checkpoint, network, optimiser, state, best)
+            saved = time.monotonic()
+    network.load_state_dict(best)
+    return Fitted(network.tensors(), state.best, state.start, state.scores)
+
+
+def _take(
+    network: Network, examples: Examples, batch: Any, optimiser: torch.optim.Optimizer, plan: Plan, step: int, steps: int
+) -> None:
+    torch.manual_seed(plan.seed + step)
+    for group in optimiser.param_groups:
+        group["lr"] = plan.rate_at(step, steps)
+    network.train()
+    loss = examples.loss(network, batch, np.random.default_rng([plan.seed, 1, step]))
+    optimiser.zero_grad(set_to_none=False)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(network.parameters(), CLIP)
+    optimiser.step()
+    network.eval()
+
+
+def _copy(network: Network) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in network.state_dict().items()}
+
+
+def _save(
+    checkpoint: Checkpoint, network: Network, optimiser: torch.optim.Optimizer, state: _State, best: dict[str, Tensor]
+) -> None:
+    tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
+    tensors |= {f"best.{name}": tensor for name, tensor in best.items()}
+    for name, parameter in network.named_parameters():
+        tensors |= {f"adam.{name}.{key}": value for key, value in optimiser.state[parameter].items()}
+    checkpoint.save(tensors, asdict(state))
+
+
+def _restored(
+    network: Network, optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor], facts: dict[str, Any]
+) -> tuple[_State, dict[str, Tensor]]:
+    def below(prefix: str) -> dict[str, Tensor]:
+        return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+    network.load_state_dict(below("network."))
+    for name, parameter in network.named_parameters():
+        optimiser.state[parameter] = below(f"adam.{name}.")
+    return _State(**facts), below("best.")

@@ -1,0 +1,209 @@
+"""An encoder whose vectors are near where texts are alike: trained on pairs, groups, a corpus, or a teacher's vectors."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vecsearch.corpus.pairs import kind_of, read_groups, read_pairs
+from vecsearch.corpus.readers import read_corpus
+from vecsearch.encoders import find_encoder
+from vecsearch.encoders.checkpoints import new_folder, refuse_existing
+from vecsearch.encoders.folder import write_encoder
+from vecsearch.errors import DataError, UsageError
+from vecsearch.training.checkpoint import Checkpoint
+from vecsearch.training.examples import Alike, Distilled, Scored, vectors_of
+from vecsearch.training.loop import Examples, Fitted, Plan, fit
+from vecsearch.training.network import Network
+from vecsearch.training.start import Start, new_start, start_from
+from vecsearch.training.teacher import teacher_vectors, turned
+
+HELD_OUT, SHARE = 1000, 0.1
+"""Examples that are kept aside to score by, at most, and the share of all that they are at most."""
+LEAST = 20
+"""Examples without which there is nothing to train on and to score by."""
+ALIGNED = 20_000
+"""Texts by which a teacher's vectors are turned towards the student's."""
+SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What to learn from: files of pairs, of groups, or corpora.
+
+    Of a corpus: with a `teacher`, an encoder's folder or one file of vectors, its vectors of the texts; with `title` the field
+    that goes with each text; with `neighbours` sentences that follow one another; else each text under two dropout masks.
+    """
+
+    files: Sequence[Path]
+    columns: Sequence[str] = ()
+    teacher: Path | None = None
+    title: str | None = None
+    neighbours: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class New:
+    """An encoder to begin with where there is none: at most `words` words, `dims` of the embedding and of each layer."""
+
+    words: int = 30_000
+    dims: Sequence[int] = (256, 384, 256)
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What came of a training: `written` says whether it is better than its start by the held-out `score`."""
+
+    output: Path
+    kind: str
+    examples: int
+    start: float
+    score: float
+    written: bool
+    notes: list[str] = field(default_factory=list)
+
+
+def train_similarity(
+    source: Source,
+    output: Path,
+    *,
+    start: str | Path | New,
+    plan: Plan,
+    max_tokens: int = 128,
+    half: bool = True,
+    resume: bool = False,
+    progress: Callable[[str, int, int], None] = lambda what, done, total: None,
+    note: Callable[[str], None] = lambda line: None,
+) -> Trained:
+    """Train an encoder by `plan` and write it to the folder `output`, if it is better than its start on held-out examples.
+
+    Texts are read as far as `max_tokens`. `half` stores float16. A checkpoint lies beside `output` until the end; `resume` goes
+    on with it. `progress` hears what is being done, how much of it, and of how much.
+
+    Raises: UsageError: options that do not go together; DataError: too few examples, or a teacher that does not fit; errors of
+    the files and of the encoder; ResourceError: the disk refuses.
+    """
+    refuse_existing(output)
+    kind, texts, labels = _read(source)
+    if isinstance(start, New) and not source.teacher:
+        raise UsageError("a new encoder learns from a teacher: give --teacher, or --from an encoder that is there")
+    checkpoint = Checkpoint(output, _identity(source, start, plan, max_tokens, texts))
+    checkpoint.begin(resume=resume)
+    if isinstance(start, New):
+        plain = [text for group in texts for text in group]
+        begun = new_start(plain, source.teacher, words=start.words, dims=start.dims, seed=plan.seed)
+    else:
+        begun = start_from(find_encoder(start))
+    network = Network(begun.stacks, begun.depths, dropout=plan.dropout)
+    network.eval()
+    examples, count = _examples(kind, source, texts, labels, begun, network, plan, max_tokens, checkpoint, progress, note)
+    fitted = fit(network, examples, plan, checkpoint, progress=lambda done, steps: progress("steps", done, steps), note=note)
+    better = fitted.score > fitted.start
+    if better:
+        _write(
+            output, fitted, begun, half, {"training": kind, "score": round(fitted.score, 4), "start": round(fitted.start, 4)}
+        )
+    checkpoint.remove()
+    return Trained(output, kind, count, fitted.start, fitted.score, better)
+
+
+def _read(source: Source) -> tuple[str, list[list[str]], list[float]]:
+    """What the files are, their texts in groups, and the groups' scores where they have any."""
+    kinds = {kind_of(path, columns=source.columns) for path in source.files}
+    if len(kinds) > 1:
+        raise UsageError(f"{' and '.join(sorted(kinds))} are learnt from in different ways: give files of one kind")
+    kind = kinds.pop()
+    if kind != "corpus" and (source.teacher or source.title or source.neighbours):
+        raise UsageError(f"a teacher, titles and neighbours go with a corpus, not with {kind}")
+    if (source.teacher is not None) + (source.title is not None) + source.neighbours > 1:
+        raise UsageError("choose one of a teacher, titles and neighbours")
+    if kind == "groups":
+        return kind, [group for path in source.files for group in read_groups(path)], []
+    if kind == "pairs":
+        pairs = [pair for path in source.files for pair in read_pairs(path, columns=source.columns)]
+        scores = [pair.score for pair in pairs if pair.score is not None]
+        if scores and len(scores) < len(pairs):
+            raise DataError("some of these files have scores and some have none: give files of one kind")
+        return "scored pairs" if scores else "pairs", [[pair.a, pair.b] for pair in pairs], scores
+    return _of_corpus(source), list(_groups(source)), []
+
+
+def _of_corpus(source: Source) -> str:
+    if source.teacher:
+        return "a teacher"
+    return "titles" if source.title else "neighbouring sentences" if source.neighbours else "dropout"
+
+
+def _groups(source: Source) -> Iterator[list[str]]:
+    for path in source.files:
+        for document in read_corpus(path):
+            if source.title:
+                title = document.fields.get(source.title)
+                if not isinstance(title, str):
+                    raise DataError(f"{document.where}: the field {source.title!r} is {title!r}, not a text")
+                yield [title, document.text]
+            elif source.neighbours:
+                yield from map(list, pairwise(SENTENCE_END.split(document.text)))
+            else:
+                yield [document.text]
+
+
+def _identity(source: Source, start: str | Path | New, plan: Plan, max_tokens: int, texts: list[list[str]]) -> dict[str, Any]:
+    """All that the result depends on, for a checkpoint to be known by."""
+    digest = hashlib.sha256()
+    for group in texts:
+        digest.update("\0".join(group).encode() + b"\n")
+    begun = asdict(start) if isinstance(start, New) else str(start)
+    teacher = str(source.teacher.absolute()) if source.teacher else None
+    return {"texts": digest.hexdigest(), "from": begun, "teacher": teacher, "max_tokens": max_tokens, **asdict(plan)}
+
+
+def _examples(
+    kind: str,
+    source: Source,
+    texts: list[list[str]],
+    labels: list[float],
+    start: Start,
+    network: Network,
+    plan: Plan,
+    max_tokens: int,
+    checkpoint: Checkpoint,
+    progress: Callable[[str, int, int], None],
+    note: Callable[[str], None],
+) -> tuple[Examples, int]:
+    """The examples in a random order, those that are held out first, and how many there are."""
+    ids = [[start.ids(text, max_tokens) for text in group] for group in texts]
+    usable = [i for i, group in enumerate(ids) if all(len(text) for text in group)]
+    if len(usable) < len(texts):
+        note(f"{len(texts) - len(usable):,} of {len(texts):,} examples have a text without a known word, and are left out")
+    if len(usable) < LEAST:
+        raise DataError(f"{len(usable)} examples are too few to train on and to score by: give at least {LEAST}")
+    order = np.random.default_rng(plan.seed).permutation(usable)
+    held_out = min(HELD_OUT, max(2, round(SHARE * len(order))))
+    chosen = [ids[i] for i in order]
+    if source.teacher:
+        vectors = teacher_vectors(
+            source.teacher,
+            [group[0] for group in texts],
+            checkpoint.folder / "teacher.f32",
+            progress=lambda done, total: progress("texts by the teacher", done, total),
+        )[order]
+        flat = [group[0] for group in chosen]
+        targets = turned(vectors, vectors_of(network, flat[:ALIGNED]))
+        return Distilled(flat, targets, held_out, plan.batch), len(order)
+    if labels:
+        return Scored([(a, b) for a, b in chosen], np.array(labels)[order], held_out, plan.batch), len(order)
+    return Alike(chosen, held_out, plan.batch), len(order)
+
+
+def _write(output: Path, fitted: Fitted, start: Start, half: bool, source: dict[str, Any]) -> None:
+    tensors = {name: array.astype(np.float16 if half else np.float32) for name, array in fitted.tensors.items()}
+    with new_folder(output) as folder:
+        write_encoder(folder, tensors, start.vocabulary, start.tokenizer, source=source, layers=start.layers)
