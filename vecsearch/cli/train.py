@@ -29,6 +29,65 @@ def _numbers(context: click.Context, option: click.Parameter, value: str | None)
 
 
 @train.command()
+@click.argument("corpora", nargs=-1, required=True, type=PATH, metavar="CORPUS...")
+@click.option("--from", "start", metavar="NAME|FOLDER", help="An encoder to go on from; without it the model is new.")
+@click.option("-o", "--output", type=PATH, required=True, help="The encoder folder to make.")
+@click.option("--words", type=click.IntRange(20), default=30_000, show_default=True, help="Words of the vocabulary, at most.")
+@click.option("--dims", callback=_numbers, help="A new model's embedding, then each layer. By default 256,640,256.")
+@click.option("--epochs", type=click.IntRange(1), default=4, show_default=True, help="Times that each text is read.")
+@click.option("--batch", type=click.IntRange(1), default=32, show_default=True, help="Streams of text in a step.")
+@click.option("--length", type=click.IntRange(2), default=72, show_default=True, help="Tokens of each stream in a step.")
+@click.option("--rate", type=click.FloatRange(0, min_open=True), default=5e-3, show_default=True, help="Highest learning rate.")
+@click.option("--dropout", type=click.FloatRange(0, 2), default=0.5, show_default=True, help="Share of fastai's own dropouts.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Another seed gives another model.")
+@click.option("--full", is_flag=True, help="Store float32 instead of float16.")
+@click.option("--resume", is_flag=True, help="Go on with an interrupted training of the same texts and options.")
+@output_options
+@click.pass_context
+def lm(
+    context: click.Context,
+    corpora: tuple[Path, ...],
+    start: str | None,
+    output: Path,
+    dims: tuple[int, ...] | None,
+    full: bool,
+    resume: bool,
+    as_json: bool,
+    **plan: Any,
+) -> None:
+    """Train ULMFiT's language model on the texts of CORPUS, by fastai.
+
+    With --from its words keep their vectors, the words are trained first and then all layers, the lower ones more slowly. A
+    tenth of the text is held out; what has the lowest perplexity on it is written, if that is lower than before. It is an
+    encoder like any other: give it to `build --encoder` or `train similarity --from`.
+    """
+    from vecsearch.training.language_model import LanguagePlan, train_language_model
+
+    if dims and start:
+        raise UsageError("--dims are those of a new model, --from goes on with one: give one of them")
+    if dims and (len(dims) < 2 or min(dims) < 1 or dims[0] != dims[-1] or len(set(dims[1:-1])) > 1):
+        raise UsageError("--dims has the embedding, layers of one size, and a last one of the embedding's: 256,640,256")
+    bars = Bars()
+    with bars:
+        spoken = train_language_model(
+            corpora,
+            output,
+            start=start,
+            plan=LanguagePlan(**plan, **({"dims": dims} if dims else {})),
+            half=not full,
+            resume=resume,
+            progress=bars.progress,
+            note=bars.note,
+        )
+    row = {"encoder": str(spoken.output), "tokens": spoken.tokens, "words": spoken.words}
+    row |= {"perplexity_before": round(spoken.start, 1), "perplexity_after": round(spoken.perplexity, 1)}
+    emit([row], as_json=as_json)
+    if not spoken.written:
+        note("note: the perplexity did not fall, so nothing was written; give more text, another --rate or more --epochs")
+        context.exit(1)
+
+
+@train.command()
 @click.argument("data", nargs=-1, required=True, type=PATH)
 @click.option("--from", "start", metavar="NAME|FOLDER", help="The encoder to start from. By default english.")
 @click.option("-o", "--output", type=PATH, required=True, help="The encoder folder to make.")

@@ -6,6 +6,7 @@ import json
 import re
 import reprlib
 from collections.abc import Sequence
+from functools import cached_property
 from itertools import repeat
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ class Vocabulary:
     def __len__(self) -> int:
         return len(self.words)
 
-    @property
+    @cached_property
     def special_ids(self) -> tuple[int, ...]:
         """The rows of fastai's marks and of its padding: what is no word."""
         marks = [self.index[mark] for mark in _MARKS if mark in self.index]

@@ -1,7 +1,7 @@
 """The English model that ships, trained again: `python -m vecsearch.training.english DATA TEACHER -o english`.
 
 DATA holds the texts that the model may be made of (docs/model-card.md), TEACHER a sentence transformer's folder. The sentences
-are written beside the output, and `vecsearch train similarity` is what learns from them.
+are written beside the output, and `vecsearch train similarity` learns from them, to which all further options go.
 """
 
 from __future__ import annotations
@@ -31,13 +31,12 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="the folder with corpora/, pairs/ and text/")
     parser.add_argument("teacher", type=Path, help="a sentence transformer's folder")
     parser.add_argument("-o", "--output", type=Path, required=True)
-    parser.add_argument("options", nargs="*", help="options of `vecsearch train similarity`, after --")
-    options = parser.parse_args()
+    options, passed_on = parser.parse_known_args()
     path = options.output.with_suffix(".sentences.txt")
     sentences = list(dict.fromkeys(of_data(options.data)))
     path.write_text("".join(f"{sentence}\n" for sentence in sentences), encoding="utf-8")
     print(f"{len(sentences):,} sentences in {path}", file=sys.stderr)
-    command = ["train", "similarity", path, "--teacher", options.teacher, "-o", options.output, *options.options]
+    command = ["train", "similarity", path, "--teacher", options.teacher, "-o", options.output, *passed_on]
     raise SystemExit(subprocess.run([sys.executable, "-m", "vecsearch.cli", *map(str, command)]).returncode)
 
 

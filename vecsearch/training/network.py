@@ -63,10 +63,10 @@ class Network(nn.Module):
         return {name: tensor.detach().float().cpu().numpy() for name, tensor in found.items()}
 
 
-def random_stack(embedding: np.ndarray, dims: Sequence[int], rng: np.random.Generator) -> Stack:
+def random_stack(embedding: np.ndarray, dims: Sequence[int], rng: np.random.Generator, *, shut: bool) -> Stack:
     """A stack over an embedding (V, e) float32 whose layers of `dims` states are drawn as torch draws them.
 
-    The last layer's output gates are nearly shut: what it adds to the embedding has to be learnt, and is no noise at first.
+    With `shut` the last layer's output gates are: what it adds to the embedding has to be learnt, and is no noise at first.
     """
     layers, below = [], embedding.shape[1]
     for dim in dims:
@@ -76,7 +76,8 @@ def random_stack(embedding: np.ndarray, dims: Sequence[int], rng: np.random.Gene
         bias[dim : 2 * dim] = 1  # a forget gate that is open at first
         layers.append(Layer(*drawn, bias))
         below = dim
-    layers[-1].bias[3 * below :] = SHUT
+    if shut:
+        layers[-1].bias[3 * below :] = SHUT
     return Stack(embedding, tuple(layers))
 
 

@@ -9,13 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from vecsearch.encoders import open_encoder
+from vecsearch.encoders import DEFAULT, find_encoder, open_encoder
 from vecsearch.encoders.folder import Stack, read_encoder
 from vecsearch.errors import DataError
 from vecsearch.metric import normalise
 from vecsearch.text.rules import SPECIAL_TOKENS
-from vecsearch.text.splitting import SplitRules
-from vecsearch.text.tokenizer import Tokenizer, WordTokenizer
+from vecsearch.text.tokenizer import Tokenizer
 from vecsearch.text.vocabulary import Vocabulary
 from vecsearch.training.network import random_stack
 from vecsearch.training.teacher import reduced
@@ -45,8 +44,8 @@ class Start:
 
     def ids(self, text: str, most: int) -> np.ndarray:
         """A text as at most so many token ids, (t,) int64; none where it has no known word."""
-        ids = np.array(self.vocabulary.numericalise(self.tokenizer.tokens(text)[:most]), np.int64)
-        return ids if np.isin(ids, self.vocabulary.special_ids, invert=True).any() else ids[:0]
+        ids = self.vocabulary.numericalise(self.tokenizer.tokens(text)[:most])
+        return np.array([] if set(ids) <= set(self.vocabulary.special_ids) else ids, np.int64)
 
 
 def start_from(folder: Path) -> Start:
@@ -57,25 +56,34 @@ def start_from(folder: Path) -> Start:
     return Start(opened.stacks, opened.vocabulary, opened.tokenizer, opened.config.layers)
 
 
-def new_start(texts: Iterable[str], teacher: Path, *, words: int, dims: Sequence[int], seed: int, lang: str = "en") -> Start:
+def english_tokenizer() -> Tokenizer:
+    """fastai's tokenizer for English, as the encoder that ships has it: spaCy need not be imported for it."""
+    return read_encoder(find_encoder(DEFAULT)).tokenizer
+
+
+def vocabulary_of(counts: Counter[str], words: int) -> Vocabulary:
+    """fastai's marks and the commonest of the counted tokens, `words` of them at most. Raises DataError when there is none."""
+    common = counts.most_common(words + len(SPECIAL_TOKENS))
+    chosen = [word for word, count in common if count >= LEAST_COUNT and word not in SPECIAL_TOKENS]
+    if not chosen:
+        raise DataError(f"no word occurs {LEAST_COUNT} times in these texts; give more")
+    return Vocabulary([*SPECIAL_TOKENS, *chosen[: words - len(SPECIAL_TOKENS)]])
+
+
+def new_start(texts: Iterable[str], teacher: Path, *, words: int, dims: Sequence[int], seed: int) -> Start:
     """A new encoder: at most `words` words of the texts; an embedding that is the teacher's vectors of these words, the
     commoner the shorter (SIF), in `dims[0]` dimensions; and untrained layers of `dims[1:]` states. Its vector is the mean of
     embedding and last layer.
 
     Raises: DataError: there are no words; CheckpointError: the teacher cannot be used.
     """
-    tokenizer = WordTokenizer(SplitRules.from_spacy(lang))
+    tokenizer = english_tokenizer()
     counts = Counter(token for text in texts for token in tokenizer.tokens(text))
-    total = counts.total()
-    for mark in SPECIAL_TOKENS:
-        counts.pop(mark, None)
-    chosen = [word for word, count in counts.most_common(words - len(SPECIAL_TOKENS)) if count >= LEAST_COUNT]
-    if not chosen:
-        raise DataError(f"no word occurs {LEAST_COUNT} times in these texts; give more")
-    vocabulary = Vocabulary([*SPECIAL_TOKENS, *chosen])
+    vocabulary = vocabulary_of(counts, words)
+    chosen = vocabulary.words[len(SPECIAL_TOKENS) :]
     vectors = reduced(normalise(open_encoder(teacher, dtype="auto").encode(chosen)), dims[0])
     vectors = np.pad(normalise(vectors), ((len(SPECIAL_TOKENS), 0), (0, dims[0] - vectors.shape[1])))
-    share = np.array([counts[word] for word in vocabulary.words]) / total
+    share = np.array([counts[word] for word in vocabulary.words]) / counts.total()
     embedding = (LENGTH * vectors * (SIF / (SIF + share))[:, None]).astype(np.float32)
-    stack = random_stack(embedding, dims[1:], np.random.default_rng(seed))
+    stack = random_stack(embedding, dims[1:], np.random.default_rng(seed), shut=True)
     return Start({"forward": stack}, vocabulary, tokenizer, (0, -1))
