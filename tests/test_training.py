@@ -251,6 +251,15 @@ def test_going_on_is_never_having_stopped(tiny_folder, corpus, teacher, tmp_path
     assert weights[0] == weights[1]
 
 
+def test_an_interruption_says_how_it_goes_on(vecsearch, corpus, teacher, tiny_folder, tmp_path, monkeypatch):
+    def stop(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop, "_take", stop)
+    ran, _ = learnt(vecsearch, corpus, "--teacher", teacher, "--from", tiny_folder(("forward",), SIZES), "-o", tmp_path / "new")
+    assert ran.code == 130 and f"{tmp_path / '.new.training'}: the same command with --resume goes on" in ran.err
+
+
 def test_only_the_same_training_goes_on(tiny_folder, corpus, teacher, tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "SAVE_SECONDS", 0)
     with pytest.raises(KeyboardInterrupt):

@@ -11,7 +11,7 @@ import click
 from vecsearch.cli.options import output_options
 from vecsearch.cli.output import emit, note
 from vecsearch.cli.progress import progress_bar
-from vecsearch.errors import UsageError
+from vecsearch.errors import ResourceError, UsageError
 
 PATH = click.Path(path_type=Path)
 
@@ -67,8 +67,7 @@ def lm(
         raise UsageError("--dims are those of a new model, --from goes on with one: give one of them")
     if dims and (len(dims) < 2 or min(dims) < 1 or dims[0] != dims[-1] or len(set(dims[1:-1])) > 1):
         raise UsageError("--dims has the embedding, layers of one size, and a last one of the embedding's: 256,640,256")
-    bars = Bars()
-    with bars:
+    with Bars(output) as bars:
         spoken = train_language_model(
             corpora,
             output,
@@ -151,8 +150,7 @@ def similarity(
     names = tuple(columns.split(",")) if columns else ()
     if names and len(names) not in (2, 3):
         raise UsageError(f"--columns names two texts and perhaps a score, not {len(names)}: a,b,score")
-    bars = Bars()
-    with bars:
+    with Bars(output) as bars:
         trained = train_similarity(
             Source(data, names, teacher, title, neighbours),
             output,
@@ -175,9 +173,10 @@ def similarity(
 
 
 class Bars:
-    """A bar for each stage of a training, and between them what there is to say."""
+    """A bar for each stage of a training towards `output`, and between them what there is to say."""
 
-    def __init__(self) -> None:
+    def __init__(self, output: Path) -> None:
+        self._output = output
         self._bars = ExitStack()
         self._stage, self._share = "", 0.0
         self._done: Any = None
@@ -185,8 +184,12 @@ class Bars:
     def __enter__(self) -> Bars:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        from vecsearch.training.checkpoint import checkpoint_folder
+
         self._bars.close()
+        if kind and issubclass(kind, KeyboardInterrupt | ResourceError) and checkpoint_folder(self._output).is_dir():
+            note(f"note: the last checkpoint is in {checkpoint_folder(self._output)}: the same command with --resume goes on")
 
     def progress(self, stage: str, done: int, total: int) -> None:
         """`done` of `total` units of a stage are done."""

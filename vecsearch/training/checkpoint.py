@@ -15,11 +15,16 @@ from vecsearch.errors import DataError, UsageError, writing
 from vecsearch.files import sync
 
 
+def checkpoint_folder(output: Path) -> Path:
+    """Where a training towards `output` keeps what it needs to go on."""
+    return output.absolute().with_name(f".{output.name}.training")
+
+
 class Checkpoint:
-    """The folder of a training towards `output`, .NAME.training beside it; `options` are all that its result depends on."""
+    """What a training towards `output` keeps in its `folder`; `options` are all that its result depends on."""
 
     def __init__(self, output: Path, options: Mapping[str, Any]) -> None:
-        self.folder = output.absolute().with_name(f".{output.name}.training")
+        self.folder = checkpoint_folder(output)
         self._file = self.folder / "state.safetensors"
         self._options = json.loads(json.dumps(options))
 
