@@ -75,6 +75,31 @@ def import_(
 
 
 @model.command()
+@click.argument("encoder", metavar="NAME|FOLDER")
+@click.argument("corpus", type=FILE)
+@click.option("-o", "--output", type=FILE, required=True, help="The encoder folder to make.")
+@click.option("--sif", type=click.FloatRange(0, min_open=True), metavar="A", help="Weigh words by A / (A + frequency): 0.001.")
+@click.option("--centre", is_flag=True, help="Move the mean of the texts' vectors to the origin.")
+@click.option("--remove", type=click.IntRange(0), default=0, metavar="N", help="Leave out the N directions that vary most.")
+@click.option("--dims", type=click.IntRange(1), metavar="N", help="Keep so many directions. By default all others.")
+@click.option("--whiten", is_flag=True, help="Have the vectors vary in all directions alike.")
+def postprocess(
+    encoder: str, corpus: Path, output: Path, sif: float | None, centre: bool, remove: int, dims: int | None, whiten: bool
+) -> None:
+    """Make an encoder whose vectors are those of another, weighed, moved and turned as fits the texts of CORPUS.
+
+    No training: up to 50,000 of the texts are encoded. Which of it helps depends on the model: measure it.
+    """
+    from vecsearch.encoders.fitting import fit_postprocess
+
+    if not (sif or centre or remove or dims or whiten):
+        raise UsageError("nothing to do: give --sif, --centre, --remove, --dims or --whiten")
+    turned = {"centre": centre, "remove": remove, "dim": dims, "whiten": whiten}
+    made = fit_postprocess(encoder, corpus, output, sif=sif, **turned)
+    _show({"encoder": output, "length": made.dim, "fitted on": f"{made.tally.texts:,} texts"})
+
+
+@model.command()
 @click.argument("folder")
 def info(folder: str) -> None:
     """Show what is in an encoder FOLDER, or in the one that ships under that name, after checking every file's hash."""

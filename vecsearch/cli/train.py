@@ -188,8 +188,9 @@ class Bars:
         from vecsearch.training.checkpoint import checkpoint_folder
 
         self._bars.close()
-        if kind and issubclass(kind, KeyboardInterrupt | ResourceError) and checkpoint_folder(self._output).is_dir():
-            note(f"note: the last checkpoint is in {checkpoint_folder(self._output)}: the same command with --resume goes on")
+        folder = checkpoint_folder(self._output)
+        if kind and issubclass(kind, KeyboardInterrupt | ResourceError) and folder.is_dir():
+            note(f"note: the last checkpoint is in {folder}: the same command with --resume goes on")
 
     def progress(self, stage: str, done: int, total: int) -> None:
         """`done` of `total` units of a stage are done."""

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from vecsearch.encoders.pooling import Pooling
+from vecsearch.encoders.postprocess import Postprocess, read_postprocess
 from vecsearch.errors import CheckpointError, writing
 from vecsearch.files import sha256
 from vecsearch.text.tokenizer import Tokenizer, open_tokenizer
@@ -91,6 +92,7 @@ class EncoderFolder:
     stacks: dict[str, Stack]
     vocabulary: Vocabulary
     tokenizer: Tokenizer
+    postprocess: Postprocess
 
 
 def write_encoder(
@@ -153,7 +155,8 @@ def read_encoder(folder: Path) -> EncoderFolder:
                 f"{folder}: the vocabulary has {len(vocabulary):,} words, the {direction} embedding "
                 f"{len(stack.embedding):,} rows; import the model again with the vocabulary it was trained with"
             )
-    return EncoderFolder(folder, config, stacks, vocabulary, open_tokenizer(folder))
+    postprocess = read_postprocess(folder, len(vocabulary))
+    return EncoderFolder(folder, config, stacks, vocabulary, open_tokenizer(folder), postprocess)
 
 
 def _read_config(folder: Path) -> Config:

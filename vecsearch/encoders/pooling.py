@@ -34,19 +34,23 @@ class Pool:
 
     def __init__(self, pooling: Pooling, dim: int, start: np.ndarray, stop: np.ndarray) -> None:
         self._start, self._stop = start, stop
+        self._weight = np.zeros(len(start))
         # Sums are kept in float64: a book's worth of float32 states would lose digits to its own length.
         dtypes = {Pooling.MEAN: np.float64, Pooling.MAX: np.float32, Pooling.LAST: np.float32}
         self._parts = {part: np.zeros((len(start), dim), dtypes[part]) for part in pooling.parts}
         if Pooling.MAX in self._parts:
             self._parts[Pooling.MAX][stop > start] = -np.inf
 
-    def add(self, first: int, states: np.ndarray) -> None:
-        """Take in the states (t, b, dim) float32 of tokens first..first+t of the first b texts."""
+    def add(self, first: int, states: np.ndarray, weights: np.ndarray | None = None) -> None:
+        """Take in the states (t, b, dim) float32 of tokens first..first+t of the first b texts; in a mean they count by their
+        `weights` (t, b) float32, without them alike."""
         t, b, _ = states.shape
         positions = np.arange(first, first + t)[:, None]  # (t, 1)
         inside = (positions >= self._start[:b]) & (positions < self._stop[:b])  # (t, b)
         if Pooling.MEAN in self._parts:
-            self._parts[Pooling.MEAN][:b] += np.einsum("tbd,tb->bd", states, inside.astype(np.float32))
+            counted = inside.astype(np.float32) if weights is None else inside * weights
+            self._parts[Pooling.MEAN][:b] += np.einsum("tbd,tb->bd", states, counted)
+            self._weight[:b] += counted.sum(axis=0)
         if Pooling.MAX in self._parts:
             np.maximum(
                 self._parts[Pooling.MAX][:b],
@@ -61,5 +65,5 @@ class Pool:
     def vectors(self) -> np.ndarray:
         """The pooled vectors, (n, dim) float32, or (n, 3 dim) for `concat`."""
         if Pooling.MEAN in self._parts:
-            self._parts[Pooling.MEAN] /= np.maximum(self._stop - self._start, 1)[:, None]
+            self._parts[Pooling.MEAN] /= np.where(self._weight > 0, self._weight, 1)[:, None]
         return np.concatenate([part.astype(np.float32) for part in self._parts.values()], axis=1)

@@ -17,6 +17,8 @@ from vecsearch.encoders.batches import ahead, batches, windows
 from vecsearch.encoders.folder import EncoderFolder, read_encoder, write_config
 from vecsearch.encoders.lstm import Engine, NumpyEngine, TorchEngine, fast_dtype
 from vecsearch.encoders.pooling import Pool, Pooling
+from vecsearch.encoders.postprocess import FILE as POSTPROCESS
+from vecsearch.encoders.postprocess import Postprocess
 from vecsearch.encoders.sequences import Sequences, split_mark
 from vecsearch.errors import CheckpointError, DataError, UsageError
 from vecsearch.files import sha256
@@ -60,7 +62,16 @@ class UlmfitEncoder:
             raise UsageError(f"max_tokens is {self.max_tokens}; it must be at least 1")
         depths = {tuple(sorted(_depths(stack.dims, self.layers))) for stack in opened.stacks.values()}
         self._depths = (0,) if self.pooling is Pooling.RAW else depths.pop()
-        self.dim: int = sum(map(self._dim, opened.stacks)) * len(self.pooling.parts)
+        pooled = sum(map(self._dim, opened.stacks)) * len(self.pooling.parts)
+        # It was fitted to vectors that were pooled as the folder says.
+        own = (self.pooling, self.layers) == (opened.config.pooling, opened.config.layers)
+        self._postprocess = opened.postprocess if own else Postprocess()
+        self._files = {name: value for name, value in opened.config.files.items() if own or name != POSTPROCESS}
+        if self._postprocess.mean is not None and len(self._postprocess.mean) != pooled:
+            raise CheckpointError(
+                f"{folder}/{POSTPROCESS} is for vectors of length {len(self._postprocess.mean)}, not {pooled}"
+            )
+        self.dim: int = self._postprocess.dim(pooled)
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -81,7 +92,7 @@ class UlmfitEncoder:
     def fingerprint(self) -> str:
         """32 hex digits over weights, vocabulary, tokenizer, pooling, layer and cut: what a vector depends on."""
         depths = self._depths[0] if len(self._depths) == 1 else self._depths  # as it was before layers could be added up
-        identity = [self._opened.config.files, self.pooling, depths, self.max_tokens]
+        identity = [self._files, self.pooling, depths, self.max_tokens]
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
@@ -110,7 +121,8 @@ class UlmfitEncoder:
         """
         if self.pooling is Pooling.RAW:
             stacks = self._opened.stacks.values()
-            return np.concatenate([stack.embedding[word_ids].astype(np.float32) for stack in stacks], axis=1)
+            rows = np.concatenate([stack.embedding[word_ids].astype(np.float32) for stack in stacks], axis=1)
+            return self._postprocess.apply(rows)
         begin = self.vocabulary.index.get(BOS, Vocabulary.unknown)
         sequences = Sequences.whole([np.array([begin, i]) for i in word_ids])
         return self._vectors(sequences, sequences.tally(self._is_word))
@@ -154,28 +166,31 @@ class UlmfitEncoder:
         ids = self._ids(tokens, Tally())
         if not self._has_known_word(ids):
             return tokens, np.zeros((len(ids), self.dim), np.float32)
+        weights = np.ones(len(ids)) if self._postprocess.weights is None else self._postprocess.weights[ids]
         if self.pooling is Pooling.RAW:
-            counted = self._is_word[ids]
-            rows = np.concatenate([table[ids] for table in self._tables.values()], axis=1)
-            return tokens, (rows * (counted / counted.sum())[:, None]).astype(np.float32)
-        parts = []
-        for direction in self._opened.stacks:
-            step = 1 if direction == "forward" else -1
-            parts.append(_states(self._engine(direction, few=True), ids[::step])[::step])
-        return tokens, np.concatenate(parts, axis=1) / np.float32(len(ids))
+            weights = weights * self._is_word[ids]
+            states = np.concatenate([table[ids] for table in self._tables.values()], axis=1)
+        else:
+            parts = []
+            for direction in self._opened.stacks:
+                step = 1 if direction == "forward" else -1
+                parts.append(_states(self._engine(direction, few=True), ids[::step])[::step])
+            states = np.concatenate(parts, axis=1)
+        if self._postprocess.matrix is not None:
+            states = (states - self._postprocess.mean) @ self._postprocess.matrix
+        return tokens, (states * (weights / weights.sum())[:, None]).astype(np.float32)
 
     def save(self, folder: Path) -> None:
         """Copy the encoder, with its present pooling, layer and cut, into the existing, empty `folder`.
 
         Raises CheckpointError when a file is not what it was when the encoder was opened.
         """
-        for name, expected in self._opened.config.files.items():
+        for name, expected in self._files.items():
             shutil.copyfile(self._opened.path / name, Path(folder) / name)
             if sha256(Path(folder) / name) != expected:
                 raise CheckpointError(f"{self._opened.path / name} has changed since it was opened; put the old file back")
-        write_config(
-            Path(folder), replace(self._opened.config, pooling=self.pooling, layers=self.layers, max_tokens=self.max_tokens)
-        )
+        own = {"pooling": self.pooling, "layers": self.layers, "max_tokens": self.max_tokens, "files": self._files}
+        write_config(Path(folder), replace(self._opened.config, **own))
 
     def _read(self, texts: Sequence[str]) -> tuple[Sequences, Tally]:
         cut = Tally()
@@ -239,13 +254,13 @@ class UlmfitEncoder:
                 parts.append(self._contextual(sequences if direction == "forward" else sequences.backward(), direction))
         # Counted only now: texts that were read ahead and never encoded do not count.
         self.tally = self.tally + tally
-        return np.concatenate(parts, axis=1)
+        return self._postprocess.apply(np.concatenate(parts, axis=1))
 
     def _contextual(self, sequences: Sequences, direction: str) -> np.ndarray:
         lengths = np.array([len(ids) for ids in sequences.ids])
         few = int(lengths.sum()) <= FEW_TOKENS
         engine = self._engine(direction, few=few)
-        dim = self._dim(direction)
+        dim, weights = self._dim(direction), self._postprocess.weights
         vectors = np.empty((len(lengths), dim * len(self.pooling.parts)), np.float32)
         for chosen in np.arange(len(lengths))[:, None] if few else batches(lengths):
             batch = sequences[chosen]
@@ -253,18 +268,20 @@ class UlmfitEncoder:
             carried: list = []
             for first, ids in windows(batch.ids):
                 states, carried = engine.run(ids, carried)
-                pool.add(first, states)
+                pool.add(first, states, None if weights is None else weights[ids])
             vectors[chosen] = pool.vectors()
         return vectors
 
     def _raw(self, sequences: Sequences, direction: str) -> np.ndarray:
-        table = self._tables[direction]
+        table, weights = self._tables[direction], self._postprocess.weights
         vectors = np.zeros((len(sequences.ids), table.shape[1]), np.float32)
         for i, (ids, start, stop) in enumerate(zip(sequences.ids, sequences.start, sequences.stop, strict=True)):
             words = ids[start:stop]
             words = words[self._is_word[words]]
+            total = len(words) if weights is None else weights[words].sum()
             for first in range(0, len(words), RAW_TOKENS):
-                vectors[i] += table[words[first : first + RAW_TOKENS]].sum(axis=0) / len(words)
+                part = words[first : first + RAW_TOKENS]
+                vectors[i] += (table[part].sum(axis=0) if weights is None else weights[part] @ table[part]) / total
         return vectors
 
     @cached_property

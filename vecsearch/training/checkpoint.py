@@ -7,12 +7,13 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from vecsearch.errors import DataError, UsageError, writing
 from vecsearch.files import sync
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def checkpoint_folder(output: Path) -> Path:

@@ -1,0 +1,78 @@
+"""Fitting what an encoder does with its vectors to a corpus, and writing the encoder that does it."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from vecsearch.corpus.readers import read_corpus
+from vecsearch.encoders import find_encoder
+from vecsearch.encoders.checkpoints import new_folder, refuse_existing
+from vecsearch.encoders.folder import Config, read_encoder, write_config
+from vecsearch.encoders.postprocess import FILE, Postprocess, sif_weights, turn
+from vecsearch.encoders.ulmfit import UlmfitEncoder
+from vecsearch.errors import UsageError
+from vecsearch.files import sha256
+
+MOST_TEXTS = 50_000
+
+
+def fit_postprocess(
+    encoder: str | Path,
+    corpus: Path,
+    output: Path,
+    *,
+    sif: float | None,
+    centre: bool,
+    remove: int,
+    dim: int | None,
+    whiten: bool,
+) -> UlmfitEncoder:
+    """Write the encoder, with a postprocess fitted on the first MOST_TEXTS texts of a corpus, to the folder `output`; what came
+    of it, opened. `sif` weighs words, the others are those of `turn`.
+
+    Raises: UsageError: there is a postprocess already, or a pooling that has no weights; DataError: too few texts; errors of
+    the corpus and of the encoder.
+    """
+    refuse_existing(output)
+    source = find_encoder(encoder)
+    config = read_encoder(source).config
+    if FILE in config.files:
+        raise UsageError(f"{source} has a postprocess already; give the encoder that it was made from")
+    if sif and config.pooling not in ("mean", "raw"):
+        raise UsageError(f"{source} pools by {config.pooling}, in which no word weighs more than another; leave out --sif")
+    texts = [document.text for document in islice(read_corpus(corpus), MOST_TEXTS)]
+    with new_folder(output) as folder:
+        for name in config.files:
+            shutil.copyfile(source / name, folder / name)
+        made = Postprocess(weights=sif_weights(_frequencies(source, texts), sif)) if sif else Postprocess()
+        if centre or remove or dim or whiten:
+            _write(folder, config, made)
+            vectors = UlmfitEncoder(folder, dtype="auto").encode(texts)
+            vectors = vectors[vectors.any(axis=1)]
+            mean, matrix = turn(vectors, centre=centre, remove=remove, dim=dim, whiten=whiten)
+            made = replace(made, mean=mean, matrix=matrix)
+        settings = {"sif": sif, "centre": centre, "remove": remove, "dim": dim, "whiten": whiten, "texts": len(texts)}
+        chosen = {name: value for name, value in settings.items() if value}
+        _write(folder, replace(config, source={**config.source, "postprocess": chosen}), made)
+    opened = UlmfitEncoder(output)
+    opened.tally.texts = len(texts)
+    return opened
+
+
+def _frequencies(source: Path, texts: list[str]) -> np.ndarray:
+    """How often each word of the vocabulary occurs in the texts, of all their tokens: (V,) float64."""
+    opened = read_encoder(source)
+    counts = np.zeros(len(opened.vocabulary))
+    for text in texts:
+        np.add.at(counts, opened.vocabulary.numericalise(opened.tokenizer.tokens(text)), 1)
+    return counts / max(1, counts.sum())
+
+
+def _write(folder: Path, config: Config, made: Postprocess) -> None:
+    made.save(folder)
+    write_config(folder, replace(config, files={**config.files, FILE: sha256(folder / FILE)}))
