@@ -7,6 +7,8 @@ PYTHON ?= python3
 VENV := .venv
 INSTALLED := $(VENV)/.installed
 TESTING := $(VENV)/.testing
+# Several test runs at a time: threads that wait for each other must not keep the cores from those that work.
+PARALLEL := OMP_WAIT_POLICY=PASSIVE
 
 .PHONY: demo test slow model clean
 
@@ -16,7 +18,7 @@ demo: $(INSTALLED)
 test: $(TESTING)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/python -m pytest -m 'not slow' $(ARGS)
+	$(PARALLEL) $(VENV)/bin/python -m pytest -m 'not slow' -n auto $(ARGS)
 
 slow: $(TESTING)
 	$(VENV)/bin/python -m pytest -m slow $(ARGS)

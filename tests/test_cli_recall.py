@@ -73,7 +73,8 @@ def test_what_is_no_recall(text):
 # -- reached, not reached, refused -------------------------------------------------------------------------------------
 
 
-def test_a_recall_is_reached_proved_and_shown(vecsearch, table, tmp_path):
+def test_a_recall_is_reached_proved_and_shown(vecsearch, table, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "300")  # nothing is cut
     folder = tmp_path / "index"
     ran = vecsearch("build", "--vectors", table, "-o", folder, "--recall", "0.9", "-k", 5, "--table")
     assert ran.code == 0, ran.err

@@ -23,13 +23,14 @@ ABREAST = 64
 """Centres are filled up to a multiple of so many: then all are computed alike, whatever their order."""
 BLOCKS = 8
 """Blocks that a thread takes at a time."""
-SAMPLES = (64, 256)
-"""Points for each cluster in the samples that centres are first moved over; a sample of more than half of all is left out."""
+SAMPLES, LEAST_SAMPLE = (64, 256), 2048
+"""Points for each cluster in the samples that centres are first moved over, and how many they have at the least; a sample of
+more than half of all is left out."""
 SEEDED = (4, 4096)
 """Points for each cluster, and at the least, among which the first centres are chosen."""
-TRIES, TRIED = 3, 32_768
-"""First centres that are tried over the smallest sample, if it has no more than so many points; those with the least inertia go
-on. Among many clusters a bad start of one matters little."""
+TRIES, TRIED = 10, 32_768
+"""First centres that are tried over the smallest sample, at most, as long as they look at no more points together; those with
+the least inertia go on. Among many clusters a bad start of one matters little, among five a sixth of all starts end 4 % worse."""
 SETTLED = 1e-3
 """Rounds end when the inertia falls by no more than this share of it."""
 ROUNDS = 12
@@ -58,8 +59,9 @@ def kmeans(
     rng = np.random.default_rng(seed)
     order = rng.permutation(n)
     with _one_thread_each() as pool:
-        sizes = [*(share * k for share in SAMPLES if 2 * share * k <= n), n]
-        starts = [_first_centres(read, order, k, rng) for _ in range(TRIES if sizes[0] <= TRIED else 1)]
+        samples = dict.fromkeys(max(share * k, LEAST_SAMPLE) for share in SAMPLES)
+        sizes = [*(size for size in samples if 2 * size <= n), n]
+        starts = [_first_centres(read, order, k, rng) for _ in range(max(1, min(TRIES, TRIED // sizes[0])))]
         for size in sizes:
             sample = read if size == n else read(np.sort(order[:size])).__getitem__
             settled = [_settle(sample, size, start, spherical, pool, progress) for start in starts]

@@ -298,6 +298,8 @@ class _Keeper(Callback):
             self._save(self.epoch, self._batch + 1)
 
     def after_epoch(self) -> None:
+        if self.epoch < self._first_epoch:
+            return  # it was done before the interruption
         loss = float(self.learn.final_record[-1])  # the last is the held-out one; a resumed epoch may have no other
         self._say(f"{self._name}, epoch {self.epoch + 1} of {self.n_epoch}: perplexity {math.exp(loss):,.1f}")
         if loss < self.best:
