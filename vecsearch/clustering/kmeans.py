@@ -30,7 +30,7 @@ SEEDED = (4, 4096)
 """Points for each cluster, and at the least, among which the first centres are chosen."""
 TRIES, TRIED = 10, 32_768
 """First centres that are tried over the smallest sample, at most, as long as they look at no more points together; those with
-the least inertia go on. Among many clusters a bad start of one matters little, among five a sixth of all starts end 4 % worse."""
+the least inertia go on. Among many clusters a bad start of one matters little, among five it can cost 4 % of the inertia."""
 SETTLED = 1e-3
 """Rounds end when the inertia falls by no more than this share of it."""
 ROUNDS = 12
