@@ -70,21 +70,8 @@ class TorchEngine:
         self._dtype = getattr(torch, dtype)
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         self._embedding = torch.from_numpy(stack.embedding).to(self._device)
-        self._layers = [self._build(layer) for layer in stack.layers[: max(depths)]]
+        self._layers = [torch_lstm(layer).eval().to(self._device, self._dtype) for layer in stack.layers[: max(depths)]]
         self._depths = depths
-
-    def _build(self, layer: Layer) -> Any:
-        import torch
-
-        lstm = torch.nn.LSTM(layer.weight_ih.shape[1], layer.dim)
-        parts = {
-            "weight_ih_l0": layer.weight_ih,
-            "weight_hh_l0": layer.weight_hh,
-            "bias_ih_l0": layer.bias,
-            "bias_hh_l0": np.zeros_like(layer.bias),
-        }
-        lstm.load_state_dict({name: torch.from_numpy(array) for name, array in parts.items()})
-        return lstm.eval().to(self._device, self._dtype)
 
     def run(self, ids: np.ndarray, carried: Carried) -> tuple[np.ndarray, Carried]:
         import torch
@@ -101,6 +88,21 @@ class TorchEngine:
                 if depth in self._depths:
                     states = x.float() if states is None else states + x
             return states.cpu().numpy(), after
+
+
+def torch_lstm(layer: Layer) -> Any:
+    """A `torch.nn.LSTM` of one layer that holds the layer's weights."""
+    import torch
+
+    lstm = torch.nn.LSTM(layer.weight_ih.shape[1], layer.dim)
+    parts = {
+        "weight_ih_l0": layer.weight_ih,
+        "weight_hh_l0": layer.weight_hh,
+        "bias_ih_l0": layer.bias,
+        "bias_hh_l0": np.zeros_like(layer.bias),
+    }
+    lstm.load_state_dict({name: torch.from_numpy(array) for name, array in parts.items()})
+    return lstm
 
 
 def fast_dtype() -> str:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from vecsearch.encoders.folder import Layer, Stack
+from vecsearch.encoders.lstm import torch_lstm
 
 SHUT = -3.0
 """Bias of an output gate that lets 5 % through."""
@@ -26,7 +27,7 @@ class Network(nn.Module):
         self._directions = list(stacks)
         self._depths, self._dropout = depths, dropout
         self.embeddings = nn.ModuleList(map(_embedding, stacks.values()))
-        self.lstms = nn.ModuleList(nn.ModuleList(map(_lstm, stack.layers)) for stack in stacks.values())
+        self.lstms = nn.ModuleList(nn.ModuleList(map(torch_lstm, stack.layers)) for stack in stacks.values())
 
     def forward(self, texts: Sequence[np.ndarray]) -> Tensor:
         """Vectors (b, d) float32 of texts as token ids, each of at least one."""
@@ -83,18 +84,6 @@ def random_stack(embedding: np.ndarray, dims: Sequence[int], rng: np.random.Gene
 
 def _embedding(stack: Stack) -> nn.Embedding:
     return nn.Embedding.from_pretrained(torch.from_numpy(stack.embedding.astype(np.float32)), freeze=False)
-
-
-def _lstm(layer: Layer) -> nn.LSTM:
-    lstm = nn.LSTM(layer.weight_ih.shape[1], layer.dim)
-    parts = {
-        "weight_ih_l0": layer.weight_ih,
-        "weight_hh_l0": layer.weight_hh,
-        "bias_ih_l0": layer.bias,
-        "bias_hh_l0": np.zeros_like(layer.bias),
-    }
-    lstm.load_state_dict({name: torch.from_numpy(array) for name, array in parts.items()})
-    return lstm
 
 
 def _padded(texts: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
