@@ -107,6 +107,25 @@ def test_the_command_line_takes_it(made, vecsearch, tmp_path):
     assert ran.code == 2 and "leave out pooling and layers" in ran.err
 
 
+@pytest.mark.parametrize(
+    "command",
+    [["build", "--vocabulary", "-o", "x"], ["encode", "texts.txt", "--marked"], ["similarity", "a", "b"]],
+    ids=" ".join,
+)
+def test_what_needs_words_is_refused(made, vecsearch, tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "texts.txt").write_text("the river")
+    ran = vecsearch(*command, "--encoder", made())
+    assert ran.code == 2 and "has no words of its own" in ran.err
+
+
+def test_texts_are_cut_into_passages(made, vecsearch, tmp_path):
+    (tmp_path / "texts.txt").write_text("\n".join(TEXTS))
+    ran = vecsearch("build", tmp_path / "texts.txt", "--encoder", made(), "--chunk", 4, "-o", tmp_path / "index", "--json")
+    assert ran.code == 0, ran.err
+    assert json.loads(ran.out)["rows"] > len(TEXTS)
+
+
 @pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json"])
 @pytest.mark.parametrize("damage", ["missing", "truncated"])
 def test_a_broken_folder_is_refused(made, name, damage):

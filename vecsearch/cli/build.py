@@ -18,6 +18,7 @@ from vecsearch.cli.options import (
     output_options,
     ready_options,
     recall_options,
+    require_words,
 )
 from vecsearch.cli.output import emit, note
 from vecsearch.cli.stages import stages
@@ -115,6 +116,8 @@ def build(
         raise UsageError("--chunk splits the texts of CORPUS; ready vectors and words stay whole")
     model = None
     if encoder or not vectors:
+        if vocabulary:
+            require_words(encoder, "--vocabulary")
         encoding["pooling"] = pooling or ("raw" if vocabulary else None)
         model = open_named_encoder(encoder, **encoding)
     elif any(value not in (None, "auto") for value in encoding.values()):

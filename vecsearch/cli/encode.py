@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vecsearch.cli.options import FOLDER, corpus_options, dtype_option, encoder_options, open_named_encoder
+from vecsearch.cli.options import FOLDER, corpus_options, dtype_option, encoder_options, open_named_encoder, require_words
 from vecsearch.cli.output import emit, note
 from vecsearch.cli.progress import progress_bar
 from vecsearch.errors import UsageError
@@ -52,6 +52,8 @@ def encode(
         raise UsageError(f"there is no folder {Path(output).parent} for {output}; make it first")
     reading = {"text_fields": text_fields, "id_field": id_field, "format": format, "skip_bad": skip_bad}
     source = from_corpus(corpus, reading)
+    if marked:
+        require_words(encoder, "--marked")
     model = open_named_encoder(encoder, pooling=pooling, layers=layers, max_tokens=max_tokens, dtype=dtype)
     turn = partial(map, model.encode_in_context) if marked else partial(encode_blocks, model)
     started = time.perf_counter()

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from vecsearch.cli.output import is_terminal
+from vecsearch.errors import UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -147,3 +148,11 @@ def open_named_encoder(encoder: str | None, **options: Any) -> Any:
     from vecsearch.encoders import DEFAULT, open_encoder
 
     return open_encoder(encoder or DEFAULT, **{name: value for name, value in options.items() if value not in (None, ())})
+
+
+def require_words(encoder: str | None, what: str) -> None:
+    """Raise UsageError unless the named encoder has a vocabulary of words and reads marks, which `what` needs."""
+    from vecsearch.encoders import DEFAULT, find_encoder, is_transformer
+
+    if is_transformer(find_encoder(encoder or DEFAULT)):
+        raise UsageError(f"{what} needs an ULMFiT model: the sentence transformer {encoder} has no words of its own")

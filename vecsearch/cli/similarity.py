@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import click
 
-from vecsearch.cli.options import FOLDER, encoder_options, open_named_encoder, output_options
+from vecsearch.cli.options import FOLDER, encoder_options, open_named_encoder, output_options, require_words
 from vecsearch.cli.output import emit, note
 from vecsearch.errors import UsageError
 
@@ -50,6 +50,7 @@ def similarity(
         with Index.open(index) as opened:
             found = index_similarity(opened, a, b, rng)
     else:
+        require_words(encoder, "similarity without --index")
         found = model_similarity(open_named_encoder(**chosen), a, b, rng)
     emit([asdict(found)], as_json=as_json, columns=["a", "b", "cosine", "cosine_percentile", "ip", "ip_percentile"])
     if found.note:

@@ -20,6 +20,7 @@ __all__ = [
     "can_open",
     "encode_blocks",
     "find_encoder",
+    "is_transformer",
     "open_encoder",
 ]
 
