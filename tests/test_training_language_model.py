@@ -11,6 +11,7 @@ from vecsearch.encoders import UlmfitEncoder
 from vecsearch.encoders.folder import read_encoder
 from vecsearch.errors import DataError, UsageError
 from vecsearch.text.vocabulary import Vocabulary
+from vecsearch.training import keeper
 from vecsearch.training import language_model as module
 from vecsearch.training.language_model import LanguagePlan, train_language_model
 
@@ -72,7 +73,7 @@ def test_going_on_is_never_having_stopped(corpus, tiny_folder, tmp_path, monkeyp
     start = tiny_folder(("forward",), (8, 10, 8)) if with_start else None
     whole, heard = trained(corpus, tmp_path / "whole", start=start)
     assert len(heard) > stop_at
-    monkeypatch.setattr(module, "SAVE_SECONDS", 0)
+    monkeypatch.setattr(keeper, "SAVE_SECONDS", 0)
     with pytest.raises(KeyboardInterrupt):
         trained(corpus, tmp_path / "parts", start=start, stop_at=stop_at)
     parts, later = trained(corpus, tmp_path / "parts", start=start, resume=True)
@@ -83,7 +84,7 @@ def test_going_on_is_never_having_stopped(corpus, tiny_folder, tmp_path, monkeyp
 
 
 def test_only_the_same_training_goes_on(corpus, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "SAVE_SECONDS", 0)
+    monkeypatch.setattr(keeper, "SAVE_SECONDS", 0)
     with pytest.raises(KeyboardInterrupt):
         trained(corpus, tmp_path / "new", stop_at=5)
     with pytest.raises(UsageError, match="was begun with length 10, not 12"):
@@ -96,7 +97,7 @@ def test_only_the_same_training_goes_on(corpus, tmp_path, monkeypatch):
 
 
 def test_what_is_no_better_is_not_written(vecsearch, corpus, tmp_path, monkeypatch):
-    monkeypatch.setattr(module._Keeper, "after_epoch", lambda keeper: None)
+    monkeypatch.setattr(keeper.Keeper, "after_epoch", lambda self: None)
     ran = vecsearch("train", "lm", corpus, "-o", tmp_path / "new", "--dims", "8,8", "--epochs", 1)
     row = json.loads(ran.out)
     assert ran.code == 1 and row["perplexity_after"] == row["perplexity_before"]

@@ -5,17 +5,14 @@ from __future__ import annotations
 import hashlib
 import math
 import random
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import fastai.callback.schedule  # noqa: F401 -- it gives fastai's learners their fit_one_cycle
 import numpy as np
 import torch
-from fastai.callback.core import Callback
 from fastai.data.core import DataLoaders
 from fastai.text.data import LMDataLoader, TensorText
 from fastai.text.learner import LMLearner, language_model_learner
@@ -31,16 +28,13 @@ from vecsearch.errors import DataError
 from vecsearch.text.tokenizer import Tokenizer
 from vecsearch.text.vocabulary import Vocabulary
 from vecsearch.training.checkpoint import Checkpoint
-from vecsearch.training.loop import SAVE_SECONDS
+from vecsearch.training.keeper import Keeper, Stream
 from vecsearch.training.network import random_stack
 from vecsearch.training.start import english_tokenizer, start_from, vocabulary_of
 
 HELD_OUT, SHARE = 200_000, 0.1
 """Tokens that perplexity is measured on, at most, and the share of all that they are at most."""
 LEAST_TOKENS = 2_000
-DISCRIMINATION = 2.6
-"""Factor between the learning rates of one layer and the next (Howard and Ruder 2018, section 3.2)."""
-Note = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +83,7 @@ def train_language_model(
     half: bool = True,
     resume: bool = False,
     progress: Callable[[str, int, int], None] = lambda what, done, total: None,
-    note: Note = lambda line: None,
+    note: Callable[[str], None] = lambda line: None,
 ) -> Spoken:
     """Train a language model on corpora and write it as an encoder to the folder `output`, if its perplexity has fallen.
 
@@ -108,8 +102,8 @@ def train_language_model(
     model, documents, tokens = _begun(texts, start, plan)
     held_out = _held_out(documents, tokens, plan.seed)
     learner = _learner(model, documents[held_out:], documents[:held_out], plan)
-    keeper = _Keeper(learner, checkpoint, plan, progress, note)
-    keeper.run(model)
+    keeper = Keeper(learner, checkpoint, epochs=plan.epochs, rate=plan.rate, seed=plan.seed, progress=progress, note=note)
+    keeper.run(is_new=model.is_new)
     better = keeper.best < keeper.start
     if better:
         tensors = {
@@ -160,27 +154,11 @@ def _held_out(documents: list[torch.Tensor], tokens: int, seed: int) -> int:
     raise DataError("a single document is no corpus: give several, one of which is held out")
 
 
-class _Stream(LMDataLoader):
-    """fastai's stream of documents one behind the other, in an order that follows from the seed and the epoch."""
-
-    seed = epoch = skipped = 0
-
-    def shuffle_fn(self, idxs: list[int]) -> list[int]:
-        order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self.items.idxs))
-        self.items.reindex([int(place) for place in order])
-        self.lens.reindex([int(place) for place in order])
-        self.make_chunks()
-        return idxs
-
-    def get_idxs(self) -> list[int]:
-        return super().get_idxs()[self.skipped * self.bs :]
-
-
 def _learner(model: Model, training: list[torch.Tensor], held_out: list[torch.Tensor], plan: LanguagePlan) -> LMLearner:
     size = {"bs": plan.batch, "seq_len": plan.length}
     lengths = [len(document) for document in training]
     batch = min(plan.batch, max(1, sum(lengths) // (2 * plan.length)))
-    stream = _Stream([TensorText(document) for document in training], lens=lengths, shuffle=True, **size | {"bs": batch})
+    stream = Stream([TensorText(document) for document in training], lens=lengths, shuffle=True, **size | {"bs": batch})
     stream.seed = plan.seed
     aside = LMDataLoader([TensorText(document) for document in held_out], shuffle=False, **size | {"bs": min(batch, 8)})
     dls = DataLoaders(stream, aside)
@@ -225,128 +203,3 @@ def _quicken(model: torch.nn.Module) -> None:
         return decoded.float(), *rest
 
     model.forward = quick
-
-
-class _Keeper(Callback):
-    """Runs the stages of a training, keeps the best weights and, now and then, everything that it takes to go on."""
-
-    order = 90  # after fastai's own have counted, scheduled and recorded
-
-    def __init__(
-        self,
-        learner: LMLearner,
-        checkpoint: Checkpoint,
-        plan: LanguagePlan,
-        progress: Callable[[str, int, int], None],
-        note: Note,
-    ) -> None:
-        self._learner, self._checkpoint, self._plan, self._tell, self._say = learner, checkpoint, plan, progress, note
-        self.start = self.best = math.inf
-        self.best_weights: dict[str, torch.Tensor] = {}
-        self._stage = self._first_epoch = self._first_batch = 0
-        self._hidden: list[Any] | None = None
-        self._saved = time.monotonic()
-
-    def run(self, model: Model) -> None:
-        learner, plan = self._learner, self._plan
-        kept = self._checkpoint.load()
-        groups = len(learner.splitter(learner.model))
-        stages = [("all layers", 0, plan.epochs)]
-        if not model.is_new:
-            stages.insert(0, ("the words", groups - 1, 1))
-        with learner.no_bar(), learner.no_logging():
-            if kept:
-                self._note_restored(*kept)
-            else:
-                self.start = self.best = learner.validate()[0]
-                self.best_weights = _copied(learner.model)
-                self._say(f"before training: perplexity {math.exp(self.start):,.1f}")
-            for number, (name, frozen, epochs) in enumerate(stages):
-                if number < self._stage:
-                    continue
-                self._stage, self._name = number, name
-                learner.opt = None
-                learner.create_opt()
-                learner.freeze_to(frozen)
-                if kept:
-                    self._restore(*kept)
-                    kept = None
-                rate = plan.rate if model.is_new else slice(plan.rate / DISCRIMINATION ** (groups - 1), plan.rate)
-                learner.fit_one_cycle(epochs, rate, cbs=self, start_epoch=self._first_epoch)
-                self._first_epoch = self._first_batch = 0
-
-    def before_epoch(self) -> None:
-        stream = self.dls.train
-        # Each stage has an order of its own.
-        stream.epoch = 1000 * self._stage + self.epoch
-        stream.skipped = self._first_batch if self.epoch == self._first_epoch else 0
-
-    def before_train(self) -> None:
-        if skipped := self.dls.train.skipped:
-            self.learn.pct_train += skipped / (len(self.dls.train) * self.n_epoch)
-            self.model[0].hidden, self.model[0].bs = self._hidden, self._hidden[0][0].shape[1]
-
-    def before_batch(self) -> None:
-        if self.training:
-            torch.manual_seed(self._plan.seed + 1_000_000 * (self._stage + 1) + self._step)
-
-    def after_batch(self) -> None:
-        if not self.training:
-            return
-        self._tell(f"batches, {self._name}", self._step + 1, self.n_iter * self.n_epoch)
-        if time.monotonic() - self._saved > SAVE_SECONDS:
-            self._save(self.epoch, self._batch + 1)
-
-    def after_epoch(self) -> None:
-        if self.epoch < self._first_epoch:
-            return  # it was done before the interruption
-        loss = float(self.learn.final_record[-1])  # the last is the held-out one; a resumed epoch may have no other
-        self._say(f"{self._name}, epoch {self.epoch + 1} of {self.n_epoch}: perplexity {math.exp(loss):,.1f}")
-        if loss < self.best:
-            self.best, self.best_weights = loss, _copied(self.model)
-
-    @property
-    def _batch(self) -> int:
-        return self.iter + self.dls.train.skipped
-
-    @property
-    def _step(self) -> int:
-        return self.epoch * self.n_iter + self._batch
-
-    def _save(self, epoch: int, batch: int) -> None:
-        tensors = {f"model.{name}": tensor for name, tensor in _copied(self.model).items()}
-        tensors |= {f"best.{name}": tensor for name, tensor in self.best_weights.items()}
-        for n, pair in enumerate(self.model[0].hidden):
-            tensors |= {f"hidden.{n}.{part}": tensor.clone() for part, tensor in enumerate(pair)}
-        scalars: dict[str, dict[str, Any]] = {}
-        for n, state in self._states():
-            tensors |= {f"opt.{n}.{name}": value for name, value in state.items() if isinstance(value, torch.Tensor)}
-            scalars[str(n)] = {name: value for name, value in state.items() if not isinstance(value, torch.Tensor)}
-        place = {"stage": self._stage, "epoch": epoch, "batch": batch, "start": self.start, "best": self.best}
-        self._checkpoint.save(tensors, place | {"scalars": scalars})
-        self._saved = time.monotonic()
-
-    def _states(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        for n, (_, _, state, _) in enumerate(self._learner.opt.all_params()):
-            yield n, state
-
-    def _note_restored(self, tensors: dict[str, torch.Tensor], facts: dict[str, Any]) -> None:
-        self.start, self.best = facts["start"], facts["best"]
-        self.best_weights = _below("best.", tensors)
-        self._stage, self._first_epoch, self._first_batch = facts["stage"], facts["epoch"], facts["batch"]
-        self._say(f"going on with epoch {self._first_epoch + 1} after batch {self._first_batch:,}")
-
-    def _restore(self, tensors: dict[str, torch.Tensor], facts: dict[str, Any]) -> None:
-        self._learner.model.load_state_dict(_below("model.", tensors))
-        hidden = _below("hidden.", tensors)
-        self._hidden = [(hidden[f"{n}.0"], hidden[f"{n}.1"]) for n in range(len(hidden) // 2)]
-        for n, state in self._states():
-            state |= _below(f"opt.{n}.", tensors) | facts["scalars"].get(str(n), {})
-
-
-def _below(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-
-
-def _copied(model: torch.nn.Module) -> dict[str, torch.Tensor]:
-    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
