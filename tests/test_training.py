@@ -355,6 +355,18 @@ def test_texts_without_a_known_word_are_left_out_and_counted(vecsearch, corpus, 
     assert "7 of 120 examples have a text without a known word" in ran.err and row["examples"] == 113
 
 
+@pytest.mark.parametrize("wrong", ["pools by max", "has a postprocess"])
+def test_a_start_whose_vectors_are_no_means_of_states_is_refused(vecsearch, corpus, tiny_folder, tmp_path, wrong):
+    start, folder = tmp_path / "start", tiny_folder(("forward",), SIZES)
+    if wrong == "pools by max":
+        start.mkdir()
+        UlmfitEncoder(folder, pooling="max").save(start)
+    else:
+        assert vecsearch("model", "postprocess", folder, corpus, "-o", start, "--centre").code == 0
+    ran = vecsearch("train", "similarity", corpus, "--from", start, "-o", tmp_path / "new")
+    assert ran.code == 3 and wrong in ran.err and not (tmp_path / "new").exists()
+
+
 def test_a_new_start_without_a_word_is_refused(tiny_folder, tmp_path):
     path = write(tmp_path / "once.txt", [f"word{i}" for i in range(50)])
     with pytest.raises(DataError, match="no word occurs 2 times"):

@@ -11,6 +11,7 @@ import numpy as np
 
 from vecsearch.encoders import DEFAULT, find_encoder, open_encoder
 from vecsearch.encoders.folder import Stack, read_encoder
+from vecsearch.encoders.postprocess import FILE
 from vecsearch.errors import DataError
 from vecsearch.metric import normalise
 from vecsearch.text.rules import SPECIAL_TOKENS
@@ -49,10 +50,15 @@ class Start:
 
 
 def start_from(folder: Path) -> Start:
-    """The encoder in a folder. Raises CheckpointError for one that cannot be used, DataError where it does not pool by mean."""
+    """The encoder in a folder.
+
+    Raises: CheckpointError: it cannot be used; DataError: its vectors are not the mean of its states.
+    """
     opened = read_encoder(folder)
     if opened.config.pooling != "mean":
         raise DataError(f"{folder} pools by {opened.config.pooling}; similarity is trained on the mean of states")
+    if FILE in opened.config.files:
+        raise DataError(f"{folder} has a postprocess: train the encoder that it was made from, and fit it again")
     return Start(opened.stacks, opened.vocabulary, opened.tokenizer, opened.config.layers)
 
 
