@@ -25,7 +25,7 @@ def _numbers(context: click.Context, option: click.Parameter, value: str | None)
     try:
         return tuple(int(part) for part in value.split(",")) if value else None
     except ValueError:
-        raise click.BadParameter(f"{value!r} is no list of whole numbers such as 256,384,256") from None
+        raise click.BadParameter(f"{value!r} is no list of whole numbers such as 256,256") from None
 
 
 @train.command()
@@ -95,9 +95,7 @@ def lm(
 @click.option("--neighbours", is_flag=True, help="Learn which sentences follow one another.")
 @click.option("--columns", metavar="A,B[,SCORE]", help="Columns of pairs. By default a,b or text1,text2, and score or label.")
 @click.option("--words", type=click.IntRange(20), help="With --teacher: a new encoder of so many words instead of --from.")
-@click.option(
-    "--dims", callback=_numbers, help="With --words: size of the embedding, then of each layer. By default 256,384,256."
-)
+@click.option("--dims", callback=_numbers, help="With --words: size of the embedding, then of each layer. By default 256,256.")
 @click.option("--epochs", type=click.IntRange(1), default=3, show_default=True, help="Times that each example is seen.")
 @click.option("--batch", type=click.IntRange(2), default=256, show_default=True, help="Examples of a step.")
 @click.option("--rate", type=click.FloatRange(0, min_open=True), default=1e-3, show_default=True, help="Highest learning rate.")
@@ -146,7 +144,7 @@ def similarity(
     if dims and not words:
         raise UsageError("--dims are those of a new encoder: give --words as well")
     if dims and (len(dims) < 2 or min(dims) < 1 or dims[0] != dims[-1]):
-        raise UsageError("--dims has the embedding first, and a last layer of the same size, to which it is added: 256,384,256")
+        raise UsageError("--dims has the embedding first, and a last layer of the same size, to which it is added: 256,256")
     names = tuple(columns.split(",")) if columns else ()
     if names and len(names) not in (2, 3):
         raise UsageError(f"--columns names two texts and perhaps a score, not {len(names)}: a,b,score")

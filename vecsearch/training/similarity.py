@@ -54,7 +54,7 @@ class New:
     """An encoder to begin with where there is none: at most `words` words, `dims` of the embedding and of each layer."""
 
     words: int = 30_000
-    dims: Sequence[int] = (256, 384, 256)
+    dims: Sequence[int] = (256, 256)
 
 
 @dataclass(frozen=True, slots=True)
