@@ -12,7 +12,7 @@ import numpy as np
 from vecsearch.corpus.readers import read_corpus
 from vecsearch.encoders import find_encoder
 from vecsearch.encoders.checkpoints import new_folder, refuse_existing
-from vecsearch.encoders.folder import Config, read_encoder, write_config
+from vecsearch.encoders.folder import Config, EncoderFolder, read_encoder, write_config
 from vecsearch.encoders.postprocess import FILE, Postprocess, sif_weights, turn
 from vecsearch.encoders.ulmfit import UlmfitEncoder
 from vecsearch.errors import UsageError
@@ -40,7 +40,8 @@ def fit_postprocess(
     """
     refuse_existing(output)
     source = find_encoder(encoder)
-    config = read_encoder(source).config
+    read = read_encoder(source)
+    config = read.config
     if FILE in config.files:
         raise UsageError(f"{source} has a postprocess already; give the encoder that it was made from")
     if sif and config.pooling not in ("mean", "raw"):
@@ -49,7 +50,7 @@ def fit_postprocess(
     with new_folder(output) as folder:
         for name in config.files:
             shutil.copyfile(source / name, folder / name)
-        made = Postprocess(weights=sif_weights(_frequencies(source, texts), sif)) if sif else Postprocess()
+        made = Postprocess(weights=sif_weights(_frequencies(read, texts), sif)) if sif else Postprocess()
         if centre or remove or dim or whiten:
             _write(folder, config, made)
             vectors = UlmfitEncoder(folder, dtype="auto").encode(texts)
@@ -64,12 +65,11 @@ def fit_postprocess(
     return opened
 
 
-def _frequencies(source: Path, texts: list[str]) -> np.ndarray:
+def _frequencies(encoder: EncoderFolder, texts: list[str]) -> np.ndarray:
     """How often each word of the vocabulary occurs in the texts, of all their tokens: (V,) float64."""
-    opened = read_encoder(source)
-    counts = np.zeros(len(opened.vocabulary))
+    counts = np.zeros(len(encoder.vocabulary))
     for text in texts:
-        np.add.at(counts, opened.vocabulary.numericalise(opened.tokenizer.tokens(text)), 1)
+        np.add.at(counts, encoder.vocabulary.numericalise(encoder.tokenizer.tokens(text)), 1)
     return counts / max(1, counts.sum())
 
 

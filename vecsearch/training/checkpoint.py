@@ -14,6 +14,17 @@ from vecsearch.files import sync
 
 if TYPE_CHECKING:
     from torch import Tensor
+    from torch.nn import Module
+
+
+def below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin with `prefix`, under the rest of their names."""
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def copied(module: Module) -> dict[str, Tensor]:
+    """A module's weights by name, as they are now."""
+    return {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
 
 
 def checkpoint_folder(output: Path) -> Path:

@@ -14,7 +14,7 @@ from fastai.callback.core import Callback
 from fastai.text.data import LMDataLoader
 from fastai.text.learner import LMLearner
 
-from vecsearch.training.checkpoint import Checkpoint
+from vecsearch.training.checkpoint import Checkpoint, below, copied
 from vecsearch.training.loop import SAVE_SECONDS
 
 DISCRIMINATION = 2.6
@@ -75,7 +75,7 @@ class Keeper(Callback):
                 self._note_restored(*kept)
             else:
                 self.start = self.best = learner.validate()[0]
-                self.best_weights = _copied(learner.model)
+                self.best_weights = copied(learner.model)
                 self._say(f"before training: perplexity {math.exp(self.start):,.1f}")
             for number, (name, frozen, epochs) in enumerate(stages):
                 if number < self._stage:
@@ -119,7 +119,7 @@ class Keeper(Callback):
         loss = float(self.learn.final_record[-1])  # the last is the held-out one; a resumed epoch may have no other
         self._say(f"{self._name}, epoch {self.epoch + 1} of {self.n_epoch}: perplexity {math.exp(loss):,.1f}")
         if loss < self.best:
-            self.best, self.best_weights = loss, _copied(self.model)
+            self.best, self.best_weights = loss, copied(self.model)
 
     @property
     def _batch(self) -> int:
@@ -130,7 +130,7 @@ class Keeper(Callback):
         return self.epoch * self.n_iter + self._batch
 
     def _save(self, epoch: int, batch: int) -> None:
-        tensors = {f"model.{name}": tensor for name, tensor in _copied(self.model).items()}
+        tensors = {f"model.{name}": tensor for name, tensor in copied(self.model).items()}
         tensors |= {f"best.{name}": tensor for name, tensor in self.best_weights.items()}
         for n, pair in enumerate(self.model[0].hidden):
             tensors |= {f"hidden.{n}.{part}": tensor.clone() for part, tensor in enumerate(pair)}
@@ -148,21 +148,13 @@ class Keeper(Callback):
 
     def _note_restored(self, tensors: dict[str, torch.Tensor], facts: dict[str, Any]) -> None:
         self.start, self.best = facts["start"], facts["best"]
-        self.best_weights = _below("best.", tensors)
+        self.best_weights = below("best.", tensors)
         self._stage, self._first_epoch, self._first_batch = facts["stage"], facts["epoch"], facts["batch"]
         self._say(f"going on with epoch {self._first_epoch + 1} after batch {self._first_batch:,}")
 
     def _restore(self, tensors: dict[str, torch.Tensor], facts: dict[str, Any]) -> None:
-        self._learner.model.load_state_dict(_below("model.", tensors))
-        hidden = _below("hidden.", tensors)
+        self._learner.model.load_state_dict(below("model.", tensors))
+        hidden = below("hidden.", tensors)
         self._hidden = [(hidden[f"{n}.0"], hidden[f"{n}.1"]) for n in range(len(hidden) // 2)]
         for n, state in self._states():
-            state |= _below(f"opt.{n}.", tensors) | facts["scalars"].get(str(n), {})
-
-
-def _below(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-
-
-def _copied(model: torch.nn.Module) -> dict[str, torch.Tensor]:
-    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+            state |= below(f"opt.{n}.", tensors) | facts["scalars"].get(str(n), {})

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vecsearch.training.checkpoint import Checkpoint
+from vecsearch.training.checkpoint import Checkpoint, below, copied
 from vecsearch.training.network import Network
 
 SAVE_SECONDS = 120
@@ -94,7 +94,7 @@ def fit(
     per_epoch = len(examples.batches(np.random.default_rng([plan.seed, 0])))
     steps = plan.epochs * per_epoch
     every = max(1, steps // plan.evaluations)
-    state, best = _State(scores=[]), _copy(network)
+    state, best = _State(scores=[]), copied(network)
     if kept := checkpoint.load():
         state, best = _restored(network, optimiser, *kept)
         note(f"going on after step {state.step:,} of {steps:,}")
@@ -115,7 +115,7 @@ def fit(
             state.scores.append(score)
             note(f"step {state.step:,} of {steps:,}: {score:.4f}")
             if score > state.best:
-                state.best, best = score, _copy(network)
+                state.best, best = score, copied(network)
         if time.monotonic() - saved > SAVE_SECONDS:
             _save(checkpoint, network, optimiser, state, best)
             saved = time.monotonic()
@@ -138,10 +138,6 @@ def _take(
     network.eval()
 
 
-def _copy(network: Network) -> dict[str, Tensor]:
-    return {name: tensor.clone() for name, tensor in network.state_dict().items()}
-
-
 def _save(
     checkpoint: Checkpoint, network: Network, optimiser: torch.optim.Optimizer, state: _State, best: dict[str, Tensor]
 ) -> None:
@@ -155,10 +151,7 @@ def _save(
 def _restored(
     network: Network, optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor], facts: dict[str, Any]
 ) -> tuple[_State, dict[str, Tensor]]:
-    def below(prefix: str) -> dict[str, Tensor]:
-        return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-
-    network.load_state_dict(below("network."))
+    network.load_state_dict(below("network.", tensors))
     for name, parameter in network.named_parameters():
-        optimiser.state[parameter] = below(f"adam.{name}.")
-    return _State(**facts), below("best.")
+        optimiser.state[parameter] = below(f"adam.{name}.", tensors)
+    return _State(**facts), below("best.", tensors)

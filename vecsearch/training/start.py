@@ -11,7 +11,7 @@ import numpy as np
 
 from vecsearch.encoders import DEFAULT, find_encoder, open_encoder
 from vecsearch.encoders.folder import Stack, read_encoder
-from vecsearch.encoders.postprocess import FILE
+from vecsearch.encoders.postprocess import FILE, sif_weights
 from vecsearch.errors import DataError
 from vecsearch.metric import normalise
 from vecsearch.text.rules import SPECIAL_TOKENS
@@ -23,7 +23,7 @@ from vecsearch.training.teacher import reduced
 LEAST_COUNT = 2
 """Times that a word occurs, at least, to be one of a new vocabulary's."""
 SIF = 1e-3
-"""Weight a / (a + p) of a word of frequency p (Arora, Liang and Ma 2017, A simple but tough-to-beat baseline): this a."""
+"""The a of the words' SIF weights."""
 LENGTH = 3.0
 """Length of a rare word's embedding: that of inputs which an LSTM's gates respond to."""
 
@@ -90,6 +90,6 @@ def new_start(texts: Iterable[str], teacher: Path, *, words: int, dims: Sequence
     vectors = reduced(normalise(open_encoder(teacher, dtype="auto").encode(chosen)), dims[0])
     vectors = np.pad(normalise(vectors), ((len(SPECIAL_TOKENS), 0), (0, dims[0] - vectors.shape[1])))
     share = np.array([counts[word] for word in vocabulary.words]) / counts.total()
-    embedding = (LENGTH * vectors * (SIF / (SIF + share))[:, None]).astype(np.float32)
+    embedding = (LENGTH * vectors * sif_weights(share, SIF)[:, None]).astype(np.float32)
     stack = random_stack(embedding, dims[1:], np.random.default_rng(seed), shut=True)
     return Start({"forward": stack}, vocabulary, tokenizer, (0, -1))
