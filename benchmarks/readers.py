@@ -35,6 +35,8 @@ DIM, K = 8, 10
 IDS, ADDED = 400, 20
 """How many ids there are, and how many documents an add brings."""
 KEPT = 3
+PATIENCE = 300
+"""Seconds that readers wait for a writer's generations, at most."""
 
 Held = dict[str, int]
 """What a generation holds: for each id the generation that its document was made by."""
@@ -75,14 +77,14 @@ def build(folder: Path) -> None:
     Index.build(folder, documents, vectors=[vectors], dim=DIM, spec="HNSW8", keep=KEPT).close()
 
 
-def write(folder: Path, seconds: float) -> Counter[str]:
-    """Make one generation after another; how many there were of each kind of change."""
+def write(folder: Path, seconds: float, least: int) -> Counter[str]:
+    """Make one generation after another, `least` or more; how many there were of each kind of change."""
     done, until = Counter[str](), monotonic() + seconds
     with Index.open(folder) as index:
         for generation, held, changed in history():
             if generation == 1:
                 continue
-            if monotonic() > until:
+            if monotonic() > until and generation > least:
                 return done
             if not changed:
                 index.compact()
@@ -100,13 +102,13 @@ def write(folder: Path, seconds: float) -> Counter[str]:
     raise AssertionError("history does not end")
 
 
-def read(folder: Path, seconds: float, seed: int) -> Counter[str]:
-    """Query in every way, and check every answer; how much of it was done."""
+def read(folder: Path, seconds: float, least: int, seed: int) -> Counter[str]:
+    """Query in every way, and check every answer, until the writer has made `least` generations; how much of it was done."""
     rng, done, until = np.random.default_rng(seed), Counter[str](), monotonic() + seconds
     known: dict[int, Held] = {}
     coming = history()
     with Index.open(folder) as index:
-        while monotonic() < until:
+        while (now := monotonic()) < until or (index.manifest.generation < least and now < until + PATIENCE):
             done["refreshes_to_newer"] += index.refresh()
             check(index, what_holds(index, known, coming), rng)
             done["answers"] += 4
@@ -169,12 +171,13 @@ def check_hit(hit: Hit, held: Held) -> None:
     assert (hit.text, hit.fields) == (expected.text, expected.fields), (hit, expected)
 
 
-def run(folder: Path, seconds: float, readers: int) -> dict[str, int]:
-    """One writer and several readers for so long; what they did, together. Raises what one of them met."""
+def run(folder: Path, seconds: float, readers: int, least: int = 1) -> dict[str, int]:
+    """One writer and several readers for so long, and for `least` generations; what they did, together. Raises what one of
+    them met."""
     build(folder)
     with ProcessPoolExecutor(readers + 1, multiprocessing.get_context("spawn")) as pool:
-        tasks: list[Callable[[], Counter[str]]] = [pool.submit(write, folder, seconds).result]
-        tasks += [pool.submit(read, folder, seconds, seed).result for seed in range(readers)]
+        tasks: list[Callable[[], Counter[str]]] = [pool.submit(write, folder, seconds, least).result]
+        tasks += [pool.submit(read, folder, seconds, least, seed).result for seed in range(readers)]
         done = sum((task() for task in tasks), Counter[str]())
     assert not verify(folder).problems
     return dict(done)

@@ -325,7 +325,7 @@ def limited(size, *arguments):
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
     command = [sys.executable, "-m", "vecsearch.cli", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, preexec_fn=limit, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, preexec_fn=limit, timeout=180)
 
 
 LIMITS = {

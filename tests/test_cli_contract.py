@@ -63,7 +63,7 @@ for words in {[(), *commands()]}:
 heavy = {{"torch", "faiss", "fastai", "spacy", "numpy", "h5py", "pyarrow", "safetensors"}}
 print(sorted(heavy & sys.modules.keys()), file=sys.stderr)
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=180)
     assert (done.returncode, done.stderr) == (0, "[]\n") and done.stdout.count("Usage: ") == len(commands()) + 1
 
 
@@ -130,7 +130,7 @@ def test_the_version(vecsearch):
 
 
 def test_json_lines_when_piped_and_nothing_else_on_stdout(index):
-    done = subprocess.run([*COMMAND, "similar", index, "0", "-k", "4000"], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([*COMMAND, "similar", index, "0", "-k", "4000"], capture_output=True, text=True, timeout=180)
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert done.returncode == 0 and [row["rank"] for row in rows] == list(range(1, 3000))
     assert done.stderr.startswith("note: k is 4000, the index holds 3000 documents")
@@ -167,7 +167,7 @@ def test_a_reader_that_has_seen_enough(index):
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 def test_output_that_cannot_be_written(index):
     with open("/dev/full", "w") as full:
-        done = subprocess.run([*COMMAND, "similar", index, "0"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+        done = subprocess.run([*COMMAND, "similar", index, "0"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=180)
     assert (done.returncode, done.stderr) == (5, "error: cannot write to stdout: No space left on device\n")
 
 
@@ -216,7 +216,7 @@ def stop_midway(command, folder, number):
 def whole(build, tmp_path):
     """The index of an uninterrupted build."""
     folder = tmp_path / "whole"
-    subprocess.run([*build, folder], input="".join(LINES), text=True, check=True, capture_output=True, timeout=120)
+    subprocess.run([*build, folder], input="".join(LINES), text=True, check=True, capture_output=True, timeout=180)
     return folder
 
 
@@ -234,12 +234,12 @@ def test_an_interrupted_build_goes_on(vecsearch, build, whole, tmp_path, number)
         assert code == -signal.SIGKILL
     ran = vecsearch("query", folder, "king")
     assert ran.code == 4 and "unfinished build: finish it with vecsearch build --resume" in ran.err
-    refused = subprocess.run([*build, folder], input="x", text=True, capture_output=True, timeout=60)
+    refused = subprocess.run([*build, folder], input="x", text=True, capture_output=True, timeout=180)
     assert refused.returncode == 2 and "--resume continues it, --replace starts again" in refused.stderr
 
     vectors = next(folder.glob("segments/*/vectors.npy"))
     begun = vectors.stat().st_ino
-    resumed = subprocess.run([*build, folder, "--resume"], input="".join(LINES), text=True, capture_output=True, timeout=120)
+    resumed = subprocess.run([*build, folder, "--resume"], input="".join(LINES), text=True, capture_output=True, timeout=180)
     assert resumed.returncode == 0 and json.loads(resumed.stdout)["rows"] == len(LINES)
     assert vectors.stat().st_ino == begun
     assert vecsearch("verify", folder).code == 0

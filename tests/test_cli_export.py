@@ -507,7 +507,7 @@ def test_a_process_survives_a_full_disk(tmp_path, suffix):
     command = [sys.executable, "-m", "vecsearch.cli", "export", tmp_path / "index", "-o", tmp_path / f"out{suffix}"]
     # glibc then fills new memory with 170: what is not read back cannot look right by chance.
     environment = os.environ | {"MALLOC_PERTURB_": "85"}
-    ran = subprocess.run(command, preexec_fn=limit, env=environment, capture_output=True, text=True, timeout=60)
+    ran = subprocess.run(command, preexec_fn=limit, env=environment, capture_output=True, text=True, timeout=180)
     assert ran.returncode == 5, ran.stderr
     assert ran.stderr.startswith("error: cannot write") and ran.stderr.count("\n") == 1
     assert os.listdir(tmp_path) == ["index"]

@@ -424,9 +424,9 @@ def test_an_index_that_changes_while_it_is_hashed_is_opened_all_the_same(live, m
 def test_readers_beside_a_writer_see_whole_generations(tmp_path, seconds, monkeypatch):
     monkeypatch.syspath_prepend(BENCHMARKS)
     readers = importlib.import_module("readers")
-    done = readers.run(tmp_path / "index", seconds, 4)
-    assert done["adds"] > 10 and done["compactions"] > 0 and done["gcs"] > 0 and done["deletes"] > 0
-    assert done["answers"] > 50 and done["refreshes_to_newer"] > 10
+    done = readers.run(tmp_path / "index", seconds, 4, least=30)
+    assert done["adds"] >= 24 and done["deletes"] >= 3 and done["compactions"] >= 2 and done["gcs"] >= 2
+    assert done["answers"] >= 16 and done["refreshes_to_newer"] > 0
 
 
 # -- wherever the folder is --------------------------------------------------------------------------------------------
