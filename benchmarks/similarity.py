@@ -3,7 +3,8 @@
     python benchmarks/similarity.py DATA [ENCODER …] [--rounds 3]
 
 DATA holds sts/*.tsv and words/*.tsv (text1, text2, score) and retrieval/<set> (BEIR folders). An ENCODER is NAME=FOLDER, with
-options of open_encoder behind it: plain=my-model,pooling=raw; without any it is the one that ships. Pairs: Spearman's
+options of open_encoder behind it: plain=my-model,pooling=raw; without any it is the one that ships. A FOLDER may hold a static
+model of model2vec's as well (benchmarks/static_model.py). Pairs: Spearman's
 correlation of cosines with the scores, times 100. Retrieval: nDCG@10. Speed: all texts of stsb-dev in one call with all cores,
 encoders taking turns, the median of the rounds.
 """
@@ -11,6 +12,7 @@ encoders taking turns, the median of the rounds.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 from pathlib import Path
 from statistics import median
@@ -20,6 +22,7 @@ from typing import Any
 import numpy as np
 from report import report
 from retrieval import BATCH, lines, ndcg, qrels
+from static_model import StaticModel
 
 from vecsearch.ann import nearest
 from vecsearch.corpus.pairs import read_pairs
@@ -54,22 +57,25 @@ def main() -> None:
     report("similarity", [row | {"threads": os.cpu_count(), "rounds": options.rounds} for row in rows])
 
 
-def opened(argument: str) -> tuple[str, Encoder]:
+def opened(argument: str) -> tuple[str, Encoder | StaticModel]:
     name, _, rest = argument.partition("=")
     folder, *settings = rest.split(",")
+    config = Path(folder) / "config.json"
+    if config.is_file() and json.loads(config.read_bytes()).get("model_type") == "model2vec":
+        return name, StaticModel(Path(folder))
     choices: dict[str, Any] = dict(setting.split("=", 1) for setting in settings)
     if "layers" in choices:
         choices["layers"] = [int(layer) for layer in choices["layers"].split("+")]
     return name, open_encoder(folder, dtype="auto", **choices)
 
 
-def correlation(encoder: Encoder, path: Path) -> float:
+def correlation(encoder: Encoder | StaticModel, path: Path) -> float:
     pairs = list(read_pairs(path))
     a, b = (encoder.encode([text for text in side]) for side in zip(*((pair.a, pair.b) for pair in pairs), strict=True))
     return round(100 * spearman(pair_scores(a, b, Metric.COSINE), np.array([pair.score for pair in pairs])), 2)
 
 
-def retrieval(encoder: Encoder, folder: Path) -> float:
+def retrieval(encoder: Encoder | StaticModel, folder: Path) -> float:
     relevant = qrels(folder / "qrels" / "test.tsv")
     queries = {query["_id"]: query["text"] for query in lines(folder / "queries.jsonl") if query["_id"] in relevant}
     corpus = list(read_corpus(str(folder)))
@@ -87,7 +93,7 @@ def retrieval(encoder: Encoder, folder: Path) -> float:
     return round(float(np.mean(values)), 4)
 
 
-def speeds(encoders: dict[str, Encoder], data: Path, rounds: int) -> dict[str, int]:
+def speeds(encoders: dict[str, Encoder | StaticModel], data: Path, rounds: int) -> dict[str, int]:
     texts = [text for pair in read_pairs(data / f"{SPEED}.tsv") for text in (pair.a, pair.b)]
     seconds: dict[str, list[float]] = {name: [] for name in encoders}
     for encoder in encoders.values():

@@ -33,7 +33,7 @@ PLACES = {
     "safetensors": {"encoders", "training"},
     "transformers": {"encoders/transformer.py"},
     "tokenizers": {"encoders/transformer.py"},
-    "fastai": {"encoders/unsafe_export.py", "training/keeper.py", "training/language_model.py"},
+    "fastai": {"encoders/unsafe_export.py", "training/keeper.py", "training/language_model.py", "training/sampled.py"},
     "spacy": {"text/splitting.py"},
     "sentencepiece": {"text"},
     "h5py": {"corpus"},

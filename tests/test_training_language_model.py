@@ -3,17 +3,24 @@
 import json
 import math
 from dataclasses import replace
+from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from vecsearch.encoders import UlmfitEncoder
 from vecsearch.encoders.folder import read_encoder
 from vecsearch.errors import DataError, UsageError
+from vecsearch.text.rules import SPECIAL_TOKENS
 from vecsearch.text.vocabulary import Vocabulary
 from vecsearch.training import keeper
 from vecsearch.training import language_model as module
 from vecsearch.training.language_model import LanguagePlan, train_language_model
+from vecsearch.training.network import random_stack
+from vecsearch.training.sampled import SampledDecoder, SampledSoftmax
+from vecsearch.training.start import english_tokenizer
 
 PLAN = LanguagePlan(epochs=2, batch=4, length=10, rate=0.02, dims=(8, 10, 8), words=60)
 NEXT = {"king": "sat", "queen": "is", "he": "on", "she": "in", "river": "bank"}
@@ -29,7 +36,7 @@ def corpus(tmp_path):
     return path
 
 
-def trained(corpus, output, *, start=None, stop_at=None, resume=False, plan=PLAN):
+def train(corpus, output, *, start=None, stop_at=None, resume=False, plan=PLAN):
     heard = []
 
     def progress(what, done, total):
@@ -53,6 +60,77 @@ def test_a_new_model_learns_what_comes_next(vecsearch, corpus, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"corpus.txt", "new"}
 
 
+# -- a softmax over some of the words ------------------------------------------------------------------------------------
+
+
+def learner_of(documents, sampled):
+    """A fastai learner over 40 words with random weights, its batches of 4 streams of 10 tokens."""
+    rng = np.random.default_rng(0)
+    stack = random_stack(rng.standard_normal((40, 8)).astype(np.float32), (8,), rng, shut=False)
+    words = Vocabulary([*SPECIAL_TOKENS, *(f"w{i}" for i in range(31))])
+    plan = replace(PLAN, sampled=sampled, dropout=0)
+    return module._learner(module.Model(stack, words, english_tokenizer(), (-1,), True), documents, documents[:1], plan)
+
+
+@pytest.fixture
+def documents():
+    rng = np.random.default_rng(1)
+    return [torch.from_numpy(np.minimum(rng.geometric(0.1, 60), 31) + 8) for _ in range(20)]
+
+
+def test_a_batchs_words_compete_with_those_drawn(documents, monkeypatch):
+    monkeypatch.setattr("vecsearch.training.language_model.fast_dtype", lambda: "float32")
+    learner = learner_of(documents, 6)
+    callback = next(callback for callback in learner.cbs if isinstance(callback, SampledSoftmax))
+    x, y = learner.dls.train.one_batch()
+    learner.model.reset()
+    learner.model.eval()
+    full = learner.model(x)[0]
+    for _ in range(5):
+        learner.training, learner.xb, learner.yb = True, (x,), (y,)
+        callback.before_batch()
+        decoder, (places,) = learner.model[1], learner.yb
+        assert torch.equal(decoder.classes[places], y) and len(decoder.classes) <= len(set(y.flatten().tolist())) + 6
+        learner.model.reset()
+        torch.testing.assert_close(learner.model(x)[0], full[..., decoder.classes] - decoder.shift)
+        assert (decoder.shift < 0).all()
+        callback.after_batch()
+    learner.model.reset()
+    torch.testing.assert_close(learner.model(x)[0], full)
+
+
+def test_a_word_is_corrected_by_how_often_it_is_drawn(documents):
+    """Batches are drawn a thousand times: a word's shift is the logarithm of the share of them that it was among."""
+    counts = torch.bincount(torch.cat(documents), minlength=40).double()
+    callback, rng = SampledSoftmax(counts, 4), np.random.default_rng(0)
+    decoder = SimpleNamespace()
+    callback.learn = SimpleNamespace(model=[None, decoder], training=True, yb=None)
+    seen, shifts = np.zeros(40), np.zeros(40)
+    for _ in range(1000):
+        callback.learn.yb = (torch.from_numpy(rng.choice(40, (2, 8), p=(counts / counts.sum()).numpy())),)
+        callback.before_batch()
+        seen[decoder.classes] += 1
+        shifts[decoder.classes] = decoder.shift
+    there = seen > 30
+    assert there.sum() > 20
+    np.testing.assert_allclose(np.exp(shifts[there]), seen[there] / 1000, rtol=0.25, atol=0.03)
+
+
+@pytest.mark.parametrize("sampled", [0, 5, 100])
+def test_a_sampled_softmax_learns_what_comes_next(corpus, tmp_path, monkeypatch, sampled):
+    sizes = []
+    forward = SampledDecoder.forward
+    monkeypatch.setattr(
+        SampledDecoder, "forward", lambda self, states: sizes.append(self.classes is None) or forward(self, states)
+    )
+    spoken, _ = train(corpus, tmp_path / "new", plan=replace(PLAN, epochs=6, sampled=sampled))
+    assert spoken.perplexity < 4 < spoken.start
+    assert set(sizes) == ({True, False} if sampled == 5 else set())  # 100 are more than there are words
+
+
+# -- going on --------------------------------------------------------------------------------------------------------------
+
+
 def test_known_words_keep_their_vectors(monkeypatch):
     old, new = Vocabulary(["xxunk", "a", "b"]), Vocabulary(["xxunk", "c", "b"])
     rows = np.arange(6, dtype=np.float32).reshape(3, 2)
@@ -60,17 +138,18 @@ def test_known_words_keep_their_vectors(monkeypatch):
 
 
 def test_going_on_from_an_encoder_trains_the_words_first(corpus, tiny_folder, tmp_path):
-    spoken, heard = trained(corpus, tmp_path / "new", start=tiny_folder(("forward",), (8, 10, 8)))
+    spoken, heard = train(corpus, tmp_path / "new", start=tiny_folder(("forward",), (8, 10, 8)))
     stages = list(dict.fromkeys(what for what, _ in heard))
     assert stages == ["batches, the words", "batches, all layers"] and spoken.perplexity < spoken.start
     before, after = (read_encoder(path).stacks["forward"] for path in (tiny_folder(("forward",), (8, 10, 8)), tmp_path / "new"))
     assert after.dims == before.dims and not np.allclose(before.layers[0].weight_hh, after.layers[0].weight_hh, atol=1e-3)
 
 
-@pytest.mark.parametrize("with_start", [False, True])
+@pytest.mark.parametrize("with_start, sampled", [(False, 0), (True, 0), (True, 5)])
 @pytest.mark.parametrize("stop_at", [1, 30, 78])
-def test_going_on_is_never_having_stopped(corpus, tiny_folder, tmp_path, monkeypatch, with_start, stop_at):
+def test_going_on_is_never_having_stopped(corpus, tiny_folder, tmp_path, monkeypatch, with_start, sampled, stop_at):
     start = tiny_folder(("forward",), (8, 10, 8)) if with_start else None
+    trained = partial(train, plan=replace(PLAN, sampled=sampled))
     whole, heard = trained(corpus, tmp_path / "whole", start=start)
     assert len(heard) > stop_at
     monkeypatch.setattr(keeper, "SAVE_SECONDS", 0)
@@ -86,14 +165,9 @@ def test_going_on_is_never_having_stopped(corpus, tiny_folder, tmp_path, monkeyp
 def test_only_the_same_training_goes_on(corpus, tmp_path, monkeypatch):
     monkeypatch.setattr(keeper, "SAVE_SECONDS", 0)
     with pytest.raises(KeyboardInterrupt):
-        trained(corpus, tmp_path / "new", stop_at=5)
+        train(corpus, tmp_path / "new", stop_at=5)
     with pytest.raises(UsageError, match="was begun with length 10, not 12"):
-        trained(
-            corpus,
-            tmp_path / "new",
-            resume=True,
-            plan=replace(PLAN, length=12),
-        )
+        train(corpus, tmp_path / "new", resume=True, plan=replace(PLAN, length=12))
 
 
 def test_what_is_no_better_is_not_written(vecsearch, corpus, tmp_path, monkeypatch):
@@ -105,7 +179,7 @@ def test_what_is_no_better_is_not_written(vecsearch, corpus, tmp_path, monkeypat
 
 
 def test_untrained_words_start_at_their_frequency(corpus, tmp_path):
-    spoken, _ = trained(corpus, tmp_path / "new", plan=LanguagePlan(epochs=1, batch=4, length=10, dims=(8, 8), words=60))
+    spoken, _ = train(corpus, tmp_path / "new", plan=LanguagePlan(epochs=1, batch=4, length=10, dims=(8, 8), words=60))
     counts = np.unique(corpus.read_text().split(), return_counts=True)[1]
     share = np.append(counts, 150) / (counts.sum() + 150)  # xxbos opens each text
     assert spoken.start == pytest.approx(math.exp(-(share * np.log(share)).sum()), rel=0.1)
@@ -140,4 +214,4 @@ def test_sizes_that_are_no_awd_lstm(vecsearch, corpus, tmp_path, options, messag
 
 def test_an_encoder_of_other_sizes_than_fastais_is_refused(corpus, tiny_folder, tmp_path):
     with pytest.raises(DataError, match="a last one of the embedding's, not 6, 10, 7"):
-        trained(corpus, tmp_path / "new", start=tiny_folder())
+        train(corpus, tmp_path / "new", start=tiny_folder())

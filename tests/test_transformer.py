@@ -11,6 +11,8 @@ from vecsearch.encoders import TransformerEncoder, open_encoder
 from vecsearch.encoders import transformer as module
 from vecsearch.errors import CheckpointError
 from vecsearch.index import Index
+from vecsearch.metric import normalise
+from vecsearch.training.start import new_start
 
 if find_spec("transformers") is None:
     pytest.skip("transformers is not installed: the extra `transformer`", allow_module_level=True)
@@ -61,6 +63,41 @@ def expected(folder, text, pooling, unit, longest=10):
         states = BertModel.from_pretrained(folder)(torch.tensor([ids])).last_hidden_state[0].numpy()
     vector = {"mean": states.mean(axis=0), "first": states[0], "max": states.max(axis=0)}[pooling]
     return vector / np.linalg.norm(vector) if unit else vector
+
+
+def pieces(folder, tokens):
+    """Have the folder's tokenizer know these tokens and no others."""
+    path = folder / "tokenizer.json"
+    stored = json.loads(path.read_bytes())
+    stored["model"]["vocab"] = {token: i for i, token in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *tokens])}
+    path.write_text(json.dumps(stored))
+
+
+@pytest.mark.parametrize(
+    "tokens, words",
+    [
+        (["river", "a", "##ing", "bank", "Bank", "2nd", "été"], ["river", "bank", "été"]),
+        (["ing", "▁river", "▁a", "▁Bank", "▁bank"], ["river", "bank"]),
+        (["ing", "Ġriver", "Ġ", "Ġbank"], ["river", "bank"]),
+    ],
+    ids=["WordPiece", "SentencePiece", "bytes"],
+)
+def test_its_words_are_whole(made, tokens, words):
+    folder = made()
+    pieces(folder, tokens)
+    assert TransformerEncoder(folder).words == words
+
+
+def test_a_new_encoder_borrows_the_teachers_words(made, tmp_path):
+    folder = made()
+    texts = ["the king", "the queen", "a king the queen"] * 3
+    start, taught = new_start(texts, folder, words=30, dims=(6, 6), seed=0)
+    lent = ["about", "and", "bank", "city", "film", "in", "of", "on", "river", "sat"]
+    assert list(start.vocabulary.words[9:]) == ["the", "king", "queen", "a", *lent]
+    expected = normalise(TransformerEncoder(folder, dtype="auto").encode(["river"]))[0]
+    np.testing.assert_allclose(taught["river"], expected, atol=1e-2)
+    start, taught = new_start(texts, folder, words=12, dims=(6, 6), seed=0)
+    assert list(start.vocabulary.words[9:]) == list(taught) == ["the", "king", "queen"]
 
 
 @pytest.mark.parametrize("pooling", ["mean", "first", "max"])

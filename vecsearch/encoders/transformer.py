@@ -22,6 +22,8 @@ from vecsearch.files import sha256
 BATCH_TOKENS = 8192
 """Tokens of a batch, padding included: enough for full matrix speed, few enough for the cache."""
 NEEDED = ("config.json", "model.safetensors", "tokenizer.json")
+WORD_STARTS = "\u2581\u0120"
+"""What a token that begins a word begins with, by SentencePiece and by GPT-2; WordPiece marks the others instead."""
 POOLINGS = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "first", "pooling_mode_max_tokens": "max"}
 
 
@@ -75,6 +77,14 @@ class TransformerEncoder:
     def dtype(self) -> str:
         """The precision that it computes in."""
         return self._model_dtype
+
+    @property
+    def words(self) -> list[str]:
+        """The tokens that are whole words of lower-case letters, in the order of their ids: as a rule the commonest first."""
+        vocabulary = self._tokenizer.get_vocab()
+        pieces = sorted(vocabulary, key=vocabulary.__getitem__)
+        marked = [piece[1:] for piece in pieces if piece[0] in WORD_STARTS]
+        return [word for word in marked or pieces if len(word) > 1 and word.isalpha() and word == word.lower()]
 
     @cached_property
     def fingerprint(self) -> str:

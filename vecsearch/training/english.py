@@ -1,6 +1,6 @@
 """The English model that ships, trained again: `python -m vecsearch.training.english DATA TEACHER -o english`.
 
-DATA holds the texts that the model may be made of (docs/model-card.md), TEACHER a sentence transformer's folder. The sentences
+DATA holds the texts that the model may be made of (docs/model-card.md), TEACHER a sentence transformer's folder. The texts
 are written beside the output, and `vecsearch train similarity` learns from them, to which all further options go.
 """
 
@@ -11,18 +11,20 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
-
-import numpy as np
 
 from vecsearch.corpus.readers import read_corpus
 from vecsearch.training.similarity import SENTENCE_END
 
 SHORTEST, LONGEST = 12, 240
 """Characters of a sentence: what is shorter says nothing, what is longer takes the teacher long."""
-BOOKS = 120_000
-"""Sentences of books, of which there would be several hundred thousand."""
+LONGEST_OF_BOOKS = 130
+"""The same for books, of which there is a lot."""
+CLAUSE_WORDS, CLAUSE_LETTERS = range(3, 15), range(14, 91)
+CLAUSE_END = re.compile(
+    r"""[,;:.!?()"\u201c\u201d]+\s*|\s(?=(?:who|which|that|when|while|where|because|after|before|and|but|with|from)\s)"""
+)
+"""Between two clauses: a mark, or a word that begins one."""
 MARKUP = re.compile(r"[*_#]+|\[[^\]]*\]|-{3,}")
 
 
@@ -33,9 +35,10 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     options, passed_on = parser.parse_known_args()
     path = options.output.with_suffix(".sentences.txt")
-    sentences = list(dict.fromkeys(of_data(options.data)))
-    path.write_text("".join(f"{sentence}\n" for sentence in sentences), encoding="utf-8")
-    print(f"{len(sentences):,} sentences in {path}", file=sys.stderr)
+    texts = list(dict.fromkeys(of_data(options.data)))
+    texts = list(dict.fromkeys([*texts, *(clause for text in texts for clause in clauses(text))]))
+    path.write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
+    print(f"{len(texts):,} sentences and clauses in {path}", file=sys.stderr)
     command = ["train", "similarity", path, "--teacher", options.teacher, "-o", options.output, *passed_on]
     raise SystemExit(subprocess.run([sys.executable, "-m", "vecsearch.cli", *map(str, command)]).returncode)
 
@@ -55,16 +58,23 @@ def of_data(folder: Path) -> Iterator[str]:
         yield from (whole, *sentences(split))
     for document in read_corpus(folder / "text/factbook.jsonl.xz"):
         yield from sentences(document.text)
-    books = [sentence for book in read_corpus(folder / "text/books.jsonl.xz") for sentence in sentences(book.text)]
-    order = np.random.default_rng(0).permutation(len(books))
-    yield from (books[i] for i in islice(order, BOOKS))
+    for book in read_corpus(folder / "text/books.jsonl.xz"):
+        yield from sentences(book.text, LONGEST_OF_BOOKS)
 
 
-def sentences(text: str) -> Iterator[str]:
+def sentences(text: str, longest: int = LONGEST) -> Iterator[str]:
     """The sentences of a text, on one line each, without its markup."""
     for sentence in SENTENCE_END.split(" ".join(MARKUP.sub(" ", text).split())):
-        if SHORTEST <= len(sentence) <= LONGEST:
+        if SHORTEST <= len(sentence) <= longest:
             yield sentence
+
+
+def clauses(sentence: str) -> Iterator[str]:
+    """The parts of a sentence that are short and say something of their own: what people ask is short."""
+    for part in CLAUSE_END.split(sentence):
+        part = part.strip(" '-\u2014")
+        if len(part.split()) in CLAUSE_WORDS and len(part) in CLAUSE_LETTERS:
+            yield part
 
 
 if __name__ == "__main__":

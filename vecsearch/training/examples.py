@@ -15,8 +15,6 @@ from vecsearch.training.network import Network
 
 TEMPERATURE = 0.05
 """What cosines are divided by before they compete: SimCSE's (Gao, Yao and Chen 2021)."""
-LIKENESS = 0.1
-"""Weight of the likenesses within a batch beside the distance to the target."""
 SCALE = 20.0
 """What differences of cosines are multiplied by in the loss of scored pairs: CoSENT's (Su 2022)."""
 CHUNK = 50
@@ -62,8 +60,8 @@ def encoded(network: Network, texts: Sequence[Ids]) -> Tensor:
 
 
 class Distilled:
-    """Texts with a teacher's vectors (n, d) of length 1: a student's vector should be the teacher's, and the likenesses of a
-    batch's texts to each other the teacher's (Reimers and Gurevych 2020; Tejankar et al. 2021, ISD)."""
+    """Texts with a teacher's vectors (n, d) of length 1, which a student's vectors should be (Reimers and Gurevych 2020, Making
+    monolingual sentence embeddings multilingual using knowledge distillation)."""
 
     def __init__(self, texts: Sequence[Ids], targets: np.ndarray, held_out: int, batch: int) -> None:
         self._texts, self._targets = texts[held_out:], targets[held_out:]
@@ -81,10 +79,7 @@ class Distilled:
     def loss(self, network: Network, batch: np.ndarray, rng: np.random.Generator) -> Tensor:
         students = functional.normalize(encoded(network, [self._texts[i] for i in batch]))  # (b, d)
         targets = torch.from_numpy(self._targets[batch])
-        distance = 1 - (students * targets).sum(dim=1).mean()
-        same = torch.eye(len(batch), dtype=torch.bool)
-        have, want = ((vectors @ vectors.T / TEMPERATURE).masked_fill(same, -1e4) for vectors in (students, targets))  # (b, b)
-        return distance + LIKENESS * functional.kl_div(have.log_softmax(1), want.softmax(1), reduction="batchmean")
+        return 1 - (students * targets).sum(dim=1).mean()
 
     def score(self, network: Network) -> float:
         """Spearman's correlation of the student's cosines with the teacher's, over held-out texts near each other and not."""

@@ -30,6 +30,7 @@ from vecsearch.text.vocabulary import Vocabulary
 from vecsearch.training.checkpoint import Checkpoint
 from vecsearch.training.keeper import Keeper, Stream
 from vecsearch.training.network import random_stack
+from vecsearch.training.sampled import SampledDecoder, SampledSoftmax
 from vecsearch.training.start import english_tokenizer, start_from, vocabulary_of
 
 HELD_OUT, SHARE = 200_000, 0.1
@@ -40,7 +41,8 @@ LEAST_TOKENS = 2_000
 @dataclass(frozen=True, slots=True)
 class LanguagePlan:
     """How to train: `length` tokens of each of `batch` streams in a step, `rate` the highest of the one cycle, `dropout` the
-    share of fastai's own dropouts, `words` a new vocabulary's size, `dims` a new model's embedding and layers."""
+    share of fastai's own dropouts, `words` the vocabulary's size, `dims` a new model's embedding and layers, `sampled` the
+    words that a batch's own compete with in the softmax (0: all)."""
 
     epochs: int = 4
     batch: int = 32
@@ -49,16 +51,18 @@ class LanguagePlan:
     dropout: float = 0.5
     words: int = 30_000
     dims: tuple[int, ...] = (256, 640, 256)
+    sampled: int = 0
     seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """What is trained: a stack over a vocabulary, and whether it has been trained before."""
+    """What is trained: a stack over a vocabulary, the layers that make its vector, and whether it has been trained before."""
 
     stack: Stack
     vocabulary: Vocabulary
     tokenizer: Tokenizer
+    layers: tuple[int, ...]
     is_new: bool
 
 
@@ -87,7 +91,8 @@ def train_language_model(
 ) -> Spoken:
     """Train a language model on corpora and write it as an encoder to the folder `output`, if its perplexity has fallen.
 
-    From `start`, an encoder, its words that occur keep their embedding, others begin at the mean; the last layers are trained
+    From `start`, an encoder, its words keep their embedding, as many as there is room for beside those that occur, and new ones
+    begin at the mean; the last layers are trained
     first, then all of them, the lower ones more slowly. Without it the model is new. A checkpoint lies beside `output` until
     the end; `resume` goes on with it, to the same weights.
 
@@ -112,7 +117,7 @@ def train_language_model(
         }
         facts = {"training": "language model", "tokens": tokens, "perplexity": round(math.exp(keeper.best), 1)}
         with new_folder(output) as folder:
-            write_encoder(folder, tensors, model.vocabulary, model.tokenizer, source=facts)
+            write_encoder(folder, tensors, model.vocabulary, model.tokenizer, source=facts, layers=model.layers)
     checkpoint.remove()
     return Spoken(output, tokens, len(model.vocabulary), math.exp(keeper.start), math.exp(keeper.best), better)
 
@@ -125,7 +130,7 @@ def _begun(texts: list[str], start: str | Path | None, plan: LanguagePlan) -> tu
     counts = Counter(token for tokens in tokenised for token in tokens)
     if counts.total() < LEAST_TOKENS:
         raise DataError(f"{counts.total():,} tokens are too few for a language model: give at least {LEAST_TOKENS:,}")
-    vocabulary = vocabulary_of(counts, plan.words)
+    vocabulary = vocabulary_of(counts, plan.words, known.vocabulary.words if known else ())
     if known:
         old = next(iter(known.stacks.values()))
         stack = replace(old, embedding=_matched(old.embedding.astype(np.float32), known.vocabulary, vocabulary))
@@ -134,7 +139,8 @@ def _begun(texts: list[str], start: str | Path | None, plan: LanguagePlan) -> tu
         embedding = rng.uniform(-0.1, 0.1, (len(vocabulary), plan.dims[0])).astype(np.float32)
         stack = random_stack(embedding, plan.dims[1:], rng, shut=False)
     documents = [torch.tensor(vocabulary.numericalise(tokens), dtype=torch.int64) for tokens in tokenised]
-    return Model(stack, vocabulary, tokenizer, known is None), documents, counts.total()
+    layers = known.layers if known else (-1,)
+    return Model(stack, vocabulary, tokenizer, layers, known is None), documents, counts.total()
 
 
 def _matched(rows: np.ndarray, old: Vocabulary, new: Vocabulary) -> np.ndarray:
@@ -172,20 +178,23 @@ def _learner(model: Model, training: list[torch.Tensor], held_out: list[torch.Te
     learner = language_model_learner(
         dls, AWD_LSTM, config={**awd_lstm_lm_config, **layers}, drop_mult=plan.dropout, pretrained=False
     )
-    learner.model.load_state_dict(_weights(model, training))
+    counts = torch.bincount(torch.cat(training), minlength=len(model.vocabulary)).double() + 0.5
+    learner.model.load_state_dict(_weights(model.stack, counts))
+    if 0 < plan.sampled < len(model.vocabulary):
+        learner.model[1] = SampledDecoder(learner.model[1])
+        learner.add_cb(SampledSoftmax(counts, plan.sampled))
     if fast_dtype() == "bfloat16":
         _quicken(learner.model)
     return learner
 
 
-def _weights(model: Model, documents: list[torch.Tensor]) -> dict[str, torch.Tensor]:
+def _weights(stack: Stack, counts: torch.Tensor) -> dict[str, torch.Tensor]:
     """A state for fastai's model: tied weights, and the decoder's bias at the words' log frequencies, where it need not find
     them first."""
-    embedding = torch.from_numpy(model.stack.embedding)
-    counts = torch.bincount(torch.cat(documents), minlength=len(embedding)).double() + 0.5
+    embedding = torch.from_numpy(stack.embedding)
     state = {"0.encoder.weight": embedding, "0.encoder_dp.emb.weight": embedding, "1.decoder.weight": embedding}
     state["1.decoder.bias"] = (counts / counts.sum()).log().float()
-    for n, layer in enumerate(model.stack.layers):
+    for n, layer in enumerate(stack.layers):
         inner = f"0.rnns.{n}.module"
         hidden = torch.from_numpy(layer.weight_hh)
         state |= {f"0.rnns.{n}.weight_hh_l0_raw": hidden, f"{inner}.weight_ih_l0": torch.from_numpy(layer.weight_ih)}

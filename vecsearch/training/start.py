@@ -22,6 +22,8 @@ from vecsearch.training.teacher import reduced
 
 LEAST_COUNT = 2
 """Times that a word occurs, at least, to be one of a new vocabulary's."""
+LENT = 0.05
+"""Share of a vocabulary for words that the teacher knows and the texts lack."""
 SIF = 1e-3
 """The a of the words' SIF weights."""
 LENGTH = 3.0
@@ -67,29 +69,36 @@ def english_tokenizer() -> Tokenizer:
     return read_encoder(find_encoder(DEFAULT)).tokenizer
 
 
-def vocabulary_of(counts: Counter[str], words: int) -> Vocabulary:
-    """fastai's marks and the commonest of the counted tokens, `words` of them at most. Raises DataError when there is none."""
-    common = counts.most_common(words + len(SPECIAL_TOKENS))
-    chosen = [word for word, count in common if count >= LEAST_COUNT and word not in SPECIAL_TOKENS]
-    if not chosen:
+def vocabulary_of(counts: Counter[str], words: int, lent: Sequence[str] = ()) -> Vocabulary:
+    """fastai's marks and the commonest of the counted tokens, `words` of them at most; of `lent` words those that are missing
+    fill it up, and have a LENT share of it in any case. Raises DataError when no word is common enough."""
+    room = words - len(SPECIAL_TOKENS)
+    common = [word for word, count in counts.most_common() if count >= LEAST_COUNT and word not in SPECIAL_TOKENS]
+    if not common:
         raise DataError(f"no word occurs {LEAST_COUNT} times in these texts; give more")
-    return Vocabulary([*SPECIAL_TOKENS, *chosen[: words - len(SPECIAL_TOKENS)]])
+    chosen = dict.fromkeys(common[:room])
+    missing = [word for word in lent if word not in chosen and word not in SPECIAL_TOKENS]
+    missing = missing[: max(room - len(chosen), round(LENT * room))]
+    return Vocabulary([*SPECIAL_TOKENS, *common[: room - len(missing)], *missing])
 
 
-def new_start(texts: Iterable[str], teacher: Path, *, words: int, dims: Sequence[int], seed: int) -> Start:
-    """A new encoder: at most `words` words of the texts; an embedding that is the teacher's vectors of these words, the
-    commoner the shorter (SIF), in `dims[0]` dimensions; and untrained layers of `dims[1:]` states. Its vector is the mean of
-    embedding and last layer.
+def new_start(
+    texts: Iterable[str], teacher: Path, *, words: int, dims: Sequence[int], seed: int
+) -> tuple[Start, dict[str, np.ndarray]]:
+    """A new encoder: at most `words` words, of the texts and some of the teacher's own; an embedding that is the teacher's
+    vectors of these words, the commoner the shorter (SIF), in `dims[0]` dimensions; and untrained layers of `dims[1:]` states.
+    Its vector is the mean of embedding and last layer. Beside it, what the teacher makes of each word: (t,) float32.
 
     Raises: DataError: there are no words; CheckpointError: the teacher cannot be used.
     """
-    tokenizer = english_tokenizer()
+    tokenizer, encoder = english_tokenizer(), open_encoder(teacher, dtype="auto")
     counts = Counter(token for text in texts for token in tokenizer.tokens(text))
-    vocabulary = vocabulary_of(counts, words)
+    vocabulary = vocabulary_of(counts, words, getattr(encoder, "words", ()))
     chosen = vocabulary.words[len(SPECIAL_TOKENS) :]
-    vectors = reduced(normalise(open_encoder(teacher, dtype="auto").encode(chosen)), dims[0])
-    vectors = np.pad(normalise(vectors), ((len(SPECIAL_TOKENS), 0), (0, dims[0] - vectors.shape[1])))
+    taught = normalise(encoder.encode(chosen))
+    vectors = normalise(reduced(taught, dims[0]))
+    vectors = np.pad(vectors, ((len(SPECIAL_TOKENS), 0), (0, dims[0] - vectors.shape[1])))
     share = np.array([counts[word] for word in vocabulary.words]) / counts.total()
     embedding = (LENGTH * vectors * sif_weights(share, SIF)[:, None]).astype(np.float32)
     stack = random_stack(embedding, dims[1:], np.random.default_rng(seed), shut=True)
-    return Start({"forward": stack}, vocabulary, tokenizer, (0, -1))
+    return Start({"forward": stack}, vocabulary, tokenizer, (0, -1)), dict(zip(chosen, taught, strict=True))
