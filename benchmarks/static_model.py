@@ -6,8 +6,11 @@ python benchmarks/static_model.py TEACHER -o static
 from __future__ import annotations
 
 import argparse
+import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -32,10 +35,14 @@ def main() -> None:
     parser.add_argument("teacher", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)
     options = parser.parse_args()
-    with without_torchvision():
+    with TemporaryDirectory() as name, without_torchvision():
         from model2vec.distill import distill
 
-        distill(str(options.teacher)).save_pretrained(options.output)
+        teacher = shutil.copytree(options.teacher, Path(name) / "teacher")
+        # A tokenizer may pad every text to one length; model2vec would take the padding for a part of words and texts.
+        tokenizer = json.loads((teacher / "tokenizer.json").read_bytes())
+        (teacher / "tokenizer.json").write_text(json.dumps({**tokenizer, "padding": None, "truncation": None}))
+        distill(str(teacher)).save_pretrained(options.output)
 
 
 if __name__ == "__main__":

@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import argparse
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from vecsearch.corpus.readers import read_corpus
+from vecsearch.encoders import DEFAULT, find_encoder
+from vecsearch.encoders.folder import read_encoder, write_config
+from vecsearch.files import sha256
 from vecsearch.training.similarity import SENTENCE_END
 
 SHORTEST, LONGEST = 12, 240
@@ -25,6 +30,8 @@ CLAUSE_END = re.compile(
     r"""[,;:.!?()"\u201c\u201d]+\s*|\s(?=(?:who|which|that|when|while|where|because|after|before|and|but|with|from)\s)"""
 )
 """Between two clauses: a mark, or a word that begins one."""
+LICENCE = "LICENSE"
+TRAINING = "learnt from all-MiniLM-L6-v2 (Apache-2.0) on films, trivia, requests, wikisplit, country profiles and books"
 MARKUP = re.compile(r"[*_#]+|\[[^\]]*\]|-{3,}")
 
 
@@ -40,7 +47,17 @@ def main() -> None:
     path.write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
     print(f"{len(texts):,} sentences and clauses in {path}", file=sys.stderr)
     command = ["train", "similarity", path, "--teacher", options.teacher, "-o", options.output, *passed_on]
-    raise SystemExit(subprocess.run([sys.executable, "-m", "vecsearch.cli", *map(str, command)]).returncode)
+    if code := subprocess.run([sys.executable, "-m", "vecsearch.cli", *map(str, command)]).returncode:
+        raise SystemExit(code)
+    describe(options.output)
+
+
+def describe(folder: Path) -> None:
+    """Put the licence and the name of the model that ships into a new one's folder."""
+    config = read_encoder(folder).config
+    shutil.copyfile(find_encoder(DEFAULT) / LICENCE, folder / LICENCE)
+    source = {"name": DEFAULT, "licence": "CC-BY-SA-4.0", **config.source, "training": TRAINING}
+    write_config(folder, replace(config, files={LICENCE: sha256(folder / LICENCE), **config.files}, source=source))
 
 
 def of_data(folder: Path) -> Iterator[str]:

@@ -1,0 +1,91 @@
+"""An encoder trained further on two megabytes of a person's own texts: does it find that domain's texts better?
+
+    python benchmarks/fine_tuning.py CORPUS [CORPUS …] [--title title] [--megabytes 2] [--lm-epochs 2] [--epochs 8]
+
+Of each corpus some documents, two megabytes of them, are trained on; of the others 2,000 are kept aside. Asked is every title
+of these, wanted its text among all of theirs: the mean reciprocal rank, and the share of titles whose text comes first. Rows:
+the model that ships; the same after `train lm`; after `train similarity --title`; and after both, one behind the other.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+from report import report
+
+from vecsearch.corpus.document import Document
+from vecsearch.corpus.readers import read_corpus
+from vecsearch.encoders import DEFAULT, open_encoder
+from vecsearch.metric import normalise
+from vecsearch.training.language_model import LanguagePlan, train_language_model
+from vecsearch.training.loop import Plan
+from vecsearch.training.similarity import Source, train_similarity
+
+ASIDE = 2000
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="fine-tuning on two megabytes of a domain's texts")
+    parser.add_argument("corpora", nargs="+", type=Path, metavar="CORPUS")
+    parser.add_argument("--title", default="title", help="the field that is asked for (default: %(default)s)")
+    parser.add_argument("--megabytes", type=float, default=2, help="default: %(default)s")
+    parser.add_argument("--lm-epochs", type=int, default=2, help="default: %(default)s")
+    parser.add_argument("--epochs", type=int, default=8, help="of train similarity (default: %(default)s)")
+    options = parser.parse_args()
+    rows = []
+    for corpus in options.corpora:
+        aside, training = split(corpus, options.title, 1e6 * options.megabytes)
+        with tempfile.TemporaryDirectory() as name:
+            file = Path(name) / "training.jsonl"
+            file.write_text("".join(json.dumps({"title": t, "text": d.text}) + "\n" for t, d in training), encoding="utf-8")
+            for row in trained(file, options.lm_epochs, options.epochs, lambda encoder: ranks(encoder, aside)):  # noqa: B023
+                rows.append({"corpus": corpus.name, "documents": len(training), "asked": len(aside), **row})
+    report("fine_tuning", [row | {"threads": os.cpu_count()} for row in rows])
+
+
+Titled = list[tuple[str, Document]]
+
+
+def split(corpus: Path, title: str, size: float) -> tuple[Titled, Titled]:
+    """Documents kept aside, and those trained on, in a random order."""
+    documents = [(str(document.fields[title]), document) for document in read_corpus(corpus) if document.fields.get(title)]
+    documents = [documents[i] for i in np.random.default_rng(0).permutation(len(documents))]
+    ends = np.cumsum([len(name) + len(document.text) for name, document in documents[ASIDE:]])
+    return documents[:ASIDE], documents[ASIDE : ASIDE + int(np.searchsorted(ends, size))]
+
+
+def trained(file: Path, lm_epochs: int, epochs: int, measured: Callable[[str | Path], dict]) -> list[dict]:
+    """A row for each way of training."""
+    lm, titles, both = (file.with_name(name) for name in ("lm", "titles", "both"))
+    rows = [{"trained": "as it ships", "minutes": 0.0, **measured(DEFAULT)}]
+    started = perf_counter()
+    plan = LanguagePlan(epochs=lm_epochs, words=60_000)
+    spoken = train_language_model([file], lm, start=DEFAULT, plan=plan)
+    minutes = (perf_counter() - started) / 60
+    rows.append({"trained": "lm", "minutes": round(minutes, 1), **measured(lm)})
+    rows[-1] |= {"perplexity_before": round(spoken.start, 1), "perplexity": round(spoken.perplexity, 1)}
+    for start, output, before, name in ((DEFAULT, titles, 0.0, "similarity"), (lm, both, minutes, "lm, then similarity")):
+        started = perf_counter()
+        train_similarity(Source([file], title="title"), output, start=start, plan=Plan(epochs=epochs))
+        row = {"trained": name, "minutes": round(before + (perf_counter() - started) / 60, 1)}
+        rows.append(row | measured(output))
+    return rows
+
+
+def ranks(encoder: str | Path, aside: Titled) -> dict[str, float]:
+    opened = open_encoder(encoder, dtype="auto")
+    titles, texts = (normalise(opened.encode(side)) for side in ([t for t, _ in aside], [d.text for _, d in aside]))
+    likeness = titles @ texts.T  # (n, n)
+    rank = (likeness > np.diag(likeness)[:, None]).sum(axis=1) + 1
+    return {"mrr": round(float((1 / rank).mean()), 4), "first": round(float((rank == 1).mean()), 4)}
+
+
+if __name__ == "__main__":
+    main()
