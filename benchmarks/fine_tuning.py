@@ -66,14 +66,14 @@ def trained(file: Path, lm_epochs: int, epochs: int, measured: Callable[[str | P
     lm, titles, both = (file.with_name(name) for name in ("lm", "titles", "both"))
     rows = [{"trained": "as it ships", "minutes": 0.0, **measured(DEFAULT)}]
     started = perf_counter()
-    plan = LanguagePlan(epochs=lm_epochs, words=60_000)
-    spoken = train_language_model([file], lm, start=DEFAULT, plan=plan)
+    plan = LanguagePlan(epochs=lm_epochs, words=50_000, sampled=4000)
+    spoken = train_language_model([file], lm, start=DEFAULT, plan=plan, note=print)
     minutes = (perf_counter() - started) / 60
     rows.append({"trained": "lm", "minutes": round(minutes, 1), **measured(lm)})
     rows[-1] |= {"perplexity_before": round(spoken.start, 1), "perplexity": round(spoken.perplexity, 1)}
     for start, output, before, name in ((DEFAULT, titles, 0.0, "similarity"), (lm, both, minutes, "lm, then similarity")):
         started = perf_counter()
-        train_similarity(Source([file], title="title"), output, start=start, plan=Plan(epochs=epochs))
+        train_similarity(Source([file], title="title"), output, start=start, plan=Plan(epochs=epochs), note=print)
         row = {"trained": name, "minutes": round(before + (perf_counter() - started) / 60, 1)}
         rows.append(row | measured(output))
     return rows

@@ -6,11 +6,8 @@ python benchmarks/static_model.py TEACHER -o static
 from __future__ import annotations
 
 import argparse
-import json
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -35,14 +32,15 @@ def main() -> None:
     parser.add_argument("teacher", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)
     options = parser.parse_args()
-    with TemporaryDirectory() as name, without_torchvision():
+    with without_torchvision():
         from model2vec.distill import distill
 
-        teacher = shutil.copytree(options.teacher, Path(name) / "teacher")
-        # A tokenizer may pad every text to one length; model2vec would take the padding for a part of words and texts.
-        tokenizer = json.loads((teacher / "tokenizer.json").read_bytes())
-        (teacher / "tokenizer.json").write_text(json.dumps({**tokenizer, "padding": None, "truncation": None}))
-        distill(str(teacher)).save_pretrained(options.output)
+        model = distill(str(options.teacher))
+    # A teacher's tokenizer may pad texts, and padding would count in the mean; what PCA gives lies in memory by columns,
+    # which safetensors would store as if by rows.
+    model.tokenizer.no_padding()
+    model.embedding = np.ascontiguousarray(model.embedding)
+    model.save_pretrained(options.output)
 
 
 if __name__ == "__main__":
