@@ -129,7 +129,8 @@ def _download(name: str) -> Path:
 
 
 def _sizes(dims: tuple[int, ...]) -> str:
-    return f"embedding {dims[0]}, {len(dims) - 1} LSTM layers of {', '.join(map(str, dims[1:]))}"
+    layers = f"{len(dims) - 1} LSTM layer{'s' * (len(dims) > 2)}"
+    return f"embedding {dims[0]}, {layers} of {', '.join(map(str, dims[1:]))}"
 
 
 def _show(facts: dict[str, object]) -> None:
