@@ -103,12 +103,15 @@ def write(folder: Path, seconds: float, least: int) -> Counter[str]:
 
 
 def read(folder: Path, seconds: float, least: int, seed: int) -> Counter[str]:
-    """Query in every way, and check every answer, until the writer has made `least` generations; how much of it was done."""
+    """Query in every way, and check every answer, `least` or more, until the writer has made so many generations; how much of
+    it was done."""
     rng, done, until = np.random.default_rng(seed), Counter[str](), monotonic() + seconds
     known: dict[int, Held] = {}
     coming = history()
     with Index.open(folder) as index:
-        while (now := monotonic()) < until or (index.manifest.generation < least and now < until + PATIENCE):
+        while (now := monotonic()) < until or (
+            min(index.manifest.generation, done["answers"]) < least and now < until + PATIENCE
+        ):
             done["refreshes_to_newer"] += index.refresh()
             check(index, what_holds(index, known, coming), rng)
             done["answers"] += 4

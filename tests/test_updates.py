@@ -426,7 +426,7 @@ def test_readers_beside_a_writer_see_whole_generations(tmp_path, seconds, monkey
     readers = importlib.import_module("readers")
     done = readers.run(tmp_path / "index", seconds, 4, least=30)
     assert done["adds"] >= 24 and done["deletes"] >= 3 and done["compactions"] >= 2 and done["gcs"] >= 2
-    assert done["answers"] >= 16 and done["refreshes_to_newer"] > 0
+    assert done["answers"] > 50 and done["refreshes_to_newer"] > 10
 
 
 # -- wherever the folder is --------------------------------------------------------------------------------------------

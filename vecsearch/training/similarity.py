@@ -96,17 +96,14 @@ def train_similarity(
         raise UsageError("a new encoder learns from a teacher: give --teacher, or --from an encoder that is there")
     checkpoint = Checkpoint(output, _identity(source, start, plan, max_tokens, texts))
     checkpoint.begin(resume=resume)
-    words: dict[str, np.ndarray] = {}
     if isinstance(start, New):
         plain = [text for group in texts for text in group]
-        begun, words = new_start(plain, source.teacher, words=start.words, dims=start.dims, seed=plan.seed)
+        begun = new_start(plain, source.teacher, words=start.words, dims=start.dims, seed=plan.seed)
     else:
         begun = start_from(find_encoder(start))
     network = Network(begun.stacks, begun.depths, dropout=plan.dropout)
     network.eval()
-    examples, count = _examples(
-        kind, source, texts, labels, words, begun, network, plan, max_tokens, checkpoint, progress, note
-    )
+    examples, count = _examples(kind, source, texts, labels, begun, network, plan, max_tokens, checkpoint, progress, note)
     fitted = fit(network, examples, plan, checkpoint, progress=lambda done, steps: progress("steps", done, steps), note=note)
     better = fitted.score > fitted.start
     if better:
@@ -173,7 +170,6 @@ def _examples(
     source: Source,
     texts: list[list[str]],
     labels: list[float],
-    words: dict[str, np.ndarray],
     start: Start,
     network: Network,
     plan: Plan,
@@ -182,8 +178,8 @@ def _examples(
     progress: Callable[[str, int, int], None],
     note: Callable[[str], None],
 ) -> tuple[Examples, int]:
-    """The examples in a random order, those that are held out first, and how many there are. `words` with a teacher's vectors
-    are learnt beside the texts, where many are rare."""
+    """The examples in a random order, those that are held out first, and how many there are. The words of a
+    new encoder are learnt beside the texts, in which many are rare."""
     ids = [[start.ids(text, max_tokens) for text in group] for group in texts]
     usable = [i for i, group in enumerate(ids) if all(len(text) for text in group)]
     if len(usable) < len(texts):
@@ -201,10 +197,11 @@ def _examples(
             progress=lambda done, total: progress("texts by the teacher", done, total),
         )[order]
         flat = [group[0] for group in chosen]
-        of_words = {word: ids for word in words if len(ids := start.ids(word, max_tokens))}
-        vectors = np.concatenate([vectors, *(words[word][None] for word in of_words)])
+        words = [word for word in start.taught if len(start.ids(word, max_tokens))]
+        vectors = np.concatenate([vectors, *(start.taught[word][None] for word in words)])
         targets = turned(vectors, vectors_of(network, flat[:ALIGNED]))
-        return Distilled([*flat, *of_words.values()], targets, held_out, plan.batch), len(order)
+        flat += [start.ids(word, max_tokens) for word in words]
+        return Distilled(flat, targets, held_out, plan.batch), len(order)
     if labels:
         return Scored([(a, b) for a, b in chosen], np.array(labels)[order], held_out, plan.batch), len(order)
     return Alike(chosen, held_out, plan.batch), len(order)

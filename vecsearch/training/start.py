@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,7 @@ from vecsearch.training.teacher import reduced
 LEAST_COUNT = 2
 """Times that a word occurs, at least, to be one of a new vocabulary's."""
 LENT = 0.05
-"""Share of a vocabulary for words that the teacher knows and the texts lack."""
+"""Share of a vocabulary for words that the teacher knows and that are not common in the texts."""
 SIF = 1e-3
 """The a of the words' SIF weights."""
 LENGTH = 3.0
@@ -32,12 +32,14 @@ LENGTH = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """An encoder before training: its stacks, its words, what splits texts into them, and the layers that are added up."""
+    """An encoder before training: its stacks, its words, what splits texts into them, and the layers that are added up; of a
+    new one also what the teacher makes of each word, (t,) float32."""
 
     stacks: dict[str, Stack]
     vocabulary: Vocabulary
     tokenizer: Tokenizer
     layers: tuple[int, ...]
+    taught: dict[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def depths(self) -> tuple[int, ...]:
@@ -82,12 +84,10 @@ def vocabulary_of(counts: Counter[str], words: int, lent: Sequence[str] = ()) ->
     return Vocabulary([*SPECIAL_TOKENS, *common[: room - len(missing)], *missing])
 
 
-def new_start(
-    texts: Iterable[str], teacher: Path, *, words: int, dims: Sequence[int], seed: int
-) -> tuple[Start, dict[str, np.ndarray]]:
+def new_start(texts: Iterable[str], teacher: Path, *, words: int, dims: Sequence[int], seed: int) -> Start:
     """A new encoder: at most `words` words, of the texts and some of the teacher's own; an embedding that is the teacher's
     vectors of these words, the commoner the shorter (SIF), in `dims[0]` dimensions; and untrained layers of `dims[1:]` states.
-    Its vector is the mean of embedding and last layer. Beside it, what the teacher makes of each word: (t,) float32.
+    Its vector is the mean of embedding and last layer.
 
     Raises: DataError: there are no words; CheckpointError: the teacher cannot be used.
     """
@@ -101,4 +101,4 @@ def new_start(
     share = np.array([counts[word] for word in vocabulary.words]) / counts.total()
     embedding = (LENGTH * vectors * sif_weights(share, SIF)[:, None]).astype(np.float32)
     stack = random_stack(embedding, dims[1:], np.random.default_rng(seed), shut=True)
-    return Start({"forward": stack}, vocabulary, tokenizer, (0, -1)), dict(zip(chosen, taught, strict=True))
+    return Start({"forward": stack}, vocabulary, tokenizer, (0, -1), dict(zip(chosen, taught, strict=True)))
