@@ -197,11 +197,10 @@ def _examples(
             progress=lambda done, total: progress("texts by the teacher", done, total),
         )[order]
         flat = [group[0] for group in chosen]
-        words = [word for word in start.taught if len(start.ids(word, max_tokens))]
+        words = {word: own for word in start.taught if len(own := start.ids(word, max_tokens))}
         vectors = np.concatenate([vectors, *(start.taught[word][None] for word in words)])
         targets = turned(vectors, vectors_of(network, flat[:ALIGNED]))
-        flat += [start.ids(word, max_tokens) for word in words]
-        return Distilled(flat, targets, held_out, plan.batch), len(order)
+        return Distilled([*flat, *words.values()], targets, held_out, plan.batch), len(order)
     if labels:
         return Scored([(a, b) for a, b in chosen], np.array(labels)[order], held_out, plan.batch), len(order)
     return Alike(chosen, held_out, plan.batch), len(order)
