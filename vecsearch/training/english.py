@@ -18,6 +18,7 @@ from pathlib import Path
 from vecsearch.corpus.readers import read_corpus
 from vecsearch.encoders import DEFAULT, find_encoder
 from vecsearch.encoders.folder import read_encoder, write_config
+from vecsearch.errors import VecsearchError, writing
 from vecsearch.files import sha256
 from vecsearch.training.similarity import SENTENCE_END
 
@@ -41,10 +42,14 @@ def main() -> None:
     parser.add_argument("teacher", type=Path, help="a sentence transformer's folder")
     parser.add_argument("-o", "--output", type=Path, required=True)
     options, passed_on = parser.parse_known_args()
-    path = options.output.with_suffix(".sentences.txt")
-    texts = list(dict.fromkeys(of_data(options.data)))
-    texts = list(dict.fromkeys([*texts, *(clause for text in texts for clause in clauses(text))]))
-    path.write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
+    path = options.output.with_name(f"{options.output.name}.sentences.txt")
+    try:
+        texts = texts_of(options.data)
+        with writing(path):
+            path.write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
+    except VecsearchError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(error.exit_code) from None
     print(f"{len(texts):,} sentences and clauses in {path}", file=sys.stderr)
     command = ["train", "similarity", path, "--teacher", options.teacher, "-o", options.output, *passed_on]
     if code := subprocess.run([sys.executable, "-m", "vecsearch.cli", *map(str, command)]).returncode:
@@ -58,6 +63,15 @@ def describe(folder: Path) -> None:
     shutil.copyfile(find_encoder(DEFAULT) / LICENCE, folder / LICENCE)
     source = {"name": DEFAULT, "licence": "CC-BY-SA-4.0", **config.source, "training": TRAINING}
     write_config(folder, replace(config, files={LICENCE: sha256(folder / LICENCE), **config.files}, source=source))
+
+
+def texts_of(folder: Path) -> list[str]:
+    """Each sentence of the data once, on one line, and behind them all the clauses that are no sentences.
+
+    Raises: CorpusError: a file is missing or cannot be used.
+    """
+    found = list(dict.fromkeys(" ".join(text.splitlines()) for text in of_data(folder)))
+    return list(dict.fromkeys([*found, *(clause for text in found for clause in clauses(text))]))
 
 
 def of_data(folder: Path) -> Iterator[str]:
