@@ -307,6 +307,10 @@ def test_a_disk_that_refuses_a_checkpoint_keeps_the_one_before(tmp_path):
         (["--teacher", "short.npy"], 3, "short.npy has 3 vectors for 120 texts"),
         (["--teacher", "zero.npy"], 3, "has no vectors but zero"),
         (["--teacher", "missing"], 3, "no encoder folder missing"),
+        (["--teacher", "there"], 3, "there is not an encoder folder"),
+        (["--teacher", "empty.npy"], 3, "empty.npy is empty: 0 rows of 4 numbers"),
+        (["--teacher", "flat.npy"], 3, "flat.npy has 1 dimensions"),
+        (["--teacher", "there", "--words", "30"], 3, "there is not an encoder folder"),
         (["--words", "30"], 2, "a new encoder learns from a teacher"),
         (["--words", "30", "--from", "english"], 2, "give one of them"),
         (["--dims", "8,8"], 2, "give --words as well"),
@@ -323,6 +327,8 @@ def test_what_makes_no_sense_is_refused(vecsearch, corpus, tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     np.save("short.npy", np.ones((3, 4), np.float32))
     np.save("zero.npy", np.zeros((120, 4), np.float32))
+    np.save("empty.npy", np.zeros((0, 4), np.float32))
+    np.save("flat.npy", np.ones(120, np.float32))
     os.mkdir("there")
     write(tmp_path / "there/file", "x")
     ran = vecsearch("train", "similarity", corpus, "-o", "new", *options)
@@ -334,6 +340,37 @@ def test_what_makes_no_sense_is_refused(vecsearch, corpus, tmp_path, monkeypatch
 def test_too_few_texts_are_refused(vecsearch, tmp_path, lines, message):
     ran = vecsearch("train", "similarity", write(tmp_path / "few.txt", lines), "-o", tmp_path / "new")
     assert ran.code == 3 and message in ran.err
+
+
+@pytest.mark.parametrize(
+    "lines, message",
+    [
+        (['{"a": "x", "b": "y"}', '{"a": "x"}'], 'data.jsonl, line 2: "b" is None, not a text'),
+        (['{"a": "x", "b": ["y", "z"]}'], "data.jsonl, line 1: \"b\" is ['y', 'z'], not a text"),
+        (['{"a": "x", "b": "y", "score": "high"}'], "data.jsonl, line 1: the score in \"score\" is 'high', not a number"),
+        (['{"a": "x", "b": "y"}'] * 19, "19 examples are too few"),
+        (['{"texts": ["x", "y"]}', '{"texts": ["x"]}'], 'data.jsonl, line 2: "texts" is no list of at least two strings'),
+    ],
+)
+def test_pairs_and_groups_of_a_wrong_shape_are_named(vecsearch, tmp_path, lines, message):
+    ran = vecsearch("train", "similarity", write(tmp_path / "data.jsonl", lines), "-o", tmp_path / "new")
+    assert ran.code == 3 and message in ran.err and not (tmp_path / "new").exists()
+
+
+def test_pairs_with_scores_and_pairs_without_are_not_mixed(vecsearch, tmp_path):
+    plain, scored = write(tmp_path / "plain.tsv", ["a\tb", "x\ty"]), write(tmp_path / "scored.tsv", ["a\tb\tscore", "x\ty\t1"])
+    ran = vecsearch("train", "similarity", plain, scored, "-o", tmp_path / "new")
+    assert ran.code == 3 and "some of these files have scores and some have none" in ran.err
+
+
+@pytest.mark.parametrize("count", [20, 94])
+def test_few_texts_are_learnt_from_a_teacher(vecsearch, tiny_folder, tmp_path, count):
+    start = tiny_folder(("forward",), SIZES)
+    texts = write(tmp_path / "texts.txt", sentences(count))
+    ran, row = learnt(
+        vecsearch, texts, "--teacher", tiny_folder(("forward",), SIZES, 1), "--from", start, "-o", tmp_path / "new"
+    )
+    assert row["examples"] == count and ran.code == (0 if row["after"] > row["before"] else 1)
 
 
 def test_files_of_one_kind_alone(vecsearch, corpus, tmp_path):

@@ -70,8 +70,8 @@ class Distilled:
         self._batch = batch
         np.fill_diagonal(self._truth, -np.inf)
         near = np.argsort(-self._truth, axis=1)[:, :NEAR]
-        others = np.random.default_rng(0).integers(0, held_out, (held_out, NEAR))
-        self._pairs = np.repeat(np.arange(held_out), 2 * NEAR), np.concatenate([near, others], axis=1).ravel()
+        others = np.random.default_rng(0).integers(0, held_out, near.shape)
+        self._pairs = np.repeat(np.arange(held_out), 2 * near.shape[1]), np.concatenate([near, others], axis=1).ravel()
 
     def batches(self, rng: np.random.Generator) -> list[Any]:
         return by_length(self._lengths, self._batch, rng)
