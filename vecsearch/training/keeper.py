@@ -10,10 +10,11 @@ from typing import Any
 import fastai.callback.schedule  # noqa: F401 -- it gives fastai's learners their fit_one_cycle
 import numpy as np
 import torch
-from fastai.callback.core import Callback
+from fastai.callback.core import Callback, CancelFitException
 from fastai.text.data import LMDataLoader
 from fastai.text.learner import LMLearner
 
+from vecsearch.errors import ResourceError
 from vecsearch.training.checkpoint import Checkpoint, below, copied
 from vecsearch.training.loop import SAVE_SECONDS
 
@@ -60,6 +61,7 @@ class Keeper(Callback):
         self.best_weights: dict[str, torch.Tensor] = {}
         self._stage = self._first_epoch = self._first_batch = 0
         self._hidden: list[Any] | None = None
+        self._refused: ResourceError | None = None
         self._saved = time.monotonic()
 
     def run(self, *, is_new: bool) -> None:
@@ -89,6 +91,8 @@ class Keeper(Callback):
                     kept = None
                 rate = self._rate if is_new else slice(self._rate / DISCRIMINATION ** (groups - 1), self._rate)
                 learner.fit_one_cycle(epochs, rate, cbs=self, start_epoch=self._first_epoch)
+                if self._refused:
+                    raise self._refused
                 self._first_epoch = self._first_batch = 0
 
     def before_epoch(self) -> None:
@@ -139,7 +143,11 @@ class Keeper(Callback):
             tensors |= {f"opt.{n}.{name}": value for name, value in state.items() if isinstance(value, torch.Tensor)}
             scalars[str(n)] = {name: value for name, value in state.items() if not isinstance(value, torch.Tensor)}
         place = {"stage": self._stage, "epoch": epoch, "batch": batch, "start": self.start, "best": self.best}
-        self._checkpoint.save(tensors, place | {"scalars": scalars})
+        try:
+            self._checkpoint.save(tensors, place | {"scalars": scalars})
+        except ResourceError as refused:
+            self._refused = refused  # fastai would put a message of its own into an error that passes through it
+            raise CancelFitException from None
         self._saved = time.monotonic()
 
     def _states(self) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -1,0 +1,72 @@
+"""A full disk while `vecsearch train` runs: it is said, what was kept stays, and --resume ends with the same weights."""
+
+import errno
+import json
+from contextlib import nullcontext
+
+import numpy as np
+import pytest
+from conftest import WORDS
+from faults import failing
+
+from vecsearch.training import keeper, loop
+from vecsearch.training.checkpoint import Checkpoint
+
+COMMANDS = {
+    "similarity": ("--epochs", 2, "--batch", 16, "--rate", 0.02),
+    "lm": ("--epochs", 2, "--batch", 8, "--length", 15, "--rate", 0.05, "--dims", "8,10,8", "--words", 60),
+}
+
+
+@pytest.fixture
+def train(vecsearch, tiny_folder, tmp_path, monkeypatch):
+    """Runs a training on made-up texts towards a folder, which keeps a checkpoint after every step."""
+    for module in (loop, keeper):
+        monkeypatch.setattr(module, "SAVE_SECONDS", 0)
+    rng = np.random.default_rng(0)
+    texts = [np.roll(WORDS[9:-4], rng.integers(20))[: rng.integers(10, 20)] for _ in range(150)]
+    vectors = dict(zip(WORDS, rng.standard_normal((len(WORDS), 12)), strict=True))
+    corpus, teacher = tmp_path / "corpus.txt", tmp_path / "teacher.npy"
+    corpus.write_text("".join(f"{' '.join(text)}\n" for text in texts))
+    np.save(teacher, np.array([sum(vectors[word] for word in text) for text in texts], np.float32))
+
+    def run(command, output, *options):
+        start = ("--teacher", teacher, "--from", tiny_folder(("forward",), (8, 10, 8))) if command == "similarity" else ()
+        return vecsearch("train", command, corpus, "-o", tmp_path / output, *start, *COMMANDS[command], *options, "--json")
+
+    return run
+
+
+@pytest.fixture
+def saves(monkeypatch):
+    """The number of checkpoints so far; the disk is full from the first step of the one `saves.full_at` on."""
+    save = Checkpoint.save
+
+    def counted(checkpoint, *arguments):
+        counted.number += 1
+        with failing(errno.ENOSPC, 0) if counted.number == counted.full_at else nullcontext():
+            save(checkpoint, *arguments)
+
+    counted.number = counted.full_at = 0
+    monkeypatch.setattr(Checkpoint, "save", counted)
+    return counted
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("full_at", [1, 6])
+def test_a_disk_that_is_full_at_a_checkpoint(train, saves, tmp_path, command, full_at):
+    whole = train(command, "whole")
+    assert whole.code == 0 and saves.number > 6, whole.err
+    saves.number, saves.full_at = 0, full_at
+    ran = train(command, "parts")
+    kept = tmp_path / ".parts.training"
+    assert ran.code == 5 and not (tmp_path / "parts").exists()
+    note, error = ran.err.splitlines()[-2:]
+    assert error.startswith(f"error: cannot write {kept}/state.safetensors: no space left on the disk; free some space")
+    assert note.endswith(f"{kept}: the same command with --resume goes on")
+    assert (kept / "state.safetensors").exists() == (full_at > 1)
+    saves.full_at = 0
+    resumed = train(command, "parts", "--resume")
+    assert resumed.code == 0 and json.loads(resumed.out) == json.loads(whole.out) | {"encoder": str(tmp_path / "parts")}
+    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "parts")]
+    assert weights[0] == weights[1] and not kept.exists()
