@@ -22,6 +22,7 @@ class StaticModel:
 
         self._model = model2vec.StaticModel.from_pretrained(folder)
         self.dim = int(self._model.dim)
+        self.words: Sequence[str] = self._model.tokens
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         return self._model.encode(list(texts)).astype(np.float32)
