@@ -20,7 +20,7 @@ from vecsearch.training import language_model as module
 from vecsearch.training.language_model import LanguagePlan, train_language_model
 from vecsearch.training.network import random_stack
 from vecsearch.training.sampled import SampledDecoder, SampledSoftmax
-from vecsearch.training.start import english_tokenizer
+from vecsearch.training.start import Start, english_tokenizer
 
 PLAN = LanguagePlan(epochs=2, batch=4, length=10, rate=0.02, dims=(8, 10, 8), words=60)
 NEXT = {"king": "sat", "queen": "is", "he": "on", "she": "in", "river": "bank"}
@@ -69,7 +69,7 @@ def learner_of(documents, sampled):
     stack = random_stack(rng.standard_normal((40, 8)).astype(np.float32), (8,), rng, shut=False)
     words = Vocabulary([*SPECIAL_TOKENS, *(f"w{i}" for i in range(31))])
     plan = replace(PLAN, sampled=sampled, dropout=0)
-    return module._learner(module.Model(stack, words, english_tokenizer(), (-1,), True), documents, documents[:1], plan)
+    return module._learner(Start({"forward": stack}, words, english_tokenizer(), (-1,)), documents, documents[:1], plan)
 
 
 @pytest.fixture
@@ -129,12 +129,6 @@ def test_a_sampled_softmax_learns_what_comes_next(corpus, tmp_path, monkeypatch,
 
 
 # -- going on --------------------------------------------------------------------------------------------------------------
-
-
-def test_known_words_keep_their_vectors(monkeypatch):
-    old, new = Vocabulary(["xxunk", "a", "b"]), Vocabulary(["xxunk", "c", "b"])
-    rows = np.arange(6, dtype=np.float32).reshape(3, 2)
-    np.testing.assert_array_equal(module._matched(rows, old, new), [rows[0], rows.mean(axis=0), rows[2]])
 
 
 def test_going_on_from_an_encoder_trains_the_words_first(corpus, tiny_folder, tmp_path):

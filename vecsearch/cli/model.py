@@ -9,6 +9,8 @@ import click
 from vecsearch.errors import UsageError
 
 FILE = click.Path(path_type=Path)
+SHOWN = 8
+"""New words that are printed."""
 
 
 @click.group()
@@ -97,6 +99,24 @@ def postprocess(
     turned = {"centre": centre, "remove": remove, "dim": dims, "whiten": whiten}
     made = fit_postprocess(encoder, corpus, output, sif=sif, **turned)
     _show({"encoder": output, "length": made.dim, "fitted on": f"{made.tally.texts:,} texts"})
+
+
+@model.command()
+@click.argument("encoder", metavar="NAME|FOLDER")
+@click.argument("corpora", nargs=-1, required=True, type=FILE, metavar="CORPUS...")
+@click.option("-o", "--output", type=FILE, required=True, help="The encoder folder to make.")
+@click.option("--most", type=click.IntRange(1), default=10_000, show_default=True, help="So many, the commonest.")
+@click.option("--full", is_flag=True, help="Store float32 instead of float16.")
+def words(encoder: str, corpora: tuple[Path, ...], output: Path, most: int, full: bool) -> None:
+    """Make an encoder that knows the words of CORPUS as well that it has no vector for.
+
+    No training: each word that occurs twice gets the vector that the words around it speak for. All others keep theirs.
+    """
+    from vecsearch.training.new_words import add_words
+
+    new = add_words(encoder, corpora, output, most=most, half=not full)
+    shown = ", ".join(new[:SHOWN]) + (" …" if len(new) > SHOWN else "")
+    _show({"encoder": output, "new words": f"{len(new):,}: {shown}"})
 
 
 @model.command()

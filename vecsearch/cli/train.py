@@ -32,13 +32,18 @@ def _numbers(context: click.Context, option: click.Parameter, value: str | None)
 @click.argument("corpora", nargs=-1, required=True, type=PATH, metavar="CORPUS...")
 @click.option("--from", "start", metavar="NAME|FOLDER", help="An encoder to go on from; without it the model is new.")
 @click.option("-o", "--output", type=PATH, required=True, help="The encoder folder to make.")
-@click.option("--words", type=click.IntRange(20), default=30_000, show_default=True, help="Words of the vocabulary, at most.")
+@click.option("--words", type=click.IntRange(20), help="Words of a new model, at most. By default 30000.")
 @click.option("--dims", callback=_numbers, help="A new model's embedding, then each layer. By default 256,640,256.")
-@click.option("--sampled", type=click.IntRange(0), default=0, metavar="N", help="Words drawn for the softmax; 0 takes all.")
+@click.option("--new-words", type=click.IntRange(0), help="Words that --from learns as well, at most. By default 10000.")
+@click.option("--sampled", type=click.IntRange(0), default=4000, show_default=True, help="Words drawn for the softmax; 0: all.")
 @click.option("--epochs", type=click.IntRange(1), default=4, show_default=True, help="Times that each text is read.")
 @click.option("--batch", type=click.IntRange(1), default=32, show_default=True, help="Streams of text in a step.")
 @click.option("--length", type=click.IntRange(2), default=72, show_default=True, help="Tokens of each stream in a step.")
-@click.option("--rate", type=click.FloatRange(0, min_open=True), default=5e-3, show_default=True, help="Highest learning rate.")
+@click.option(
+    "--rate",
+    type=click.FloatRange(0, min_open=True),
+    help="Highest learning rate. By default 0.005, and 0.0005 from an encoder that was trained for similarity.",
+)
 @click.option("--dropout", type=click.FloatRange(0, 2), default=0.5, show_default=True, help="Share of fastai's own dropouts.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Another seed gives another model.")
 @click.option("--full", is_flag=True, help="Store float32 instead of float16.")
@@ -50,7 +55,6 @@ def lm(
     corpora: tuple[Path, ...],
     start: str | None,
     output: Path,
-    dims: tuple[int, ...] | None,
     full: bool,
     resume: bool,
     as_json: bool,
@@ -58,14 +62,22 @@ def lm(
 ) -> None:
     """Train ULMFiT's language model on the texts of CORPUS, by fastai.
 
-    With --from its words keep their vectors, the words are trained first and then all layers, the lower ones more slowly. A
-    tenth of the text is held out; what has the lowest perplexity on it is written, if that is lower than before. It is an
-    encoder like any other: give it to `build --encoder` or `train similarity --from`.
+    With --from its words keep their vectors and new ones of CORPUS join them; the words are trained first and then all
+    layers, the lower ones more slowly. A tenth of the text is held out; what has the lowest perplexity on it is written, if
+    that is lower than before. It is an encoder like any other: give it to `build --encoder` or `train similarity --from`.
     """
     from vecsearch.training.language_model import LanguagePlan, train_language_model
 
-    if dims and start:
-        raise UsageError("--dims are those of a new model, --from goes on with one: give one of them")
+    plan = {name: value for name, value in plan.items() if value is not None}
+    dims = plan.get("dims")
+    for option, of_new in (("dims", True), ("words", True), ("new_words", False)):
+        if option in plan and of_new == bool(start):
+            name = option.replace("_", "-")
+            raise UsageError(
+                f"--{name} is for a new model, --from goes on with one: give one of them"
+                if of_new
+                else f"--{name} is for an encoder to go on from: give --from as well, or --words for a new model"
+            )
     if dims and (len(dims) < 2 or min(dims) < 1 or dims[0] != dims[-1] or len(set(dims[1:-1])) > 1):
         raise UsageError("--dims has the embedding, layers of one size, and a last one of the embedding's: 256,640,256")
     with Bars(output) as bars:
@@ -73,7 +85,7 @@ def lm(
             corpora,
             output,
             start=start,
-            plan=LanguagePlan(**plan, **({"dims": dims} if dims else {})),
+            plan=LanguagePlan(**plan),
             half=not full,
             resume=resume,
             progress=bars.progress,
@@ -97,6 +109,7 @@ def lm(
 @click.option("--columns", metavar="A,B[,SCORE]", help="Columns of pairs. By default a,b or text1,text2, and score or label.")
 @click.option("--words", type=click.IntRange(20), help="With --teacher: a new encoder of so many words instead of --from.")
 @click.option("--dims", callback=_numbers, help="With --words: size of the embedding, then of each layer. By default 256,256.")
+@click.option("--new-words", type=click.IntRange(0), help="Words that --from learns as well, at most. By default 10000.")
 @click.option("--epochs", type=click.IntRange(1), default=3, show_default=True, help="Times that each example is seen.")
 @click.option("--batch", type=click.IntRange(2), default=256, show_default=True, help="Examples of a step.")
 @click.option("--rate", type=click.FloatRange(0, min_open=True), default=1e-3, show_default=True, help="Highest learning rate.")
@@ -118,6 +131,7 @@ def similarity(
     columns: str | None,
     words: int | None,
     dims: tuple[int, ...] | None,
+    new_words: int | None,
     max_tokens: int,
     full: bool,
     resume: bool,
@@ -138,10 +152,13 @@ def similarity(
     """
     from vecsearch.encoders import DEFAULT
     from vecsearch.training.loop import Plan
+    from vecsearch.training.new_words import NEW_WORDS
     from vecsearch.training.similarity import New, Source, train_similarity
 
     if words and start:
         raise UsageError("--words begins a new encoder, --from goes on with one: give one of them")
+    if words and new_words is not None:
+        raise UsageError("--words begins a new encoder, --new-words are added to one that is there: give one of them")
     if dims and not words:
         raise UsageError("--dims are those of a new encoder: give --words as well")
     if dims and (len(dims) < 2 or min(dims) < 1 or dims[0] != dims[-1]):
@@ -156,6 +173,7 @@ def similarity(
             start=New(words, dims or New().dims) if words else start or DEFAULT,
             plan=Plan(**plan),
             max_tokens=max_tokens,
+            new_words=NEW_WORDS if new_words is None else new_words,
             half=not full,
             resume=resume,
             progress=bars.progress,

@@ -7,7 +7,7 @@ import math
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,50 +20,42 @@ from fastai.text.models.awdlstm import AWD_LSTM, awd_lstm_lm_config
 
 from vecsearch.corpus.readers import read_corpus
 from vecsearch.encoders import find_encoder
-from vecsearch.encoders.checkpoints import new_folder, refuse_existing
-from vecsearch.encoders.folder import Stack, write_encoder
+from vecsearch.encoders.checkpoints import refuse_existing
+from vecsearch.encoders.folder import Stack
 from vecsearch.encoders.lstm import fast_dtype
 from vecsearch.encoders.state_dict import lstm_tensors
 from vecsearch.errors import DataError
-from vecsearch.text.tokenizer import Tokenizer
-from vecsearch.text.vocabulary import Vocabulary
 from vecsearch.training.checkpoint import Checkpoint
 from vecsearch.training.keeper import Keeper, Stream
 from vecsearch.training.network import random_stack
+from vecsearch.training.new_words import NEW_WORDS, with_new_words
 from vecsearch.training.sampled import SampledDecoder, SampledSoftmax
-from vecsearch.training.start import english_tokenizer, start_from, vocabulary_of
+from vecsearch.training.start import Start, english_tokenizer, start_from, vocabulary_of
 
 HELD_OUT, SHARE = 200_000, 0.1
 """Tokens that perplexity is measured on, at most, and the share of all that they are at most."""
 LEAST_TOKENS = 2_000
+RATE, GENTLE_RATE = 5e-3, 5e-4
+"""Highest learning rate, and that of a start which tells what is alike: at the first it would forget that."""
 
 
 @dataclass(frozen=True, slots=True)
 class LanguagePlan:
-    """How to train: `length` tokens of each of `batch` streams in a step, `rate` the highest of the one cycle, `dropout` the
-    share of fastai's own dropouts, `words` the vocabulary's size, `dims` a new model's embedding and layers, `sampled` the
-    words that a batch's own compete with in the softmax (0: all)."""
+    """How to train: `length` tokens of each of `batch` streams in a step, `rate` the highest of the one cycle (by default RATE
+    or GENTLE_RATE), `dropout` the share of fastai's own dropouts, `words` and `dims` a new model's vocabulary, embedding and
+    layers, `new_words` those that a start learns as well, at most, `sampled` the words that a batch's own compete with in the
+    softmax (0: all)."""
 
     epochs: int = 4
     batch: int = 32
     length: int = 72
-    rate: float = 5e-3
+    rate: float | None = None
     dropout: float = 0.5
     words: int = 30_000
     dims: tuple[int, ...] = (256, 640, 256)
-    sampled: int = 0
+    new_words: int = NEW_WORDS
+    sampled: int = 4000
     seed: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Model:
-    """What is trained: a stack over a vocabulary, the layers that make its vector, and whether it has been trained before."""
-
-    stack: Stack
-    vocabulary: Vocabulary
-    tokenizer: Tokenizer
-    layers: tuple[int, ...]
-    is_new: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +83,9 @@ def train_language_model(
 ) -> Spoken:
     """Train a language model on corpora and write it as an encoder to the folder `output`, if its perplexity has fallen.
 
-    From `start`, an encoder, its words keep their embedding, as many as there is room for beside those that occur, and new ones
-    begin at the mean; the last layers are trained
-    first, then all of them, the lower ones more slowly. Without it the model is new. A checkpoint lies beside `output` until
-    the end; `resume` goes on with it, to the same weights.
+    From `start`, an encoder, its words keep their embedding, and new ones begin where their contexts say; the words are trained
+    first, then all layers, the lower ones more slowly. Without it the model is new. Of a start that reads in both directions
+    the forward one is trained. A checkpoint lies beside `output` until the end; `resume` goes on with it, to the same weights.
 
     Raises: DataError: too little text; UsageError: the checkpoint is another training's; errors of the files and of the
     encoder; ResourceError: the disk refuses.
@@ -104,49 +95,47 @@ def train_language_model(
     digest = hashlib.sha256("\0".join(texts).encode()).hexdigest()
     checkpoint = Checkpoint(output, {"texts": digest, "from": str(start) if start else None, **asdict(plan)})
     checkpoint.begin(resume=resume)
-    model, documents, tokens = _begun(texts, start, plan)
+    model, documents, tokens = _begun(texts, start, plan, note)
     held_out = _held_out(documents, tokens, plan.seed)
     learner = _learner(model, documents[held_out:], documents[:held_out], plan)
-    keeper = Keeper(learner, checkpoint, epochs=plan.epochs, rate=plan.rate, seed=plan.seed, progress=progress, note=note)
-    keeper.run(is_new=model.is_new)
+    rate = plan.rate or (GENTLE_RATE if model.tells_alike else RATE)
+    keeper = Keeper(learner, checkpoint, epochs=plan.epochs, rate=rate, seed=plan.seed, progress=progress, note=note)
+    keeper.run(is_new=start is None)
     better = keeper.best < keeper.start
     if better:
-        tensors = {
-            f"forward.{name}": array.astype(np.float16 if half else np.float32)
-            for name, array in lstm_tensors(keeper.best_weights, output).items()
-        }
+        tensors = {f"forward.{name}": array for name, array in lstm_tensors(keeper.best_weights, output).items()}
         facts = {"training": "language model", "tokens": tokens, "perplexity": round(math.exp(keeper.best), 1)}
-        with new_folder(output) as folder:
-            write_encoder(folder, tensors, model.vocabulary, model.tokenizer, source=facts, layers=model.layers)
+        model.write(output, tensors, facts, half=half)
     checkpoint.remove()
     return Spoken(output, tokens, len(model.vocabulary), math.exp(keeper.start), math.exp(keeper.best), better)
 
 
-def _begun(texts: list[str], start: str | Path | None, plan: LanguagePlan) -> tuple[Model, list[torch.Tensor], int]:
+def _begun(
+    texts: list[str], start: str | Path | None, plan: LanguagePlan, note: Callable[[str], None]
+) -> tuple[Start, list[torch.Tensor], int]:
     """The model before training, the documents as token ids, and how many tokens they have."""
-    known = start_from(find_encoder(start)) if start else None
-    tokenizer = known.tokenizer if known else english_tokenizer()
+    model = start_from(find_encoder(start)) if start else None
+    tokenizer = model.tokenizer if model else english_tokenizer()
     tokenised = [tokenizer.tokens(text) for text in texts]
     counts = Counter(token for tokens in tokenised for token in tokens)
     if counts.total() < LEAST_TOKENS:
         raise DataError(f"{counts.total():,} tokens are too few for a language model: give at least {LEAST_TOKENS:,}")
-    vocabulary = vocabulary_of(counts, plan.words, known.vocabulary.words if known else ())
-    if known:
-        old = next(iter(known.stacks.values()))
-        stack = replace(old, embedding=_matched(old.embedding.astype(np.float32), known.vocabulary, vocabulary))
+    if model:
+        model = with_new_words(model, texts, plan.new_words, note)
+        if model.tells_alike:
+            note(f"{start} was trained for similarity and forgets some of it here: train what comes out for similarity again")
     else:
-        rng = np.random.default_rng(plan.seed)
-        embedding = rng.uniform(-0.1, 0.1, (len(vocabulary), plan.dims[0])).astype(np.float32)
-        stack = random_stack(embedding, plan.dims[1:], rng, shut=False)
-    documents = [torch.tensor(vocabulary.numericalise(tokens), dtype=torch.int64) for tokens in tokenised]
-    layers = known.layers if known else (-1,)
-    return Model(stack, vocabulary, tokenizer, layers, known is None), documents, counts.total()
+        model = _new_model(counts, plan)
+    documents = [torch.tensor(model.vocabulary.numericalise(tokens), dtype=torch.int64) for tokens in tokenised]
+    return model, documents, counts.total()
 
 
-def _matched(rows: np.ndarray, old: Vocabulary, new: Vocabulary) -> np.ndarray:
-    """The embedding of the words of `new`: their rows, or the mean of all rows for a word that is not in `old`."""
-    places = np.array([old.index.get(word, -1) for word in new.words])
-    return np.where(places[:, None] >= 0, rows[places], rows.mean(axis=0)).astype(np.float32)
+def _new_model(counts: Counter[str], plan: LanguagePlan) -> Start:
+    vocabulary = vocabulary_of(counts, plan.words)
+    rng = np.random.default_rng(plan.seed)
+    embedding = rng.uniform(-0.1, 0.1, (len(vocabulary), plan.dims[0])).astype(np.float32)
+    stack = random_stack(embedding, plan.dims[1:], rng, shut=False)
+    return Start({"forward": stack}, vocabulary, english_tokenizer(), (-1,))
 
 
 def _held_out(documents: list[torch.Tensor], tokens: int, seed: int) -> int:
@@ -160,7 +149,7 @@ def _held_out(documents: list[torch.Tensor], tokens: int, seed: int) -> int:
     raise DataError("a single document is no corpus: give several, one of which is held out")
 
 
-def _learner(model: Model, training: list[torch.Tensor], held_out: list[torch.Tensor], plan: LanguagePlan) -> LMLearner:
+def _learner(model: Start, training: list[torch.Tensor], held_out: list[torch.Tensor], plan: LanguagePlan) -> LMLearner:
     size = {"bs": plan.batch, "seq_len": plan.length}
     lengths = [len(document) for document in training]
     batch = min(plan.batch, max(1, sum(lengths) // (2 * plan.length)))
@@ -169,7 +158,8 @@ def _learner(model: Model, training: list[torch.Tensor], held_out: list[torch.Te
     aside = LMDataLoader([TensorText(document) for document in held_out], shuffle=False, **size | {"bs": min(batch, 8)})
     dls = DataLoaders(stream, aside)
     dls.vocab = list(model.vocabulary.words)
-    dims = model.stack.dims
+    stack = next(iter(model.stacks.values()))
+    dims = stack.dims
     layers = {"emb_sz": dims[0], "n_hid": dims[1] if len(dims) > 2 else dims[0], "n_layers": len(dims) - 1}
     if dims[-1] != dims[0] or set(dims[1:-1]) - {layers["n_hid"]}:
         raise DataError(
@@ -179,7 +169,7 @@ def _learner(model: Model, training: list[torch.Tensor], held_out: list[torch.Te
         dls, AWD_LSTM, config={**awd_lstm_lm_config, **layers}, drop_mult=plan.dropout, pretrained=False
     )
     counts = torch.bincount(torch.cat(training), minlength=len(model.vocabulary)).double() + 0.5
-    learner.model.load_state_dict(_weights(model.stack, counts))
+    learner.model.load_state_dict(_weights(stack, counts))
     if 0 < plan.sampled < len(model.vocabulary):
         learner.model[1] = SampledDecoder(learner.model[1])
         learner.add_cb(SampledSoftmax(counts, plan.sampled))

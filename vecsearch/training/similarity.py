@@ -15,13 +15,13 @@ import numpy as np
 from vecsearch.corpus.pairs import kind_of, read_groups, read_pairs
 from vecsearch.corpus.readers import read_corpus
 from vecsearch.encoders import find_encoder
-from vecsearch.encoders.checkpoints import new_folder, refuse_existing
-from vecsearch.encoders.folder import write_encoder
+from vecsearch.encoders.checkpoints import refuse_existing
 from vecsearch.errors import DataError, UsageError
 from vecsearch.training.checkpoint import Checkpoint
 from vecsearch.training.examples import Alike, Distilled, Scored, vectors_of
-from vecsearch.training.loop import Examples, Fitted, Plan, fit
+from vecsearch.training.loop import Examples, Plan, fit
 from vecsearch.training.network import Network
+from vecsearch.training.new_words import NEW_WORDS, with_new_words
 from vecsearch.training.start import Start, new_start, start_from
 from vecsearch.training.teacher import teacher_vectors, turned
 
@@ -77,6 +77,7 @@ def train_similarity(
     start: str | Path | New,
     plan: Plan,
     max_tokens: int = 128,
+    new_words: int = NEW_WORDS,
     half: bool = True,
     resume: bool = False,
     progress: Callable[[str, int, int], None] = lambda what, done, total: None,
@@ -84,6 +85,7 @@ def train_similarity(
 ) -> Trained:
     """Train an encoder by `plan` and write it to the folder `output`, if it is better than its start on held-out examples.
 
+    An encoder that is there learns the commonest words of the texts that it does not know as well, `new_words` of them at most.
     Texts are read as far as `max_tokens`. `half` stores float16. A checkpoint lies beside `output` until the end; `resume` goes
     on with it. `progress` hears what is being done, how much of it, and of how much.
 
@@ -94,22 +96,21 @@ def train_similarity(
     kind, texts, labels = _read(source)
     if isinstance(start, New) and not source.teacher:
         raise UsageError("a new encoder learns from a teacher: give --teacher, or --from an encoder that is there")
-    checkpoint = Checkpoint(output, _identity(source, start, plan, max_tokens, texts))
+    checkpoint = Checkpoint(output, _identity(source, start, plan, max_tokens, new_words, texts))
     checkpoint.begin(resume=resume)
+    plain = (text for group in texts for text in group)
     if isinstance(start, New):
-        plain = [text for group in texts for text in group]
         begun = new_start(plain, source.teacher, words=start.words, dims=start.dims, seed=plan.seed)
     else:
-        begun = start_from(find_encoder(start))
+        begun = with_new_words(start_from(find_encoder(start)), plain, new_words, note)
     network = Network(begun.stacks, begun.depths, dropout=plan.dropout)
     network.eval()
     examples, count = _examples(kind, source, texts, labels, begun, network, plan, max_tokens, checkpoint, progress, note)
     fitted = fit(network, examples, plan, checkpoint, progress=lambda done, steps: progress("steps", done, steps), note=note)
     better = fitted.score > fitted.start
     if better:
-        _write(
-            output, fitted, begun, half, {"training": kind, "score": round(fitted.score, 4), "start": round(fitted.start, 4)}
-        )
+        facts = {"training": kind, "score": round(fitted.score, 4), "start": round(fitted.start, 4)}
+        begun.write(output, fitted.tensors, facts, half=half)
     checkpoint.remove()
     return Trained(output, kind, count, fitted.start, fitted.score, better)
 
@@ -155,14 +156,17 @@ def _groups(source: Source) -> Iterator[list[str]]:
                 yield [document.text]
 
 
-def _identity(source: Source, start: str | Path | New, plan: Plan, max_tokens: int, texts: list[list[str]]) -> dict[str, Any]:
+def _identity(
+    source: Source, start: str | Path | New, plan: Plan, max_tokens: int, new_words: int, texts: list[list[str]]
+) -> dict[str, Any]:
     """All that the result depends on, for a checkpoint to be known by."""
     digest = hashlib.sha256()
     for group in texts:
         digest.update("\0".join(group).encode() + b"\n")
     begun = asdict(start) if isinstance(start, New) else str(start)
     teacher = str(source.teacher.absolute()) if source.teacher else None
-    return {"texts": digest.hexdigest(), "from": begun, "teacher": teacher, "max_tokens": max_tokens, **asdict(plan)}
+    words = {"max_tokens": max_tokens, "new_words": new_words}
+    return {"texts": digest.hexdigest(), "from": begun, "teacher": teacher, **words, **asdict(plan)}
 
 
 def _examples(
@@ -204,9 +208,3 @@ def _examples(
     if labels:
         return Scored([(a, b) for a, b in chosen], np.array(labels)[order], held_out, plan.batch), len(order)
     return Alike(chosen, held_out, plan.batch), len(order)
-
-
-def _write(output: Path, fitted: Fitted, start: Start, half: bool, source: dict[str, Any]) -> None:
-    tensors = {name: array.astype(np.float16 if half else np.float32) for name, array in fitted.tensors.items()}
-    with new_folder(output) as folder:
-        write_encoder(folder, tensors, start.vocabulary, start.tokenizer, source=source, layers=start.layers)

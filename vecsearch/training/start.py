@@ -1,16 +1,18 @@
-"""Where a training starts: an encoder that is there, or a new one whose words are those of the texts."""
+"""Where a training starts, and what it comes to: an encoder that is there, or a new one whose words are those of the texts."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from vecsearch.encoders import DEFAULT, find_encoder, open_encoder
-from vecsearch.encoders.folder import Stack, read_encoder
+from vecsearch.encoders.checkpoints import new_folder
+from vecsearch.encoders.folder import Stack, read_encoder, write_encoder
 from vecsearch.encoders.postprocess import FILE, sif_weights
 from vecsearch.errors import DataError
 from vecsearch.metric import normalise
@@ -32,13 +34,14 @@ LENGTH = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """An encoder before training: its stacks, its words, what splits texts into them, and the layers that are added up; of a
-    new one also what the teacher makes of each word, (t,) float32."""
+    """An encoder before training: its stacks, its words, what splits texts into them, the layers that are added up, and where
+    it comes from; of a new one also what the teacher makes of each word, (t,) float32."""
 
     stacks: dict[str, Stack]
     vocabulary: Vocabulary
     tokenizer: Tokenizer
     layers: tuple[int, ...]
+    source: dict[str, Any] = field(default_factory=dict)
     taught: dict[str, np.ndarray] = field(default_factory=dict)
 
     @property
@@ -47,10 +50,22 @@ class Start:
         count = len(next(iter(self.stacks.values())).dims)
         return tuple(sorted({layer % count for layer in self.layers}))
 
+    @property
+    def tells_alike(self) -> bool:
+        """Whether it was trained for similarity, and not to predict words."""
+        return "score" in self.source
+
     def ids(self, text: str, most: int) -> np.ndarray:
         """A text as at most so many token ids, (t,) int64; none where it has no known word."""
         ids = self.vocabulary.numericalise(self.tokenizer.tokens(text)[:most])
         return np.array([] if set(ids) <= set(self.vocabulary.special_ids) else ids, np.int64)
+
+    def write(self, output: Path, tensors: Mapping[str, np.ndarray], source: Mapping[str, Any], *, half: bool) -> None:
+        """Write what became of it, with these weights, to the new folder `output`; `half` stores float16. Its licence stays."""
+        tensors = {name: array.astype(np.float16 if half else np.float32) for name, array in tensors.items()}
+        kept = {name: value for name, value in self.source.items() if name == "licence"}
+        with new_folder(output) as folder:
+            write_encoder(folder, tensors, self.vocabulary, self.tokenizer, source={**kept, **source}, layers=self.layers)
 
 
 def start_from(folder: Path) -> Start:
@@ -60,10 +75,10 @@ def start_from(folder: Path) -> Start:
     """
     opened = read_encoder(folder)
     if opened.config.pooling != "mean":
-        raise DataError(f"{folder} pools by {opened.config.pooling}; similarity is trained on the mean of states")
+        raise DataError(f"{folder} pools by {opened.config.pooling}; what is trained is the mean of states")
     if FILE in opened.config.files:
         raise DataError(f"{folder} has a postprocess: train the encoder that it was made from, and fit it again")
-    return Start(opened.stacks, opened.vocabulary, opened.tokenizer, opened.config.layers)
+    return Start(opened.stacks, opened.vocabulary, opened.tokenizer, opened.config.layers, opened.config.source)
 
 
 def english_tokenizer() -> Tokenizer:
@@ -101,4 +116,4 @@ def new_start(texts: Iterable[str], teacher: Path, *, words: int, dims: Sequence
     share = np.array([counts[word] for word in vocabulary.words]) / counts.total()
     embedding = (LENGTH * vectors * sif_weights(share, SIF)[:, None]).astype(np.float32)
     stack = random_stack(embedding, dims[1:], np.random.default_rng(seed), shut=True)
-    return Start({"forward": stack}, vocabulary, tokenizer, (0, -1), dict(zip(chosen, taught, strict=True)))
+    return Start({"forward": stack}, vocabulary, tokenizer, (0, -1), taught=dict(zip(chosen, taught, strict=True)))
