@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 from conftest import documents, made_vectors
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from threadpoolctl import threadpool_limits
 
@@ -65,6 +65,7 @@ def fit(points: np.ndarray, k: int, *, spherical: bool = False, seed: int = 0) -
     seed=st.integers(0, 99),
 )
 @settings(deadline=None, max_examples=40)
+@example(kind="clustered", n=4, dim=1, share=0.0, spherical=True, seed=0)  # two points and their opposites
 def test_every_point_is_with_its_nearest_centre_and_the_inertia_is_what_it_says(kind, n, dim, share, spherical, seed):
     points = made_vectors(kind, n, dim, seed)
     points = normalise(points) if spherical else points
@@ -114,6 +115,7 @@ def test_another_seed_begins_elsewhere():
     spherical=st.booleans(),
 )  # fmt: skip
 @settings(deadline=None, max_examples=40)
+@example(n=114, part=1, dim=1, k=56, seed=1, spherical=False)  # two centres are equally near to a point in float32
 def test_a_points_cluster_does_not_depend_on_what_is_asked_with_it(n, part, dim, k, seed, spherical):
     points, centres = made_vectors("gaussian", n, dim, seed), made_vectors("gaussian", k, dim, seed + 1)
     labels, products = assign(points, centres, spherical=spherical)
@@ -122,8 +124,12 @@ def test_a_points_cluster_does_not_depend_on_what_is_asked_with_it(n, part, dim,
     np.testing.assert_array_equal(own, products[-part:])
     order = np.random.default_rng(seed).permutation(len(centres))
     turned, own = assign(points, centres[order], spherical=spherical)
-    np.testing.assert_array_equal(order[turned], labels)
-    np.testing.assert_array_equal(own, products)
+    # Of centres that are equally near in float32 the first is taken, which depends on their order.
+    exact = points.astype(np.float64) @ centres.T - (0 if spherical else np.square(centres.astype(np.float64)).sum(axis=1) / 2)
+    best = np.sort(np.pad(exact, ((0, 0), (1, 0)), constant_values=-np.inf), axis=1)
+    clear = best[:, -1] - best[:, -2] > 1e-4
+    np.testing.assert_array_equal(order[turned][clear], labels[clear])
+    np.testing.assert_array_equal(own[clear], products[clear])
 
 
 def test_rare_points_among_many_equal_ones_are_found():

@@ -123,10 +123,11 @@ class _Sums:
         return float(self._squares - 2 * products + self.counts @ np.square(self._centres).sum(axis=1))
 
     def means(self, *, spherical: bool) -> np.ndarray:
-        """The mean of each centre's points, of length 1 where spherical; a centre without points stays where it is."""
-        means = np.where(self.counts[:, None] > 0, self.points / np.maximum(self.counts, 1)[:, None], self._centres)
-        moved = means.astype(np.float32)
-        return normalise(moved) if spherical else moved
+        """The mean of each centre's points, of length 1 where spherical; a centre without points, or whose points cancel each
+        other out and so point nowhere, stays where it is."""
+        means = (self.points / np.maximum(self.counts, 1)[:, None]).astype(np.float32)
+        moved, moves = (normalise(means), means.any(axis=1)) if spherical else (means, self.counts > 0)
+        return np.where(moves[:, None], moved, self._centres.astype(np.float32))
 
 
 def _settle(
