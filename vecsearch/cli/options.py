@@ -83,10 +83,7 @@ ready_options = _apply(
     click.option("--ids", type=FOLDER, metavar="FILE", help="With --vectors and no CORPUS: their ids, one a line."),
 )
 
-encoder_options = _apply(
-    click.option(
-        "--encoder", metavar="NAME|FOLDER", help="The model: a folder that `vecsearch model import` made, or english."
-    ),
+pooling_options = _apply(
     click.option(
         "--pooling",
         type=click.Choice(["raw", "mean", "max", "last", "concat"]),
@@ -100,6 +97,13 @@ encoder_options = _apply(
         metavar="N",
         help="Layer whose states are pooled: 0 the embedding, 1…, -1 the last. Repeat it to add layers up.",
     ),
+)
+
+encoder_options = _apply(
+    click.option(
+        "--encoder", metavar="NAME|FOLDER", help="The model: a folder that `vecsearch model import` made, or english."
+    ),
+    pooling_options,
     click.option("--max-tokens", type=int, metavar="N", help="Cut longer texts, and count what is cut. By default nothing is."),
 )
 
