@@ -135,7 +135,7 @@ def read_retrieval(folder: Path, split: str = "test") -> Retrieval:
 
 
 def read_qrels(folder: Path, split: str = "test") -> dict[str, Grades]:
-    """How relevant which documents are to each query, from qrels/<split>.tsv: query, document, grade, with BEIR's header or none.
+    """How relevant which documents are to each query, from qrels/<split>.tsv: query, document, grade, under a header or none.
 
     Raises CorpusError for a missing file, naming the splits that are there, and for a bad line.
     """
