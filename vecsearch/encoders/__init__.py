@@ -43,7 +43,7 @@ def open_joined(folder: Path, **options: Any) -> JoinedEncoder:
 
 
 class Kind(NamedTuple):
-    """A kind of encoder: what it is called, whether a path is that of one, and what opens it, with the options that it takes."""
+    """A kind of encoder: what it is called, whether a path is that of one, and what opens it with the options that it has."""
 
     name: str
     fits: Callable[[Path], bool]

@@ -40,7 +40,7 @@ def is_onnx(path: Path) -> bool:
 
 
 def takes_texts(path: Path) -> bool:
-    """Whether it is an ONNX model that takes texts, and not the ids of their tokens. Raises CheckpointError for a damaged one."""
+    """Whether it is an ONNX model that takes texts, not ids of their tokens. Raises CheckpointError for a damaged one."""
     return is_onnx(path) and any(value.type == STRING for value in read_graph(find_model(path)).inputs.values())
 
 
@@ -140,7 +140,9 @@ class OnnxModel:
                 raise UsageError(f"{self.path} has operators of {EXTENSIONS}: pip install onnxruntime-extensions") from None
             options.register_custom_ops_library(get_library_path())
         try:
-            return onnxruntime.InferenceSession(str(self.path), options, providers=["CPUExecutionProvider"])
+            return onnxruntime.InferenceSession(
+                str(self.path), options, providers=["CPUExecutionProvider"], enable_fallback=0
+            )
         except Exception as error:  # the library raises nothing narrower
             raise CheckpointError(f"{self.path} cannot be opened as an ONNX model: {error}") from None
 

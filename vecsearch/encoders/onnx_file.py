@@ -1,4 +1,4 @@
-"""An .onnx file as it lies on disk, looked at before onnxruntime opens it: what goes in and comes out, and which files it names.
+"""An .onnx file as it lies on disk, looked at before onnxruntime opens it: what goes in, what comes out, what lies beside it.
 
 It is a protocol buffer: fields with a number, of four kinds, in messages that lie in one another (protobuf.dev, Encoding). The
 numbers are those of onnx.proto, which never change. Weights are stepped over, not read.
