@@ -54,7 +54,7 @@ def lookup(path: Path, *, type: int = INT64, outputs=("last_hidden_state",), siz
     return write_graph(path, nodes[: len(outputs)], {"input_ids": (type, ["n", "t"])}, described, weights, **options)
 
 
-def words_graph(path: Path, *, whole: bool, size: int | None = DIM) -> Path:
+def words_graph(path: Path, *, whole: bool, size: int | None = DIM, before=None) -> Path:
     """A graph that takes texts, cuts them at spaces and looks the words up: the sum of their vectors, or each word's."""
     nodes = [
         helper.make_node("StringSplit", ["texts"], ["words", "count"]),
@@ -67,9 +67,10 @@ def words_graph(path: Path, *, whole: bool, size: int | None = DIM) -> Path:
     ]  # fmt: skip
     table = np.where(np.arange(len(WORDS))[:, None] == 0, 0 if whole else 9, TABLE)
     outputs = {"sums": (FLOAT, ["n", size])} if whole else {"states": (FLOAT, ["n", "t", size])}
-    opsets = [helper.make_opsetid("ai.onnx.ml", 3)]
+    opsets = [helper.make_opsetid("ai.onnx.ml", 3), helper.make_opsetid("ai.onnx.contrib", 1)]
     weights = {"table": table.astype(np.float32), "axis": np.array([1])}
-    return write_graph(path, nodes if whole else nodes[:3], {"texts": (STRING, ["n"])}, outputs, weights, opsets=opsets)
+    nodes = [*([before] if before else []), *(nodes if whole else nodes[:3])]
+    return write_graph(path, nodes, {nodes[0].input[0]: (STRING, ["n"])}, outputs, weights, opsets=opsets)
 
 
 def tokens(text: str) -> np.ndarray:
@@ -186,12 +187,17 @@ def test_graphs_that_take_texts(tmp_path, vecsearch, whole, size):
     assert "kind an ONNX model of texts" in " ".join(vecsearch("model", "info", model).out.split())
 
 
+def test_operators_of_the_extensions_are_run(tmp_path):
+    pytest.importorskip("onnxruntime_extensions")
+    lower = helper.make_node("StringLower", ["upper"], ["texts"], domain="ai.onnx.contrib")
+    encoder = open_encoder(words_graph(tmp_path / "use.onnx", whole=True, before=lower))
+    np.testing.assert_allclose(encoder.encode(["The River"]), [tokens("the river").sum(axis=0)], atol=1e-5)
+
+
 def test_operators_of_the_extensions_are_named(tmp_path, monkeypatch):
     node = helper.make_node("StringLower", ["texts"], ["out"], domain="ai.onnx.contrib")
     opsets = [helper.make_opsetid("ai.onnx.contrib", 1)]
-    path = write_graph(
-        tmp_path / "m.onnx", [node], {"texts": (STRING, ["n"])}, {"out": (FLOAT, ["n", DIM])}, opsets=opsets
-    )
+    path = write_graph(tmp_path / "m.onnx", [node], {"texts": (STRING, ["n"])}, {"out": (FLOAT, ["n", DIM])}, opsets=opsets)
     monkeypatch.setitem(sys.modules, "onnxruntime_extensions", None)
     with pytest.raises(UsageError, match="pip install onnxruntime-extensions"):
         open_encoder(path).encode(["a"])
@@ -213,7 +219,7 @@ def test_weights_beside_the_file(tmp_path, vecsearch):
     with pytest.raises(CheckpointError, match="cannot be opened as an ONNX model"):
         open_encoder(place).encode(TEXTS)
     data.unlink()
-    with pytest.raises(CheckpointError, match="has its weights in 'model.onnx.data', which is missing"):
+    with pytest.raises(CheckpointError, match=r"has its weights in 'model\.onnx\.data', which is missing"):
         open_encoder(place)
 
 
@@ -232,7 +238,7 @@ def test_weights_elsewhere_are_refused(tmp_path, name):
     table.data_location = TensorProto.EXTERNAL
     table.external_data.add(key="location", value=name)
     save_model(model, str(place / "model.onnx"))
-    with pytest.raises(CheckpointError, match="not below its own folder|which is missing"):
+    with pytest.raises(CheckpointError, match=r"not below its own folder|which is missing"):
         open_encoder(place)
 
 

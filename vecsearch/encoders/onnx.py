@@ -15,7 +15,7 @@ import numpy as np
 from vecsearch.encoders.base import Tally
 from vecsearch.encoders.onnx_file import STRING, Graph, read_graph
 from vecsearch.encoders.sentence import CONFIG, TOKENIZER, SentenceEncoder
-from vecsearch.encoders.transformer import WEIGHTS
+from vecsearch.encoders.transformer import WEIGHTS, without_torchvision
 from vecsearch.errors import CheckpointError, UsageError
 from vecsearch.files import sha256
 
@@ -24,8 +24,8 @@ PLACES = (MODEL, f"onnx/{MODEL}")
 """Where a folder's model lies, as optimum and sentence-transformers write it."""
 INTEGERS = {6: np.int32, 7: np.int64}
 """Types of tensors that may hold token ids, by ONNX's numbers."""
-VECTORS, STATES = ("sentence_embedding",), ("last_hidden_state", "token_embeddings")
-"""Outputs that exporters give these names: one vector for each text, (n, d), and one for each token, (n, t, d)."""
+VECTORS, STATES = ("sentence_embedding", "default"), ("last_hidden_state", "token_embeddings", "elmo")
+"""Names that outputs have by custom: of one vector for each text, (n, d), and of one for each token, (n, t, d)."""
 EXTENSIONS = "ai.onnx.contrib"
 """The domain of the operators that onnxruntime-extensions brings, such as those which cut texts into pieces."""
 BATCH_TEXTS = 64
@@ -75,8 +75,8 @@ class OnnxModel:
     @property
     def gives_vectors(self) -> bool:
         """Whether the output is one vector for each text, and not one for each of its tokens."""
-        shape = self.graph.outputs[self.output].shape
-        return self.output in VECTORS or (self.output not in STATES and shape is not None and len(shape) == 2)
+        name, shape = _plain(self.output), self.graph.outputs[self.output].shape
+        return name in VECTORS or (name not in STATES and shape is not None and len(shape) == 2)
 
     @property
     def dim(self) -> int | None:
@@ -113,7 +113,7 @@ class OnnxModel:
 
     def _output(self) -> str:
         outputs = self.graph.outputs
-        named = [name for name in (*VECTORS, *STATES) if name in outputs]
+        named = [name for known in (*VECTORS, *STATES) for name in outputs if _plain(name) == known]
         shaped = [name for name, value in outputs.items() if len(outputs) == 1 or len(value.shape or ()) in (2, 3)]
         if not named and len(shaped) != 1:
             raise CheckpointError(
@@ -135,14 +135,13 @@ class OnnxModel:
         options.log_severity_level = 4  # what is wrong comes as an exception
         if EXTENSIONS in self.graph.domains:
             try:
-                from onnxruntime_extensions import get_library_path
+                with without_torchvision():  # it imports transformers where that is installed
+                    from onnxruntime_extensions import get_library_path
             except ImportError:
                 raise UsageError(f"{self.path} has operators of {EXTENSIONS}: pip install onnxruntime-extensions") from None
             options.register_custom_ops_library(get_library_path())
         try:
-            return onnxruntime.InferenceSession(
-                str(self.path), options, providers=["CPUExecutionProvider"], enable_fallback=0
-            )
+            return onnxruntime.InferenceSession(str(self.path), options, providers=["CPUExecutionProvider"], enable_fallback=0)
         except Exception as error:  # the library raises nothing narrower
             raise CheckpointError(f"{self.path} cannot be opened as an ONNX model: {error}") from None
 
@@ -150,8 +149,8 @@ class OnnxModel:
 class OnnxEncoder(SentenceEncoder):
     """A sentence transformer as an .onnx file, or a folder with one, beside its tokenizer.json: a `SentenceEncoder`.
 
-    The vector of a text is the output sentence_embedding where there is one, else last_hidden_state or token_embeddings pooled,
-    else the only output that has the shape of either.
+    The vector of a text is the output with a name of `VECTORS` where there is one, else that of `STATES` pooled, else the only
+    output that has the shape of either.
 
     Raises CheckpointError for a file or folder that cannot be used, UsageError where onnxruntime is not installed.
     """
@@ -259,6 +258,11 @@ class OnnxTextEncoder:
     def _run(self, texts: list[str]) -> np.ndarray:
         found = self._model.run({self._input: np.array(texts, object)})
         return found if found.ndim == 2 else found.mean(axis=1)
+
+
+def _plain(name: str) -> str:
+    """An output's name without the number that TensorFlow counts with: "default:0"."""
+    return name.partition(":")[0]
 
 
 def _folder_of(model: Path) -> Path:
