@@ -187,8 +187,8 @@ def test_graphs_that_take_texts(tmp_path, vecsearch, whole, size):
     assert "kind an ONNX model of texts" in " ".join(vecsearch("model", "info", model).out.split())
 
 
+@pytest.mark.skipif(find_spec("onnxruntime_extensions") is None, reason="onnxruntime-extensions is not installed")
 def test_operators_of_the_extensions_are_run(tmp_path):
-    pytest.importorskip("onnxruntime_extensions")
     lower = helper.make_node("StringLower", ["upper"], ["texts"], domain="ai.onnx.contrib")
     encoder = open_encoder(words_graph(tmp_path / "use.onnx", whole=True, before=lower))
     np.testing.assert_allclose(encoder.encode(["The River"]), [tokens("the river").sum(axis=0)], atol=1e-5)
