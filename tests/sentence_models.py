@@ -14,6 +14,8 @@ from vecsearch.encoders.transformer import without_torchvision
 TEXTS = ["a film about a bank", "the river", "", "a king and a queen sat on the bank of the river in the city"]
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *sorted({word for text in TEXTS for word in text.split()})]
 DIM = 8
+TABLE = np.random.default_rng(0).standard_normal((len(WORDS), DIM)).astype(np.float32)
+"""Vectors of the words."""
 
 
 def write_model(folder: Path, pooling: str = "mean", *, unit: bool = True, longest: int = 10) -> Path:
@@ -96,3 +98,38 @@ def write_graph(path: Path, nodes: list, inputs: dict, outputs: dict, weights: d
     opsets = [helper.make_opsetid("", 20), *options.pop("opsets", [])]
     save_model(helper.make_model(graph, opset_imports=opsets, ir_version=10), str(path), **options)
     return path
+
+
+def lookup(path: Path, *, type: int = 7, outputs=("last_hidden_state",), sizes=None, **options) -> Path:
+    """A graph that looks its tokens' vectors up, and gives them, or their sum as well; `type` is that of the tokens' ids."""
+    from onnx import TensorProto, helper
+
+    nodes = [
+        helper.make_node("Gather", ["table", "input_ids"], [outputs[0]]),
+        helper.make_node("ReduceSum", [outputs[0], "axis"], [outputs[-1]], keepdims=0),
+    ]
+    shapes = {outputs[0]: ["n", "t", DIM], outputs[-1]: ["n", DIM]} if len(outputs) == 2 else {outputs[0]: ["n", "t", DIM]}
+    described = {name: (TensorProto.FLOAT, sizes or shape) for name, shape in shapes.items()}
+    weights = {"table": TABLE, "axis": np.array([1])}
+    return write_graph(path, nodes[: len(outputs)], {"input_ids": (type, ["n", "t"])}, described, weights, **options)
+
+
+def words_graph(path: Path, *, whole: bool, size: int | None = DIM, before=None) -> Path:
+    """A graph that takes texts, cuts them at spaces and looks the words up: the sum of their vectors, or each word's."""
+    from onnx import TensorProto, helper
+
+    nodes = [
+        helper.make_node("StringSplit", ["texts"], ["words", "count"]),
+        helper.make_node(
+            "LabelEncoder", ["words"], ["ids"], domain="ai.onnx.ml",
+            keys_strings=WORDS, values_int64s=list(range(len(WORDS))), default_int64=0,
+        ),
+        helper.make_node("Gather", ["table", "ids"], ["states"]),
+        helper.make_node("ReduceSum", ["states", "axis"], ["sums"], keepdims=0),
+    ]  # fmt: skip
+    table = np.where(np.arange(len(WORDS))[:, None] == 0, 0 if whole else 9, TABLE)
+    outputs = {"sums": (TensorProto.FLOAT, ["n", size])} if whole else {"states": (TensorProto.FLOAT, ["n", "t", size])}
+    opsets = [helper.make_opsetid("ai.onnx.ml", 3), helper.make_opsetid("ai.onnx.contrib", 1)]
+    weights = {"table": table.astype(np.float32), "axis": np.array([1])}
+    nodes = [*([before] if before else []), *(nodes if whole else nodes[:3])]
+    return write_graph(path, nodes, {nodes[0].input[0]: (TensorProto.STRING, ["n"])}, outputs, weights, opsets=opsets)

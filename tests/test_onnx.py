@@ -4,7 +4,6 @@ import json
 import shutil
 import sys
 from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,10 +17,9 @@ if missing := [name for name in ("onnx", "onnxruntime", "transformers") if find_
     pytest.skip(f"not installed: {', '.join(missing)}", allow_module_level=True)
 
 from onnx import TensorProto, helper
-from sentence_models import DIM, TEXTS, WORDS, export, write_beside, write_graph, write_model
+from sentence_models import DIM, TABLE, TEXTS, WORDS, export, lookup, words_graph, write_beside, write_graph, write_model
 
 FLOAT, INT64, INT32, STRING = TensorProto.FLOAT, TensorProto.INT64, TensorProto.INT32, TensorProto.STRING
-TABLE = np.random.default_rng(0).standard_normal((len(WORDS), DIM)).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -40,37 +38,6 @@ def folder(both, tmp_path):
     shutil.copytree(both, folder, ignore=shutil.ignore_patterns("model.safetensors", "onnx"))
     shutil.copyfile(both / "onnx/model.onnx", folder / "model.onnx")
     return folder
-
-
-def lookup(path: Path, *, type: int = INT64, outputs=("last_hidden_state",), sizes=None, **options) -> Path:
-    """A graph that looks its tokens' vectors up, and gives them, or their sum as well."""
-    nodes = [
-        helper.make_node("Gather", ["table", "input_ids"], [outputs[0]]),
-        helper.make_node("ReduceSum", [outputs[0], "axis"], [outputs[-1]], keepdims=0),
-    ]
-    shapes = {outputs[0]: ["n", "t", DIM], outputs[-1]: ["n", DIM]} if len(outputs) == 2 else {outputs[0]: ["n", "t", DIM]}
-    described = {name: (FLOAT, sizes or shape) for name, shape in shapes.items()}
-    weights = {"table": TABLE, "axis": np.array([1])}
-    return write_graph(path, nodes[: len(outputs)], {"input_ids": (type, ["n", "t"])}, described, weights, **options)
-
-
-def words_graph(path: Path, *, whole: bool, size: int | None = DIM, before=None) -> Path:
-    """A graph that takes texts, cuts them at spaces and looks the words up: the sum of their vectors, or each word's."""
-    nodes = [
-        helper.make_node("StringSplit", ["texts"], ["words", "count"]),
-        helper.make_node(
-            "LabelEncoder", ["words"], ["ids"], domain="ai.onnx.ml",
-            keys_strings=WORDS, values_int64s=list(range(len(WORDS))), default_int64=0,
-        ),
-        helper.make_node("Gather", ["table", "ids"], ["states"]),
-        helper.make_node("ReduceSum", ["states", "axis"], ["sums"], keepdims=0),
-    ]  # fmt: skip
-    table = np.where(np.arange(len(WORDS))[:, None] == 0, 0 if whole else 9, TABLE)
-    outputs = {"sums": (FLOAT, ["n", size])} if whole else {"states": (FLOAT, ["n", "t", size])}
-    opsets = [helper.make_opsetid("ai.onnx.ml", 3), helper.make_opsetid("ai.onnx.contrib", 1)]
-    weights = {"table": table.astype(np.float32), "axis": np.array([1])}
-    nodes = [*([before] if before else []), *(nodes if whole else nodes[:3])]
-    return write_graph(path, nodes, {nodes[0].input[0]: (STRING, ["n"])}, outputs, weights, opsets=opsets)
 
 
 def tokens(text: str) -> np.ndarray:

@@ -6,7 +6,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from vecsearch.encoders.onnx_file import STRING, Graph, read_graph
 from vecsearch.encoders.sentence import CONFIG, TOKENIZER, SentenceEncoder
 from vecsearch.encoders.transformer import WEIGHTS, without_torchvision
 from vecsearch.errors import CheckpointError, UsageError
-from vecsearch.files import sha256
+from vecsearch.files import physical_memory, sha256
 
 SUFFIX, MODEL = ".onnx", "model.onnx"
 PLACES = (MODEL, f"onnx/{MODEL}")
@@ -128,10 +128,12 @@ class OnnxModel:
             import onnxruntime
         except ImportError:
             raise UsageError("an ONNX model needs onnxruntime: pip install 'vecsearch[onnx]'") from None
+        _limit_memory()
         options = onnxruntime.SessionOptions()
         # As many as torch and FAISS would take; they do not spin while others work.
         options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.add_session_config_entry("session.use_env_allocators", "1")
         options.log_severity_level = 4  # what is wrong comes as an exception
         if EXTENSIONS in self.graph.domains:
             try:
@@ -144,6 +146,15 @@ class OnnxModel:
             return onnxruntime.InferenceSession(str(self.path), options, providers=["CPUExecutionProvider"], enable_fallback=0)
         except Exception as error:  # the library raises nothing narrower
             raise CheckpointError(f"{self.path} cannot be opened as an ONNX model: {error}") from None
+
+
+@cache
+def _limit_memory() -> None:
+    """Have all models of this process together take at most half of the machine's memory: a graph may ask for any amount."""
+    import onnxruntime as ort
+
+    place = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
+    ort.create_and_register_allocator(place, ort.OrtArenaCfg({"max_mem": physical_memory() // 2}))
 
 
 class OnnxEncoder(SentenceEncoder):
