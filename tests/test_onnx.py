@@ -233,6 +233,13 @@ def another_tokenizer(folder):
     path.write_text(path.read_text().replace('"river": ', '"river": 9'))
 
 
+def lost_mark(folder):
+    path = folder / "tokenizer.json"
+    stored = json.loads(path.read_text())
+    del stored["post_processor"]["special_tokens"]["[SEP]"]
+    path.write_text(json.dumps(stored))
+
+
 def another_length(folder):
     path = folder / "model.onnx"
     lookup(path, sizes=["n", "t", DIM + 1])
@@ -290,6 +297,7 @@ def length(data):
         (two_models, "has several models: a.onnx, b.onnx; give one of these files"),
         (no_tokenizer, "tokenizer.json is missing: model.onnx takes the tokens that it makes"),
         (another_tokenizer, "model.onnx fails on its inputs"),
+        (lost_mark, "tokenizer.json cannot be used"),
         (another_length, "for vectors of length 9|makes last_hidden_state of shape"),
         (no_length, "says the length of the vectors"),
         (not_a_number, "gives NaN or infinity"),
