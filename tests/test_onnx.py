@@ -192,7 +192,7 @@ def test_a_graph_that_asks_for_too_much_memory_is_refused(tmp_path):
     weights = {"table": TABLE, "size": np.array([physical_memory() // 4])}  # as many float32: all of the memory
     write_graph(tmp_path / "model.onnx", nodes, inputs, outputs, weights)
     write_beside(tmp_path)
-    with pytest.raises(CheckpointError, match="fails on its inputs.*Available memory"):
+    with pytest.raises(CheckpointError, match=r"fails on its inputs.*Available memory"):
         open_encoder(tmp_path).encode(["the river"])
 
 
@@ -320,7 +320,7 @@ def length(data):
     [
         (unknown_input, "wants pixels, and only attention_mask, input_ids, token_type_ids are given"),
         (two_outputs, "gives a, b; which of them is meant is known of sentence_embedding"),
-        (two_models, "has several models: a.onnx, b.onnx; give one .onnx file instead"),
+        (two_models, "one has to be named, and there are a.onnx, b.onnx: give the .onnx file"),
         (no_tokenizer, "tokenizer.json is missing: model.onnx takes the tokens that it makes"),
         (another_tokenizer, "model.onnx fails on its inputs"),
         (lost_mark, "tokenizer.json cannot be used"),

@@ -51,10 +51,8 @@ def find_model(path: Path) -> Path:
         return path
     found = _candidates(path)
     if len(found) != 1:
-        names = ", ".join(str(file.relative_to(path)) for file in found)
-        raise CheckpointError(
-            f"{path} has {'several models: ' + names if found else 'no model'}; give one {SUFFIX} file instead"
-        )
+        names = ", ".join(str(file.relative_to(path)) for file in found) or "none"
+        raise CheckpointError(f"of the models in {path} one has to be named, and there are {names}: give the {SUFFIX} file")
     return found[0]
 
 
