@@ -174,6 +174,11 @@ def test_broken_settings_are_refused(made, name, content):
         TransformerEncoder(folder)
 
 
+def test_a_folder_that_cuts_everything_off_is_refused(made):
+    with pytest.raises(CheckpointError, match="cut to 2 tokens, 2 of which are marks"):
+        TransformerEncoder(made(longest=2)).encode(["a film"])
+
+
 def test_an_unknown_pooling_is_refused(made):
     folder = made()
     (folder / "1_Pooling/config.json").write_text('{"pooling_mode_weightedmean_tokens": true}')

@@ -179,7 +179,11 @@ class SentenceEncoder(ABC):
             marks = tokenizer.num_special_tokens_to_add(False)
         if self.max_tokens is not None:
             if self.max_tokens <= marks:
-                raise UsageError(f"max_tokens is {self.max_tokens}, and {marks} of them are marks; give at least {marks + 1}")
+                error = CheckpointError if self.max_tokens == self._longest else UsageError
+                raise error(
+                    f"{self._folder} would have texts cut to {self.max_tokens} tokens, {marks} of which are marks; "
+                    f"at least {marks + 1} are needed"
+                )
             tokenizer.enable_truncation(self.max_tokens)
         tokenizer.no_padding()
         return tokenizer
