@@ -104,9 +104,7 @@ def test_a_cut_longer_than_the_models_changes_nothing(folder):
     assert open_encoder(folder, max_tokens=100).fingerprint == open_encoder(folder).fingerprint
 
 
-@pytest.mark.parametrize(
-    "most, said", [(0, "at least 1"), (-3, "at least 1"), (2, "2 of which are marks; at least 3 are needed")]
-)
+@pytest.mark.parametrize("most, said", [(0, "at least 1"), (-3, "at least 1"), (2, "2 of which are marks; at least 3")])
 @pytest.mark.parametrize("kind", ["transformer", "onnx"])
 def test_a_cut_that_leaves_nothing(both, folder, kind, most, said):
     with pytest.raises(UsageError, match=said):
