@@ -5,10 +5,10 @@ from importlib.util import find_spec
 
 import numpy as np
 import pytest
+from sentence_models import TEXTS, WORDS, write_model
 
 from vecsearch.corpus.document import Document
-from vecsearch.encoders import TransformerEncoder, open_encoder
-from vecsearch.encoders import transformer as module
+from vecsearch.encoders import TransformerEncoder, open_encoder, sentence
 from vecsearch.errors import CheckpointError
 from vecsearch.index import Index
 from vecsearch.metric import normalise
@@ -17,40 +17,11 @@ from vecsearch.training.start import new_start
 if find_spec("transformers") is None:
     pytest.skip("transformers is not installed: the extra `transformer`", allow_module_level=True)
 
-TEXTS = ["a film about a bank", "the river", "", "a king and a queen sat on the bank of the river in the city"]
-WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *sorted({word for text in TEXTS for word in text.split()})]
-
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """Makes the folder of a model that pools in one way."""
-    import torch
-    from tokenizers import Tokenizer, models, pre_tokenizers, processors
-
-    with module.without_torchvision():
-        from transformers import BertConfig, BertModel
-
-    def make(pooling="mean", *, unit=True, longest=10):
-        folder = tmp_path_factory.mktemp("transformer")
-        torch.manual_seed(0)
-        config = BertConfig(
-            vocab_size=len(WORDS), hidden_size=8, num_hidden_layers=2, num_attention_heads=2, intermediate_size=16,
-            max_position_embeddings=64,
-        )  # fmt: skip
-        BertModel(config).save_pretrained(folder)
-        tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, "[UNK]"))
-        tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-        tokenizer.post_processor = processors.TemplateProcessing("[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
-        tokenizer.save(str(folder / "tokenizer.json"))
-        (folder / "1_Pooling").mkdir()
-        modes = {name: pooling == mode for name, mode in module.POOLINGS.items()}
-        (folder / "1_Pooling/config.json").write_text(json.dumps({"word_embedding_dimension": 8, **modes}))
-        types = ["Transformer", "Pooling", *(["Normalize"] if unit else [])]
-        (folder / "modules.json").write_text(json.dumps([{"type": f"sentence_transformers.models.{name}"} for name in types]))
-        (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": longest}))
-        return folder
-
-    return make
+    return lambda *pooling, **options: write_model(tmp_path_factory.mktemp("transformer"), *pooling, **options)
 
 
 def expected(folder, text, pooling, unit, longest=10):
@@ -103,7 +74,7 @@ def test_a_new_encoder_borrows_the_teachers_words(made, tmp_path):
 @pytest.mark.parametrize("pooling", ["mean", "first", "max"])
 @pytest.mark.parametrize("unit", [True, False])
 def test_vectors_are_those_of_transformers(made, monkeypatch, pooling, unit):
-    monkeypatch.setattr(module, "BATCH_TOKENS", 12)
+    monkeypatch.setattr(sentence, "BATCH_TOKENS", 12)
     folder = made(pooling, unit=unit)
     encoder = open_encoder(folder)
     assert isinstance(encoder, TransformerEncoder) and encoder.dim == 8 and encoder.pooling == pooling
@@ -173,6 +144,39 @@ def test_a_broken_folder_is_refused(made, name, damage):
         path.write_bytes(data[: len(data) // 2])
     with pytest.raises(CheckpointError, match=name if damage == "missing" or name == "tokenizer.json" else str(path.parent)):
         TransformerEncoder(path.parent).encode(["a film"])
+
+
+@pytest.mark.parametrize("change", [{"num_hidden_layers": 3}, {"intermediate_size": 17}], ids=str)
+def test_weights_that_are_not_there_are_refused(made, change):
+    path = made() / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(CheckpointError, match=str(path.parent)):
+        TransformerEncoder(path.parent).encode(["a film"])
+
+
+@pytest.mark.parametrize(
+    "name, content",
+    [
+        ("config.json", '{"model_type": "bert"}'),
+        ("config.json", '{"model_type": "bert", "hidden_size": "8"}'),
+        ("config.json", '{"model_type": "bert", "hidden_size": 8, "max_position_embeddings": -1}'),
+        ("modules.json", "{}"),
+        ("sentence_bert_config.json", '{"max_seq_length": 1e999}'),
+        ("1_Pooling/config.json", "[]"),
+        ("1_Pooling/config.json", "[" * 100_000),
+        ("modules.json", "[1"),
+    ],
+)
+def test_broken_settings_are_refused(made, name, content):
+    folder = made()
+    (folder / name).write_text(content)
+    with pytest.raises(CheckpointError, match=name):
+        TransformerEncoder(folder)
+
+
+def test_a_folder_that_cuts_everything_off_is_refused(made):
+    with pytest.raises(CheckpointError, match="cut to 2 tokens, 2 of which are marks"):
+        TransformerEncoder(made(longest=2)).encode(["a film"])
 
 
 def test_an_unknown_pooling_is_refused(made):

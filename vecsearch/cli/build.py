@@ -63,7 +63,8 @@ def build(
     id_field: str | None,
     format: str | None,
     skip_bad: bool,
-    encoder: str | None,
+    encoders: tuple[str, ...],
+    encoder_weights: tuple[float, ...],
     pooling: str | None,
     layers: tuple[int, ...],
     max_tokens: int | None,
@@ -115,13 +116,15 @@ def build(
     if chunk and (vectors or vocabulary):
         raise UsageError("--chunk splits the texts of CORPUS; ready vectors and words stay whole")
     model = None
-    if encoder or not vectors:
+    if encoders or not vectors:
         if vocabulary:
-            require_words(encoder, "--vocabulary")
+            require_words(encoders, "--vocabulary")
         encoding["pooling"] = pooling or ("raw" if vocabulary else None)
-        model = open_named_encoder(encoder, **encoding)
-    elif any(value not in (None, "auto") for value in encoding.values()):
-        raise UsageError("ready vectors are not encoded: --pooling, --layer, --max-tokens and --dtype go with --encoder")
+        model = open_named_encoder(encoders, encoder_weights, **encoding)
+    elif encoder_weights or any(value not in (None, "auto") for value in encoding.values()):
+        raise UsageError(
+            "ready vectors are not encoded: --encoder-weight, --pooling, --layer, --max-tokens and --dtype go with --encoder"
+        )
     if vocabulary:
         source = sources.from_vocabulary(model, all_words=all_words)
     elif vectors:

@@ -36,7 +36,8 @@ def encode(
     id_field: str | None,
     format: str | None,
     skip_bad: bool,
-    encoder: str | None,
+    encoders: tuple[str, ...],
+    encoder_weights: tuple[float, ...],
     pooling: str | None,
     layers: tuple[int, ...],
     max_tokens: int | None,
@@ -53,8 +54,8 @@ def encode(
     reading = {"text_fields": text_fields, "id_field": id_field, "format": format, "skip_bad": skip_bad}
     source = from_corpus(corpus, reading)
     if marked:
-        require_words(encoder, "--marked")
-    model = open_named_encoder(encoder, pooling=pooling, layers=layers, max_tokens=max_tokens, dtype=dtype)
+        require_words(encoders, "--marked")
+    model = open_named_encoder(encoders, encoder_weights, pooling=pooling, layers=layers, max_tokens=max_tokens, dtype=dtype)
     turn = partial(map, model.encode_in_context) if marked else partial(encode_blocks, model)
     started = time.perf_counter()
     with progress_bar("texts", source.fraction) as progress:

@@ -50,6 +50,7 @@ def import_(
     """Make an encoder folder from CHECKPOINT: a .pth of learn.save or save_encoder (fastai 1 or 2), a wt103 .tgz, or a folder
     with one .pth and its vocabulary. No code in the file is run, and nothing is downloaded without --download."""
     from vecsearch.encoders.checkpoints import import_checkpoint
+    from vecsearch.encoders.folder import describe_sizes
 
     for name, given in (("wt103-fwd", checkpoint), ("wt103-bwd", backward)):
         if name in download and given:
@@ -71,7 +72,7 @@ def import_(
         {
             "encoder": report.folder,
             "vocabulary": f"{report.words:,} words, from {report.vocabulary}",
-            **{direction: _sizes(dims) for direction, dims in report.dims.items()},
+            **{direction: describe_sizes(dims) for direction, dims in report.dims.items()},
             "stored": f"{report.dtype}, {report.size_bytes / 1e6:.1f} MB",
         }
     )
@@ -131,24 +132,16 @@ def words(encoder: str, corpora: tuple[Path, ...], output: Path, most: int, full
 
 
 @model.command()
-@click.argument("folder")
-def info(folder: str) -> None:
-    """Show what is in an encoder FOLDER, or in the one that ships under that name, after checking every file's hash."""
-    from vecsearch.encoders import find_encoder
-    from vecsearch.encoders.folder import read_encoder
+@click.argument("encoder", metavar="NAME|FOLDER|FILE")
+def info(encoder: str) -> None:
+    """Show what is in an encoder of any kind: a folder, a model's file, or the one that ships under that name.
 
-    encoder = read_encoder(find_encoder(folder))
-    _show(
-        {
-            "encoder": folder,
-            "vocabulary": f"{len(encoder.vocabulary):,} words",
-            **{direction: _sizes(stack.dims) for direction, stack in encoder.stacks.items()},
-            "tokenizer": ", ".join(str(value) for value in encoder.tokenizer.describe().values()),
-            "pooling": f"{encoder.config.pooling} of layer {' + '.join(map(str, encoder.config.layers))}",
-            **encoder.config.source,
-            "licence file": next((path.name for path in sorted(encoder.path.glob("LICENSE*"))), "none"),
-        }
-    )
+    A folder of `vecsearch model import` has every file's hash checked.
+    """
+    from vecsearch.encoders import find_encoder, kind_of, open_encoder
+
+    facts = open_encoder(encoder).describe()
+    _show({"encoder": encoder, "kind": kind_of(find_encoder(encoder)).name, **facts})
 
 
 def _download(name: str) -> Path:
@@ -157,11 +150,6 @@ def _download(name: str) -> Path:
 
     with click.progressbar(length=PRETRAINED[name].size, label=name, file=click.get_text_stream("stderr")) as bar:
         return download(name, cache_folder(), progress=bar.update)
-
-
-def _sizes(dims: tuple[int, ...]) -> str:
-    layers = f"{len(dims) - 1} LSTM layer{'s' * (len(dims) > 2)}"
-    return f"embedding {dims[0]}, {layers} of {', '.join(map(str, dims[1:]))}"
 
 
 def _show(facts: dict[str, object]) -> None:

@@ -84,6 +84,28 @@ ready_options = _apply(
     click.option("--ids", type=FOLDER, metavar="FILE", help="With --vectors and no CORPUS: their ids, one a line."),
 )
 
+
+def encoder_choice(what: str) -> Callable[[F], F]:
+    """The options that name an encoder; `what` says in their help what it is for."""
+    return _apply(
+        click.option(
+            "--encoder",
+            "encoders",
+            multiple=True,
+            metavar="NAME|FOLDER|FILE",
+            help=f"{what} Repeat it to join several: a cosine is then the mean of theirs.",
+        ),
+        click.option(
+            "--encoder-weight",
+            "encoder_weights",
+            type=float,
+            multiple=True,
+            metavar="W",
+            help="With several encoders: what each counts in the mean, in their order. By default all the same.",
+        ),
+    )
+
+
 pooling_options = _apply(
     click.option(
         "--pooling",
@@ -101,9 +123,7 @@ pooling_options = _apply(
 )
 
 encoder_options = _apply(
-    click.option(
-        "--encoder", metavar="NAME|FOLDER", help="The model: a folder that `vecsearch model import` made, or english."
-    ),
+    encoder_choice("The model: a folder of `vecsearch model import`, a sentence transformer's, an .onnx file, or english."),
     pooling_options,
     click.option("--max-tokens", type=int, metavar="N", help="Cut longer texts, and count what is cut. By default nothing is."),
 )
@@ -148,11 +168,17 @@ where_option = click.option(
 metric_option = click.option("--metric", type=click.Choice(["cosine", "ip"]), help="Cosine, or inner product.")
 
 
-def open_named_encoder(encoder: str | None, **options: Any) -> Any:
-    """The encoder that the options name; the shipped one when they name none."""
-    from vecsearch.encoders import DEFAULT, open_encoder
+def open_named_encoder(encoders: Sequence[str], weights: Sequence[float] = (), **options: Any) -> Any:
+    """The encoder that the options name, several joined; without any the shipped one. Each takes the `options`."""
+    from vecsearch.encoders import DEFAULT, JoinedEncoder, open_encoder
 
-    return open_encoder(encoder or DEFAULT, **{name: value for name, value in options.items() if value not in (None, ())})
+    given = {name: value for name, value in options.items() if value not in (None, ())}
+    opened = [open_encoder(encoder, **given) for encoder in encoders or (DEFAULT,)]
+    if len(opened) > 1:
+        return JoinedEncoder(opened, weights or None)
+    if weights:
+        raise UsageError("--encoder-weight says what each of several encoders counts: give --encoder more than once")
+    return opened[0]
 
 
 def named_encoders(given: Sequence[str], **options: Any) -> dict[str, Any]:
@@ -165,7 +191,7 @@ def named_encoders(given: Sequence[str], **options: Any) -> dict[str, Any]:
         name, folder, own = _parsed(text)
         if name in opened:
             raise UsageError(f"two encoders are called {name}: give them names, --encoder NAME={text}")
-        opened[name] = open_named_encoder(folder, **options | own)
+        opened[name] = open_named_encoder((folder,), **options | own)
     return opened
 
 
@@ -193,9 +219,11 @@ _SETTINGS: dict[str, Callable[[str], Any]] = {
 }
 
 
-def require_words(encoder: str | None, what: str) -> None:
-    """Raise UsageError unless the named encoder has a vocabulary of words and reads marks, which `what` needs."""
-    from vecsearch.encoders import DEFAULT, find_encoder, is_transformer
+def require_words(encoders: Sequence[str], what: str) -> None:
+    """Raise UsageError unless the named encoder is one with a vocabulary of words that reads marks, which `what` needs."""
+    from vecsearch.encoders import DEFAULT, ULMFIT, JoinedEncoder, find_encoder, kind_of
 
-    if is_transformer(find_encoder(encoder or DEFAULT)):
-        raise UsageError(f"{what} needs an ULMFiT model: the sentence transformer {encoder} has no words of its own")
+    named = " and ".join(encoders or (DEFAULT,))
+    kind = JoinedEncoder.kind if len(encoders) > 1 else kind_of(find_encoder(named)).name
+    if kind != ULMFIT.name:
+        raise UsageError(f"{what} needs {ULMFIT.name}: {named} is {kind}, which has no words of its own")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vecsearch.cli.hits import NOTHING_KNOWN, emit_hits, note_limits
-from vecsearch.cli.options import FOLDER, metric_option, open_named_encoder, output_options, where_option
+from vecsearch.cli.options import FOLDER, encoder_choice, metric_option, open_named_encoder, output_options, where_option
 from vecsearch.cli.output import emit, note
 from vecsearch.errors import UsageError
 
@@ -44,7 +44,7 @@ BATCH = 1024
 @click.option("--min-score", type=float, metavar="X", help="Leave out hits below this score.")
 @click.option("--queries", type=click.Path(), metavar="FILE", help="Queries from a file, one a line; - is stdin.")
 @click.option("--vectors", type=click.Path(), metavar="FILE", help="Query vectors from a .npy or .h5 file.")
-@click.option("--encoder", metavar="NAME|FOLDER", help="Encoder for an index that carries none; it must be the index's own.")
+@encoder_choice("Encoder for an index that carries none; it must be the index's own.")
 @click.option(
     "--plus", multiple=True, metavar="ID", help="Add this word's vector; repeat it, with --minus: king − man + woman."
 )
@@ -68,7 +68,8 @@ def query(
     min_score: float | None,
     queries: str | None,
     vectors: str | None,
-    encoder: str | None,
+    encoders: tuple[str, ...],
+    encoder_weights: tuple[float, ...],
     plus: tuple[str, ...],
     minus: tuple[str, ...],
     odd_one_out: tuple[str, ...],
@@ -103,7 +104,8 @@ def query(
         )
     if weights and not hybrid:
         raise UsageError("--weights belongs to --hybrid")
-    with Index.open(index, generation=generation, encoder=open_named_encoder(encoder) if encoder else None) as opened:
+    encoder = open_named_encoder(encoders, encoder_weights) if encoders or encoder_weights else None
+    with Index.open(index, generation=generation, encoder=encoder) as opened:
         if cluster is not None:
             where = _within_cluster(opened, cluster, where)
         options: dict[str, Any] = {"metric": Metric(metric) if metric else None, "exact": exact, "where": where}

@@ -24,7 +24,8 @@ def similarity(
     a: str,
     b: str,
     index: str | None,
-    encoder: str | None,
+    encoders: tuple[str, ...],
+    encoder_weights: tuple[float, ...],
     pooling: str | None,
     layers: tuple[int, ...],
     max_tokens: int | None,
@@ -41,17 +42,17 @@ def similarity(
     from vecsearch.quality.similarity import index_similarity, model_similarity
 
     rng = np.random.default_rng(SEED)
-    chosen = {"encoder": encoder, "pooling": pooling, "layers": layers or None, "max_tokens": max_tokens}
+    chosen = {"pooling": pooling, "layers": layers, "max_tokens": max_tokens}
     if index:
-        if any(value is not None for value in chosen.values()):
+        if encoders or encoder_weights or any(value not in (None, ()) for value in chosen.values()):
             raise UsageError("an index has its own encoder: give --index or the encoder's options, not both")
         from vecsearch.index import Index
 
         with Index.open(index) as opened:
             found = index_similarity(opened, a, b, rng)
     else:
-        require_words(encoder, "similarity without --index")
-        found = model_similarity(open_named_encoder(**chosen), a, b, rng)
+        require_words(encoders, "similarity without --index")
+        found = model_similarity(open_named_encoder(encoders, encoder_weights, **chosen), a, b, rng)
     emit([asdict(found)], as_json=as_json, columns=["a", "b", "cosine", "cosine_percentile", "ip", "ip_percentile"])
     if found.note:
         note(f"note: {found.note}")

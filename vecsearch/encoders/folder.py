@@ -211,6 +211,12 @@ def is_ulmfit(folder: Path) -> bool:
         return False
 
 
+def describe_sizes(dims: Sequence[int]) -> str:
+    """For people: the size of the embedding, and those of the LSTM layers over it."""
+    layers = f"{len(dims) - 1} LSTM layer{'s' * (len(dims) > 2)}"
+    return f"embedding {dims[0]}, {layers} of {', '.join(map(str, dims[1:]))}"
+
+
 def _read_stacks(path: Path, directions: tuple[str, ...]) -> dict[str, Stack]:
     from safetensors import SafetensorError, safe_open
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from vecsearch.encoders.base import Tally
 from vecsearch.encoders.batches import ahead, batches, windows
-from vecsearch.encoders.folder import EncoderFolder, read_encoder, write_config
+from vecsearch.encoders.folder import EncoderFolder, describe_sizes, read_encoder, write_config
 from vecsearch.encoders.lstm import Engine, NumpyEngine, TorchEngine, fast_dtype
 from vecsearch.encoders.pooling import Pool, Pooling
 from vecsearch.encoders.postprocess import FILE as POSTPROCESS
@@ -41,6 +41,8 @@ class UlmfitEncoder:
     Raises CheckpointError for a folder that cannot be used, UsageError for a layer that the model does not have and for layers
     of unequal size.
     """
+
+    kind = "an ULMFiT model"
 
     def __init__(
         self,
@@ -191,6 +193,18 @@ class UlmfitEncoder:
                 raise CheckpointError(f"{self._opened.path / name} has changed since it was opened; put the old file back")
         own = {"pooling": self.pooling, "layers": self.layers, "max_tokens": self.max_tokens, "files": self._files}
         write_config(Path(folder), replace(self._opened.config, **own))
+
+    def describe(self) -> dict[str, object]:
+        """Facts for people, by name."""
+        opened = self._opened
+        return {
+            "vocabulary": f"{len(self.vocabulary):,} words",
+            **{direction: describe_sizes(stack.dims) for direction, stack in opened.stacks.items()},
+            "tokenizer": ", ".join(str(value) for value in opened.tokenizer.describe().values()),
+            "pooling": f"{self.pooling} of layer {' + '.join(map(str, self.layers))}",
+            **self.source,
+            "licence file": next((path.name for path in sorted(opened.path.glob("LICENSE*"))), "none"),
+        }
 
     def _read(self, texts: Sequence[str]) -> tuple[Sequences, Tally]:
         cut = Tally()

@@ -1,0 +1,116 @@
+"""Several encoders as one: their vectors side by side, so that a cosine is the weighted mean of theirs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from vecsearch.encoders.base import Encoder, Tally
+from vecsearch.errors import CheckpointError, UsageError
+from vecsearch.metric import normalise
+
+CONFIG = "config.json"
+KIND, FORMAT = "joined", 1
+MOST_PARTS = 100
+
+
+class JoinedEncoder:
+    """The vectors of `parts`, each scaled to length 1, times the square root of its share of the `weights`, side by side.
+
+    So the inner product of two texts is the weighted mean of the parts' cosines, and where every part has a vector for both
+    texts, so is the cosine. A part that has none, a zero vector, counts as a cosine of 0 in the inner product; the cosine
+    leaves it out where both texts have none, and lies between where one has.
+
+    Raises UsageError for weights that are not one number above 0 for each part. By default all count the same.
+    """
+
+    kind = "several encoders joined"
+
+    def __init__(self, parts: Sequence[Encoder], weights: Sequence[float] | None = None) -> None:
+        self.parts = tuple(parts)
+        given = tuple(1.0 for _ in self.parts) if weights is None else tuple(float(weight) for weight in weights)
+        if len(given) != len(self.parts):
+            raise UsageError(
+                f"there are {len(self.parts)} encoders and {len(given)} weights; give one weight for each, in order"
+            )
+        if not given or not all(weight > 0 and math.isfinite(weight) for weight in given):
+            raise UsageError(f"the weights are {', '.join(map(str, given))}; give a number above 0 for each encoder")
+        self.weights = given
+        self._shares = np.array(given) / sum(given)
+        self.dim: int = sum(part.dim for part in self.parts)
+        self._own = Tally()
+
+    @property
+    def dtype(self) -> str:
+        """The precisions that the parts compute in."""
+        return "+".join(sorted({getattr(part, "dtype", "float32") for part in self.parts}))
+
+    @property
+    def tally(self) -> Tally:
+        """What has been encoded: texts once, tokens as often as a part has read them; of cut texts the part that cut most."""
+        tallies = [tally for part in self.parts if (tally := getattr(part, "tally", None))]
+        cut = max((tally.cut_texts for tally in tallies), default=0)
+        return replace(sum(tallies, Tally()), texts=self._own.texts, empty=self._own.empty, cut_texts=cut)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """32 hex digits over the parts' fingerprints and weights."""
+        identity = [[part.fingerprint for part in self.parts], self._shares.tolist()]
+        return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:32]
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        """Vectors of `texts` in input order: (n, dim) float32. A text that no part has a vector for gives the zero vector."""
+        scales = np.sqrt(self._shares)
+        found = [scale * normalise(part.encode(texts)) for scale, part in zip(scales, self.parts, strict=True)]
+        vectors = np.concatenate(found, axis=1, dtype=np.float32, casting="same_kind")
+        self._own += Tally(texts=len(texts), empty=int((~vectors.any(axis=1)).sum()))
+        return vectors
+
+    def save(self, folder: Path) -> None:
+        """Write a folder for each part, and config.json with the weights, into the existing, empty `folder`."""
+        for number, part in enumerate(self.parts):
+            place = Path(folder) / str(number)
+            place.mkdir()
+            part.save(place)
+        config = {"format": FORMAT, "kind": KIND, "weights": self.weights}
+        (Path(folder) / CONFIG).write_text(json.dumps(config), encoding="utf-8")
+
+    def describe(self) -> dict[str, object]:
+        """Facts for people, by name."""
+        shares = zip(self._shares, self.parts, strict=True)
+        lines = {f"part {i}": f"{share:.1%}: {_kind(part)}, length {part.dim}" for i, (share, part) in enumerate(shares)}
+        return {"length": self.dim, **lines}
+
+
+def _kind(part: Encoder) -> str:
+    return getattr(part, "kind", type(part).__name__)
+
+
+def is_joined(path: Path) -> bool:
+    """Whether the folder is one that `JoinedEncoder.save` wrote, whatever else may be wrong with it."""
+    try:
+        return json.loads((path / CONFIG).read_bytes()).get("kind") == KIND
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return False
+
+
+def joined_folders(folder: Path) -> tuple[list[Path], list[float]]:
+    """The parts' folders and weights of a joined encoder's folder. Raises CheckpointError for a folder that is damaged."""
+    path = folder / CONFIG
+    try:
+        config = json.loads(path.read_bytes())
+        weights = [float(weight) for weight in config["weights"]]
+        if config["format"] != FORMAT:
+            raise CheckpointError(f"{path} has format {config['format']!r}, this vecsearch reads {FORMAT}: upgrade vecsearch")
+        if not 1 <= len(weights) <= MOST_PARTS or not all(0 < weight < math.inf for weight in weights):
+            raise ValueError(f"weights {config['weights']!r}")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
+        raise CheckpointError(f"{path} cannot be read as a joined encoder's ({error!r}); join them again") from None
+    return [folder / str(number) for number in range(len(weights))], weights
