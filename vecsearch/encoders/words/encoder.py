@@ -1,0 +1,182 @@
+"""Word vectors as an encoder: a text's vector is the mean of its words'."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+
+from vecsearch.encoders.base import Tally
+from vecsearch.encoders.words.folder import CONFIG, WordsFolder, is_words_folder
+from vecsearch.encoders.words.importing import cached_words, is_words_file, open_word_file
+from vecsearch.encoders.words.subwords import composed
+from vecsearch.encoders.words.sums import sums
+from vecsearch.encoders.words.tokens import Word, Words
+from vecsearch.errors import CheckpointError
+from vecsearch.files import sha256
+from vecsearch.metric import normalise
+
+MOST_WORDS = 65_536
+"""Words whose vectors are in memory at once."""
+
+
+def is_words(path: Path) -> bool:
+    """Whether the path is a folder or a file of word vectors, whatever else may be wrong with it."""
+    return is_words_folder(path) if path.is_dir() else is_words_file(path)
+
+
+class WordsEncoder:
+    """A folder of word vectors, or a file, whose beginning is checked at once; the rest is read, and put into the user's cache
+    as a folder, when it is first needed. `tally` counts what it has encoded since.
+
+    A text's vector is the mean of its words' vectors, each scaled to length 1 before. Raises CheckpointError for what cannot be
+    used.
+    """
+
+    kind = "word vectors"
+
+    def __init__(self, path: Path) -> None:
+        self._path = Path(path)
+        self._file = None if self._path.is_dir() else open_word_file(self._path)
+        self.dim: int = self._file.dim if self._file else self._folder.config.dim
+        self.tally = Tally()
+
+    def prepare(self, progress: Callable[[int, float], None]) -> None:
+        """Read the whole file now; `progress` hears how many words have come, and how much of the work is done, 0 to 1."""
+        if self._file:
+            self.__dict__["_folder"] = self._read(progress)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """32 hex digits over words, vectors and n-grams."""
+        files = {name: entry["sha256"] for name, entry in self._folder.config.files.items()}
+        return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:32]
+
+    @property
+    def words(self) -> Sequence[str]:
+        """The model's words, in the order of the file: as a rule the commonest first."""
+        return self._folder.words
+
+    def word_ids(self) -> np.ndarray:
+        """The places in `words` of all different words, in order, (m,) int64."""
+        return self._folder.unique_rows()
+
+    def encode_words(self, ids: np.ndarray) -> np.ndarray:
+        """The vectors of some of the `words` as the model has them: (n,) int -> (n, dim) float32."""
+        return self._folder.vectors[ids].astype(np.float32)
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        """Vectors of `texts` in input order: (n, dim) float32. Without a word that has a vector it is zero."""
+        words = self._words.of(texts)
+        vectors = np.zeros((len(texts), self.dim), np.float32)
+        found = np.zeros(len(texts), np.int64)
+        for places, groups in _grouped(words):
+            totals, counts = self._sums(groups)
+            np.add.at(vectors, places, totals)
+            np.add.at(found, places, counts)
+        self._count(words, found)
+        return vectors / np.maximum(1, found)[:, None].astype(np.float32)
+
+    def shares(self, text: str) -> tuple[list[str], np.ndarray]:
+        """Words of a text, and the share of each in its vector, (words, dim) float32: they add up to it."""
+        (words,) = self._words.of([text])
+        vectors = self._vectors(words)
+        return [word for word, _ in words], vectors / max(1, np.count_nonzero(vectors.any(axis=1)))
+
+    def save(self, folder: Path) -> None:
+        """Copy the words and vectors into the existing, empty `folder`.
+
+        Raises CheckpointError when a file is not what it was when it was made.
+        """
+        source = self._folder
+        for name, entry in source.config.files.items():
+            shutil.copyfile(source.path / name, Path(folder) / name)
+            if sha256(Path(folder) / name) != entry["sha256"]:
+                raise CheckpointError(f"{source.path / name} has changed since it was made; import the file again")
+        shutil.copyfile(source.path / CONFIG, Path(folder) / CONFIG)
+
+    def describe(self) -> dict[str, object]:
+        """Facts for people, by name. Every file of a folder is compared with its hash."""
+        if self._file:
+            rows = "as many as it has lines" if self._file.rows is None else f"{self._file.rows:,}"
+            return {"length": self.dim, "vocabulary": f"{rows} words", "file format": self._file.format}
+        self._folder.verify()
+        config = self._folder.config
+        unknown = "left out, and counted"
+        if config.subwords:
+            unknown = f"by n-grams of {config.subwords.minn} to {config.subwords.maxn} characters"
+        return {
+            "length": self.dim,
+            "vocabulary": f"{config.unique:,} words, {'with' if config.cased else 'without'} capitals",
+            "repeated words": f"{config.rows - config.unique:,}, of which the first counts",
+            "unknown words": unknown,
+            "stored": f"{config.dtype}, {sum(entry['bytes'] for entry in config.files.values()) / 1e6:,.1f} MB",
+            **config.source,
+        }
+
+    @cached_property
+    def _folder(self) -> WordsFolder:
+        return self._read(lambda words, done: None) if self._file else WordsFolder(self._path)
+
+    def _read(self, progress: Callable[[int, float], None]) -> WordsFolder:
+        folder = cached_words(self._path, progress)
+        if folder.config.dim != self.dim:
+            raise CheckpointError(f"{self._path} has changed since it was opened; open it again")
+        return folder
+
+    @cached_property
+    def _words(self) -> Words:
+        return Words(self._folder.find, cased=self._folder.config.cased)
+
+    def _sums(self, groups: Sequence[Sequence[Word]]) -> tuple[np.ndarray, np.ndarray]:
+        """The sum of the vectors of each group of words (g, dim) float32, and how many have one (g,) int64."""
+        numbers: dict[Word, int] = {}
+        ids = np.array([numbers.setdefault(word, len(numbers)) for word in chain.from_iterable(groups)], np.int64)
+        lengths = np.array([len(group) for group in groups], np.int64)
+        vectors = self._vectors(list(numbers))
+        known = np.bincount(np.repeat(np.arange(len(groups)), lengths), vectors.any(axis=1)[ids], len(groups))
+        return sums(vectors, ids, lengths), known.astype(np.int64)
+
+    def _vectors(self, words: Sequence[Word]) -> np.ndarray:
+        """Vectors of length 1 of words, (n, dim) float32: of unknown ones by their n-grams, zero without any."""
+        rows = np.array([row for _, row in words], np.int64)
+        vectors = np.zeros((len(words), self.dim), np.float32)
+        vectors[rows >= 0] = self._folder.vectors[rows[rows >= 0]]
+        subwords, ngrams = self._folder.config.subwords, self._folder.ngrams
+        if subwords and ngrams is not None:
+            vectors[rows < 0] = composed(ngrams, [word for word, row in words if row < 0], subwords)
+        return normalise(vectors)
+
+    def _count(self, words: Sequence[Sequence[Word]], found: np.ndarray) -> None:
+        tokens = sum(map(len, words))
+        self.tally += Tally(
+            texts=len(words),
+            empty=int(np.count_nonzero(found == 0)),
+            tokens=tokens,
+            words=tokens,
+            unknown=sum(row < 0 for _, row in chain.from_iterable(words)),
+        )
+
+
+def _grouped(texts: Sequence[Sequence[Word]]) -> Iterator[tuple[list[int], list[Sequence[Word]]]]:
+    """Texts, or parts of long ones, that together have at most MOST_WORDS words, each with its text's place."""
+    places: list[int] = []
+    parts: list[Sequence[Word]] = []
+    size = 0
+    for place, words in enumerate(texts):
+        for first in range(0, len(words), MOST_WORDS):
+            part = words[first : first + MOST_WORDS]
+            if size + len(part) > MOST_WORDS:
+                yield places, parts
+                places, parts, size = [], [], 0
+            places.append(place)
+            parts.append(part)
+            size += len(part)
+    if parts:
+        yield places, parts
