@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
@@ -35,8 +36,10 @@ class WordsEncoder:
     """A folder of word vectors, or a file, whose beginning is checked at once; the rest is read, and put into the user's cache
     as a folder, when it is first needed. `tally` counts what it has encoded since.
 
-    A text's vector is the mean of its words' vectors, each scaled to length 1 before. Raises CheckpointError for what cannot be
-    used.
+    A text's vector is the mean of its words' vectors, each scaled to length 1 before, as fastText does for sentences, and
+    weighed where the folder says so. Raises CheckpointError for what cannot be used.
+
+    Source of the weights: Arora, Liang and Ma 2017, "A simple but tough-to-beat baseline for sentence embeddings" (SIF).
     """
 
     kind = "word vectors"
@@ -54,18 +57,20 @@ class WordsEncoder:
 
     @cached_property
     def fingerprint(self) -> str:
-        """32 hex digits over words, vectors and n-grams."""
-        files = {name: entry["sha256"] for name, entry in self._folder.config.files.items()}
-        return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:32]
+        """32 hex digits over words, vectors, n-grams and weights."""
+        config = self._folder.config
+        identity = [{name: entry["sha256"] for name, entry in config.files.items()}, config.sif]
+        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
 
     @property
     def words(self) -> Sequence[str]:
         """The model's words, in the order of the file: as a rule the commonest first."""
         return self._folder.words
 
-    def word_ids(self) -> np.ndarray:
-        """The places in `words` of all different words, in order, (m,) int64."""
-        return self._folder.unique_rows()
+    def word_ids(self, *, all_words: bool = False) -> tuple[np.ndarray, dict[str, int]]:
+        """As `WordEncoder` has it: words that came before are left out, whatever `all_words` says."""
+        ids = self._folder.unique_rows()
+        return ids, {"repeated_words": len(self.words) - len(ids)}
 
     def encode_words(self, ids: np.ndarray) -> np.ndarray:
         """The vectors of some of the `words` as the model has them: (n,) int -> (n, dim) float32."""
@@ -75,19 +80,19 @@ class WordsEncoder:
         """Vectors of `texts` in input order: (n, dim) float32. Without a word that has a vector it is zero."""
         words = self._words.of(texts)
         vectors = np.zeros((len(texts), self.dim), np.float32)
-        found = np.zeros(len(texts), np.int64)
+        weights = np.zeros(len(texts))
         for places, groups in _grouped(words):
-            totals, counts = self._sums(groups)
-            np.add.at(vectors, places, totals)
-            np.add.at(found, places, counts)
-        self._count(words, found)
-        return vectors / np.maximum(1, found)[:, None].astype(np.float32)
+            some, counted = self._sums(groups)
+            np.add.at(vectors, places, some)
+            np.add.at(weights, places, counted)
+        self._count(words, weights)
+        return vectors / np.where(weights, weights, 1)[:, None].astype(np.float32)
 
     def shares(self, text: str) -> tuple[list[str], np.ndarray]:
         """Words of a text, and the share of each in its vector, (words, dim) float32: they add up to it."""
         (words,) = self._words.of([text])
-        vectors = self._vectors(words)
-        return [word for word, _ in words], vectors / max(1, np.count_nonzero(vectors.any(axis=1)))
+        vectors, weights = self._weighted(words)
+        return [word for word, _ in words], vectors / np.float32(weights.sum() or 1)
 
     def save(self, folder: Path) -> None:
         """Copy the words and vectors into the existing, empty `folder`.
@@ -116,6 +121,7 @@ class WordsEncoder:
             "vocabulary": f"{config.unique:,} words, {'with' if config.cased else 'without'} capitals",
             "repeated words": f"{config.rows - config.unique:,}, of which the first counts",
             "unknown words": unknown,
+            "weights": f"SIF {config.sif:g}, by rank" if config.sif else "all alike",
             "stored": f"{config.dtype}, {sum(entry['bytes'] for entry in config.files.values()) / 1e6:,.1f} MB",
             **config.source,
         }
@@ -135,29 +141,37 @@ class WordsEncoder:
         return Words(self._folder.find, cased=self._folder.config.cased)
 
     def _sums(self, groups: Sequence[Sequence[Word]]) -> tuple[np.ndarray, np.ndarray]:
-        """The sum of the vectors of each group of words (g, dim) float32, and how many have one (g,) int64."""
+        """The sum of the weighted vectors of each group of words (g, dim) float32, and of their weights (g,) float64."""
         numbers: dict[Word, int] = {}
         ids = np.array([numbers.setdefault(word, len(numbers)) for word in chain.from_iterable(groups)], np.int64)
         lengths = np.array([len(group) for group in groups], np.int64)
-        vectors = self._vectors(list(numbers))
-        known = np.bincount(np.repeat(np.arange(len(groups)), lengths), vectors.any(axis=1)[ids], len(groups))
-        return sums(vectors, ids, lengths), known.astype(np.int64)
+        vectors, weights = self._weighted(list(numbers))
+        return sums(vectors, ids, lengths), np.bincount(np.repeat(np.arange(len(groups)), lengths), weights[ids], len(groups))
 
-    def _vectors(self, words: Sequence[Word]) -> np.ndarray:
-        """Vectors of length 1 of words, (n, dim) float32: of unknown ones by their n-grams, zero without any."""
-        rows = np.array([row for _, row in words], np.int64)
+    def _weighted(self, words: Sequence[Word]) -> tuple[np.ndarray, np.ndarray]:
+        """Vectors of words (n, dim) float32, each of the length that it counts in a mean, and these lengths (n,) float64.
+
+        Unknown words have vectors by their n-grams; without any, they count nothing.
+        """
+        config, rows = self._folder.config, np.array([row for _, row in words], np.int64)
+        known = rows >= 0
         vectors = np.zeros((len(words), self.dim), np.float32)
-        vectors[rows >= 0] = self._folder.vectors[rows[rows >= 0]]
-        subwords, ngrams = self._folder.config.subwords, self._folder.ngrams
-        if subwords and ngrams is not None:
-            vectors[rows < 0] = composed(ngrams, [word for word, row in words if row < 0], subwords)
-        return normalise(vectors)
+        vectors[known] = self._folder.vectors[rows[known]]
+        if config.subwords and self._folder.ngrams is not None and not known.all():
+            vectors[~known] = composed(self._folder.ngrams, [word for word, row in words if row < 0], config.subwords)
+        weights = vectors.any(axis=1).astype(np.float64)
+        if config.sif:
+            frequencies = 1 / (
+                (rows[known] + 1) * (math.log(config.rows) + np.euler_gamma)
+            )  # the n-th word has 1/n of the first's
+            weights[known] *= config.sif / (config.sif + frequencies)
+        return normalise(vectors) * weights[:, None].astype(np.float32), weights
 
-    def _count(self, words: Sequence[Sequence[Word]], found: np.ndarray) -> None:
+    def _count(self, words: Sequence[Sequence[Word]], weights: np.ndarray) -> None:
         tokens = sum(map(len, words))
         self.tally += Tally(
             texts=len(words),
-            empty=int(np.count_nonzero(found == 0)),
+            empty=int(np.count_nonzero(weights == 0)),
             tokens=tokens,
             words=tokens,
             unknown=sum(row < 0 for _, row in chain.from_iterable(words)),

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import mmap
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -42,7 +43,10 @@ DTYPES = {"float32": "<f4", "float16": "<f2"}
 
 @dataclass(frozen=True, slots=True)
 class WordsConfig:
-    """config.json: `rows` words, `unique` of them different, with capitals where `cased`; "bytes" and "sha256" of each file."""
+    """config.json: `rows` words, `unique` of them different, with capitals where `cased`; "bytes" and "sha256" of each file.
+
+    With `sif` a word of rank r counts sif / (sif + p) in a text's mean, where p is its frequency by Zipf's law.
+    """
 
     format: int
     kind: str
@@ -52,6 +56,7 @@ class WordsConfig:
     dtype: str
     cased: bool
     subwords: Subwords | None
+    sif: float | None
     files: dict[str, dict[str, Any]]
     source: dict[str, Any] = field(default_factory=dict)
 
@@ -213,6 +218,8 @@ def _problems(config: WordsConfig) -> Iterator[str]:
         yield f"vectors of length {config.dim} in {config.dtype!r}, cased {config.cased!r}"
     elif config.subwords and (config.subwords.bucket >= 1 << 31 or config.subwords.maxn > MOST_CHARACTERS):
         yield f"n-grams of up to {config.subwords.maxn} characters in {config.subwords.bucket} buckets"
+    elif config.sif is not None and not (type(config.sif) is float and 0 < config.sif < math.inf):
+        yield f"sif {config.sif!r}"
     elif not isinstance(config.files, dict) or set(config.files) != {WORDS, *config.arrays}:
         yield f"the files {config.files!r:.200}"
     elif not all(_is_entry(entry) for entry in config.files.values()):

@@ -77,12 +77,13 @@ def import_words(
     *,
     most: int | None = None,
     dtype: str = "float32",
+    sif: float | None = None,
     progress: Progress = lambda words, done: None,
 ) -> WordsReport:
     """Write the folder `output` from a file of word vectors, with its first `most` words; there is never half a folder.
 
-    `dtype` is "float32" or "float16". Raises CheckpointError for a file that cannot be used, naming a line or an offset,
-    UsageError when `output` is not empty, ResourceError for a full disk.
+    `dtype` is "float32" or "float16"; what `sif` does says `WordsConfig`. Raises CheckpointError for a file that cannot be
+    used, naming a line or an offset, UsageError when `output` is not empty, ResourceError for a full disk.
     """
     refuse_existing(output)
     file = open_word_file(path)
@@ -93,7 +94,7 @@ def import_words(
             writer.add(block)
             progress(writer.rows, reading * file.fraction())
         source = {"file": path.name, "file_bytes": path.stat().st_size, "file_format": file.format}
-        writer.finish(file.subwords, source, lambda done: progress(writer.rows, reading + (1 - reading) * done))
+        writer.finish(file.subwords, sif, source, lambda done: progress(writer.rows, reading + (1 - reading) * done))
     made = WordsFolder(output)
     return WordsReport(made, file.format, made.config.rows - made.config.unique, file.broken_words)
 

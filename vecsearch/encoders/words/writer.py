@@ -68,7 +68,9 @@ class FolderWriter:
                 self._tables[name].write(self._cast(rows).tobytes())
                 self._counts[name] += len(rows)
 
-    def finish(self, subwords: Subwords | None, source: Mapping[str, Any], progress: Callable[[float], None]) -> WordsConfig:
+    def finish(
+        self, subwords: Subwords | None, sif: float | None, source: Mapping[str, Any], progress: Callable[[float], None]
+    ) -> WordsConfig:
         """Write what depends on all rows, and config.json; `progress` hears how much of that is done, 0 to 1."""
         for name, table in self._tables.items():
             table.seek(0)
@@ -97,6 +99,7 @@ class FolderWriter:
             dtype=self._dtype,
             cased=self._cased,
             subwords=subwords,
+            sif=sif,
             files={
                 path.name: {"bytes": path.stat().st_size, "sha256": sha256(path)} for path in sorted(self._folder.iterdir())
             },
