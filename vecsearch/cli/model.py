@@ -40,6 +40,7 @@ def model() -> None:
 )
 @click.option("--most", type=click.IntRange(1), metavar="N", help="Of word vectors: the first N words only, the commonest.")
 @click.option("--sif", type=click.FloatRange(0, min_open=True), metavar="A", help=SIF)
+@click.option("--ngrams", is_flag=True, help="Of word vectors: learn character n-grams, by which unknown words get a vector.")
 @click.option("-o", "--output", type=FILE, required=True, help="The encoder folder to make.")
 def import_(
     checkpoint: Path | None,
@@ -52,6 +53,7 @@ def import_(
     download: tuple[str, ...],
     most: int | None,
     sif: float | None,
+    ngrams: bool,
     output: Path,
 ) -> None:
     """Make an encoder folder from CHECKPOINT: a .pth of learn.save or save_encoder (fastai 1 or 2), a wt103 .tgz, a folder
@@ -63,11 +65,13 @@ def import_(
 
     if checkpoint and is_words_file(checkpoint):
         if vocab or backward or sentencepiece or unsafe or download or lang != "en":
-            raise UsageError(f"{checkpoint} holds word vectors: of the options, --half, --most and --sif belong to it")
-        _import_words(checkpoint, output, dtype="float16" if half else "float32", most=most, sif=sif)
+            raise UsageError(
+                f"{checkpoint} holds word vectors: of the options, --half, --most, --sif and --ngrams are for them"
+            )
+        _import_words(checkpoint, output, dtype="float16" if half else "float32", most=most, sif=sif, ngrams=ngrams)
         return
-    if most or sif:
-        raise UsageError("--most and --sif belong to files of word vectors (.vec, .txt, .bin); see vecsearch model postprocess")
+    if most or sif or ngrams:
+        raise UsageError("--most, --sif and --ngrams are for word vectors (.vec, .txt, .bin); see vecsearch model postprocess")
 
     for name, given in (("wt103-fwd", checkpoint), ("wt103-bwd", backward)):
         if name in download and given:

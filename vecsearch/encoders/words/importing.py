@@ -20,7 +20,7 @@ from vecsearch.encoders.words.stream import opened
 from vecsearch.encoders.words.text import TextFile
 from vecsearch.encoders.words.word2vec_binary import Word2vecBinary
 from vecsearch.encoders.words.writer import FolderWriter
-from vecsearch.errors import CheckpointError, ResourceError
+from vecsearch.errors import CheckpointError, ResourceError, UsageError
 from vecsearch.files import cache_folder
 
 SUFFIXES = (".vec", ".bin", ".ftz", ".txt", ".w2v", ".glove")
@@ -78,23 +78,35 @@ def import_words(
     most: int | None = None,
     dtype: str = "float32",
     sif: float | None = None,
+    ngrams: bool = False,
     progress: Progress = lambda words, done: None,
 ) -> WordsReport:
     """Write the folder `output` from a file of word vectors, with its first `most` words; there is never half a folder.
 
-    `dtype` is "float32" or "float16"; what `sif` does says `WordsConfig`. Raises CheckpointError for a file that cannot be
-    used, naming a line or an offset, UsageError when `output` is not empty, ResourceError for a full disk.
+    `dtype` is "float32" or "float16"; what `sif` does says `WordsConfig`. With `ngrams` character n-grams are learned, from
+    which words that the file does not have get a vector. Raises CheckpointError for a file that cannot be used, naming a line
+    or an offset, UsageError when `output` is not empty, ResourceError for a full disk.
     """
     refuse_existing(output)
     file = open_word_file(path)
+    if ngrams and file.subwords:
+        raise UsageError(f"{path} has n-grams of its own, from which unknown words get their vectors: leave out --ngrams")
+    reading = 0.5 if file.subwords or ngrams else 1.0  # n-grams take about as long again
     with new_folder(output) as folder, ExitStack() as files:
         writer = FolderWriter(folder, file.dim, dtype, files)
-        reading = 0.5 if file.subwords else 1.0  # n-grams take about as long again
         for block in file.blocks(most):
             writer.add(block)
             progress(writer.rows, reading * file.fraction())
+        writer.close()
+
+        def further(done: float) -> None:
+            progress(writer.rows, reading + (1 - reading) * done)
+
+        if file.subwords:
+            writer.compose(file.subwords, further)
+        subwords = writer.learn(further) if ngrams else file.subwords
         source = {"file": path.name, "file_bytes": path.stat().st_size, "file_format": file.format}
-        writer.finish(file.subwords, sif, source, lambda done: progress(writer.rows, reading + (1 - reading) * done))
+        writer.finish(subwords, sif, source)
     made = WordsFolder(output)
     return WordsReport(made, file.format, made.config.rows - made.config.unique, file.broken_words)
 

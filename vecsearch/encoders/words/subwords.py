@@ -6,7 +6,7 @@ github.com/facebookresearch/fastText, dictionary.cc (computeSubwords, hash).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -15,6 +15,8 @@ from vecsearch.encoders.words.sums import sums
 
 END_OF_SENTENCE = "</s>"
 """fastText's word for the end of a line: the only one without n-grams."""
+ROUNDS = 10
+"""Further rounds bring the vectors of known words nearer, and those of others no more."""
 _OFFSET, _PRIME = np.uint32(2_166_136_261), np.uint32(16_777_619)
 
 
@@ -55,11 +57,32 @@ def ngram_rows(words: Sequence[str], subwords: Subwords) -> tuple[np.ndarray, np
 
 def composed(table: np.ndarray, words: Sequence[str], subwords: Subwords) -> np.ndarray:
     """Vectors of words that a model does not have: the mean of their n-grams' rows in `table`, zero without any: (n, d)."""
-    rows, counts = ngram_rows(words, subwords)
-    return sums(table, rows, counts) / np.maximum(1, counts)[:, None].astype(np.float32)
+    return _means(table, *ngram_rows(words, subwords))
 
 
 def with_ngrams(vectors: np.ndarray, table: np.ndarray, words: Sequence[str], subwords: Subwords) -> np.ndarray:
     """Vectors of words that a fastText model has: the mean of their own rows, `vectors` (n, d), and of their n-grams' rows."""
     rows, counts = ngram_rows(words, subwords)
     return (vectors + sums(table, rows, counts)) / (1 + counts)[:, None].astype(np.float32)
+
+
+def learned(vectors: np.ndarray, words: Sequence[str], subwords: Subwords, progress: Callable[[float], None]) -> np.ndarray:
+    """Rows of n-grams, (bucket, d) float32, that give words vectors near those they have, (n, d), and others' near such.
+
+    Least squares, stopped early: what the means of n-grams lack of their words' vectors goes back to the n-grams, ROUNDS times.
+    Sources: Zhao, Mudgal and Liang 2018, "Generalizing word embeddings using bag of subwords"; for the method Gilbert 1972,
+    "Iterative methods for the three-dimensional reconstruction of an object from projections" (SIRT).
+    """
+    rows, counts = ngram_rows(words, subwords)
+    owners = np.repeat(np.arange(len(words)), counts)[np.argsort(rows, kind="stable")]
+    uses = np.bincount(rows, minlength=subwords.bucket)
+    table = np.zeros((subwords.bucket, vectors.shape[1]), np.float32)
+    for done in range(ROUNDS):
+        lacking = vectors - _means(table, rows, counts)
+        table += _means(lacking, owners, uses)
+        progress((done + 1) / ROUNDS)
+    return table
+
+
+def _means(table: np.ndarray, rows: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    return sums(table, rows, counts) / np.maximum(1, counts)[:, None].astype(np.float32)

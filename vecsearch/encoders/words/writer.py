@@ -26,12 +26,17 @@ from vecsearch.encoders.words.folder import (
     word_hashes,
     write_config,
 )
-from vecsearch.encoders.words.subwords import with_ngrams
+from vecsearch.encoders.words.subwords import learned, with_ngrams
 from vecsearch.errors import CheckpointError
 from vecsearch.files import HEADER_BYTES, npy_header, sha256
+from vecsearch.metric import normalise
 
 CASE_WORDS = 10_000
 """So many words, the first, tell whether a model was trained on texts with capitals."""
+LEARNED_FROM = 100_000
+"""So many words, the first, teach n-grams what they mean."""
+LEARNED = Subwords(3, 6, 200_000)
+"""The n-grams of fastText's default, in a tenth of its buckets."""
 COMPOSED_ROWS = 1_024
 """Words whose n-grams are added up at a time."""
 
@@ -68,28 +73,42 @@ class FolderWriter:
                 self._tables[name].write(self._cast(rows).tobytes())
                 self._counts[name] += len(rows)
 
-    def finish(
-        self, subwords: Subwords | None, sif: float | None, source: Mapping[str, Any], progress: Callable[[float], None]
-    ) -> WordsConfig:
-        """Write what depends on all rows, and config.json; `progress` hears how much of that is done, 0 to 1."""
+    def close(self) -> None:
+        """All rows have come: what was written can be read from now on."""
         for name, table in self._tables.items():
             table.seek(0)
             table.write(npy_header((self._counts[name], self._dim), DTYPES[self._dtype]))
             table.close()
         self._words.close()
-        starts = np.fromiter(accumulate(self._lengths, initial=0), np.int64, len(self._lengths) + 1)
-        words = np.memmap(self._folder / WORDS, np.uint8, "r")
+        self._starts = np.fromiter(accumulate(self._lengths, initial=0), np.int64, len(self._lengths) + 1)
+        self._text = np.memmap(self._folder / WORDS, np.uint8, "r")
 
-        def word(row: int) -> str:
-            return bytes(words[starts[row] : starts[row + 1] - 1]).decode()
+    def compose(self, subwords: Subwords, progress: Callable[[float], None]) -> None:
+        """Have each word's vector be the mean of its own row and of those of its n-grams, as fastText does."""
+        vectors, ngrams = self._table(VECTORS, "r+"), self._table(NGRAMS, "r").view(np.ndarray)
+        for first in range(0, self.rows, COMPOSED_ROWS):
+            rows = vectors[first : first + COMPOSED_ROWS]
+            words = [self._word(first + i) for i in range(len(rows))]
+            rows[:] = with_ngrams(rows.astype(np.float32), ngrams, words, subwords)
+            progress((first + len(rows)) / self.rows)
+        vectors.flush()
 
-        if subwords:
-            self._compose(word, subwords, progress)
-        else:
+    def learn(self, progress: Callable[[float], None]) -> Subwords:
+        """Write rows of n-grams from which words that the file does not have get a vector."""
+        rows = min(LEARNED_FROM, self.rows)
+        vectors = normalise(self._table(VECTORS, "r")[:rows].astype(np.float32))
+        ngrams = learned(vectors, [self._word(row) for row in range(rows)], LEARNED, progress)
+        (self._folder / NGRAMS).write_bytes(npy_header(ngrams.shape, DTYPES[self._dtype]) + self._cast(ngrams).tobytes())
+        return LEARNED
+
+    def finish(self, subwords: Subwords | None, sif: float | None, source: Mapping[str, Any]) -> WordsConfig:
+        """Write what words are looked up by, and config.json."""
+        if not subwords:
             (self._folder / NGRAMS).unlink()
-        hashes, rows = _lookup(np.concatenate(self._hashes), word)
-        for name, values in ((STARTS, starts), (HASHES, hashes), (ROWS, rows)):
+        hashes, rows = _lookup(np.concatenate(self._hashes), self._word)
+        for name, values in ((STARTS, self._starts), (HASHES, hashes), (ROWS, rows)):
             (self._folder / name).write_bytes(npy_header(values.shape, values.dtype.str) + values.tobytes())
+        files = {path.name: {"bytes": path.stat().st_size, "sha256": sha256(path)} for path in sorted(self._folder.iterdir())}
         config = WordsConfig(
             format=FORMAT,
             kind=KIND,
@@ -100,13 +119,14 @@ class FolderWriter:
             cased=self._cased,
             subwords=subwords,
             sif=sif,
-            files={
-                path.name: {"bytes": path.stat().st_size, "sha256": sha256(path)} for path in sorted(self._folder.iterdir())
-            },
+            files=files,
             source=dict(source),
         )
         write_config(self._folder, config)
         return config
+
+    def _word(self, row: int) -> str:
+        return bytes(self._text[self._starts[row] : self._starts[row + 1] - 1]).decode()
 
     def _cast(self, rows: np.ndarray) -> np.ndarray:
         limit = np.finfo(self._dtype).max
@@ -117,15 +137,6 @@ class FolderWriter:
     def _table(self, name: str, mode: str) -> np.ndarray:
         shape = self._counts[name], self._dim
         return np.memmap(self._folder / name, DTYPES[self._dtype], mode, HEADER_BYTES, shape)
-
-    def _compose(self, word: Callable[[int], str], subwords: Subwords, progress: Callable[[float], None]) -> None:
-        """Have each word's vector be the mean of its own row and of those of its n-grams."""
-        vectors, ngrams = self._table(VECTORS, "r+"), self._table(NGRAMS, "r").view(np.ndarray)
-        for first in range(0, self.rows, COMPOSED_ROWS):
-            rows = vectors[first : first + COMPOSED_ROWS]
-            rows[:] = with_ngrams(rows.astype(np.float32), ngrams, [word(first + i) for i in range(len(rows))], subwords)
-            progress((first + len(rows)) / self.rows)
-        vectors.flush()
 
 
 def _lookup(hashes: np.ndarray, word: Callable[[int], str]) -> tuple[np.ndarray, np.ndarray]:
