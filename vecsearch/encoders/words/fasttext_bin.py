@@ -65,13 +65,10 @@ class FasttextBin:
         magic, version, self.dim, *args, entries, words, labels, _, pruned = stream.unpack(_HEAD, "the header")
         model, bucket, minn, maxn = args[6], args[7], args[8], args[9]
         if magic != MAGIC:
-            raise stream.bad(
-                "this is no fastText model: it does not begin with fastText's magic number (models from before 2017 have none)",
-                0,
-            )
+            raise stream.bad("it does not begin as fastText's models do since 2017: make it again with a newer fastText", 0)
         if version not in VERSIONS:
             raise stream.bad(f"version {version} of fastText's format; known are {' and '.join(map(str, VERSIONS))}", 4)
-        if pruned >= 0:
+        if pruned >= 0 or self.path.suffix == ".ftz":
             raise CheckpointError(_quantised(self.path))
         if not 1 <= self.dim <= MOST_DIM:
             raise stream.bad(f"vectors of length {self.dim:,}; it has to be 1 to {MOST_DIM:,}", 8)
@@ -80,17 +77,17 @@ class FasttextBin:
         # Classifiers of version 11 made no use of character n-grams, whatever they say.
         if version == 11 and model == SUPERVISED:
             maxn = 0
-        if bucket < 0 or maxn > MOST_CHARACTERS or (bucket == 0 and 0 < minn <= maxn):
+        made = maxn >= max(1, minn)
+        if bucket < 0 or maxn > MOST_CHARACTERS or (bucket == 0 and made):
             raise stream.bad(f"n-grams of {minn} to {maxn} characters in {bucket:,} buckets", 40)
         self.rows: int = words
         self._entries, self._buckets = entries, bucket
-        made = bucket > 0 and maxn >= max(1, minn)
         self.subwords = Subwords(max(1, minn), maxn, bucket) if made else None
         needed = stream.offset + entries * (1 + _ENTRY.size) + _SHAPE.size + 4 * self.dim * (words + bucket)
         if stream.size is not None and needed > stream.size:
             raise stream.bad(
                 f"the header says {entries:,} entries and {words + bucket:,} rows of length {self.dim:,}, for which "
-                f"{stream.size:,} bytes are too few: the file is cut off, or the header wrong", 8,
+                f"{stream.size:,} bytes are too few: the file is cut off or quantised, or the header wrong", 8,
             )  # fmt: skip
 
     def _words(self, stream: Stream, wanted: int) -> Iterator[Block]:
@@ -110,17 +107,13 @@ class FasttextBin:
         data = stream.until(b"\0", MOST_WORD_BYTES, f"entry {row + 1:,}")
         _, kind = stream.unpack(_ENTRY, f"entry {row + 1:,}")
         if not data or data.split() != [data] or kind != (row >= self.rows):
-            raise stream.bad(
-                f"entry {row + 1:,} is {shown(data)} of type {kind}, where a {self._expected(row)} has to be", start
-            )
+            expected = "word (type 0)" if row < self.rows else "label (type 1)"
+            raise stream.bad(f"entry {row + 1:,} is {shown(data)} of type {kind}, not a {expected}", start)
         try:
             return data.decode()
         except UnicodeDecodeError:
             self.broken_words += row < self.rows
             return data.decode(errors="replace")
-
-    def _expected(self, row: int) -> str:
-        return "word (type 0)" if row < self.rows else "label (type 1)"
 
     def _shape(self, stream: Stream) -> None:
         start = stream.offset
@@ -128,10 +121,8 @@ class FasttextBin:
         if quantised == 1:
             raise CheckpointError(_quantised(self.path))
         if quantised or (rows, dim) != (self.rows + self._buckets, self.dim):
-            raise stream.bad(
-                f"a matrix of {rows:,} rows of length {dim:,}; the header says {self.rows + self._buckets:,} of {self.dim:,}",
-                start,
-            )
+            told = f"{self.rows + self._buckets:,} of {self.dim:,}"
+            raise stream.bad(f"a matrix of {rows:,} rows of length {dim:,}; the header says {told}", start)
 
     def _matrix(self, stream: Stream, name: str, count: int, kept: int) -> Iterator[np.ndarray]:
         """Blocks of the first `kept` of `count` rows; the stream stands behind all of them then."""

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from struct import pack
 
 import numpy as np
 
@@ -150,9 +151,7 @@ class TextFile:
             raise bad(self.path, where, "the word has a NUL byte in it")
         vector = []
         for field in fields[1:]:
-            value = _number(field)
-            # What is beyond float32 would become infinity.
-            if value is None or not abs(value) <= np.finfo(np.float32).max:
+            if (value := _number(field)) is None:
                 raise bad(self.path, where, f"{shown(field)} is no number that float32 has")
             vector.append(value)
         return word, vector
@@ -185,6 +184,7 @@ def _parsed(data: bytes, count: int) -> np.ndarray | None:
 def _number(field: bytes) -> float | None:
     try:
         value = float(field)
-    except ValueError:
+        pack("<f", value)
+    except (ValueError, OverflowError):
         return None
-    return None if math.isnan(value) or b"_" in field else value
+    return value if math.isfinite(value) and b"_" not in field else None

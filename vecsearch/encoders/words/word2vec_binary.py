@@ -69,8 +69,8 @@ class Word2vecBinary:
             vectors = np.empty((min(size, count - first), self.dim), np.float32)
             offsets = []
             for row in range(len(vectors)):
-                offsets.append(stream.offset)
                 words.append(self._word(stream, first + row))
+                offsets.append(stream.offset)
                 vectors[row] = np.frombuffer(stream.take(4 * self.dim, f"the vector of row {first + row + 1:,}"), "<f4")
             if (row := bad_row(vectors)) is not None:
                 word = words[row]
