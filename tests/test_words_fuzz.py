@@ -1,6 +1,6 @@
-"""Files of word vectors damaged at random: each is refused with an error of ours, or read; none crashes, hangs or eats memory.
+"""Files of word vectors damaged at random: each is refused with an error of ours, or read; none crashes, hangs or fills memory.
 
-As a program, `python tests/test_words_fuzz.py COUNT SEED FORMAT...` reads COUNT damaged files of each format, in a process whose
+As a program, `python tests/test_words_fuzz.py COUNT SEED FORMAT...` reads COUNT damaged files of each, in a process whose
 memory is limited, and prints what came of them.
 """
 
