@@ -13,6 +13,7 @@ import json
 import lzma
 import re
 import sys
+from itertools import chain
 from pathlib import Path
 
 SOURCES = ("text/books.jsonl.xz", "text/factbook.jsonl.xz", "corpora/movies.jsonl.xz")
@@ -28,8 +29,8 @@ def main() -> None:
     corpus = folder / "corpus.txt"
     with corpus.open("w") as file:
         for source in SOURCES:
-            for line in lzma.open(data / source, "rt"):
-                for sentence in SENTENCE.split(json.loads(line)["text"]):
+            with lzma.open(data / source, "rt") as lines:
+                for sentence in chain.from_iterable(SENTENCE.split(json.loads(line)["text"]) for line in lines):
                     words = WORD.findall(sentence.lower())
                     if len(words) > 2:
                         file.write(" ".join(words) + "\n")
