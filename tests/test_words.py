@@ -19,7 +19,7 @@ from vecsearch.encoders import UlmfitEncoder, WordsEncoder, can_open, open_encod
 from vecsearch.encoders.base import WordEncoder
 from vecsearch.encoders.words import encoder as module
 from vecsearch.encoders.words.importing import import_words
-from vecsearch.encoders.words.tokens import Words
+from vecsearch.encoders.words.tokens import Splitter
 from vecsearch.errors import CheckpointError, UsageError
 from vecsearch.files import cache_folder
 from vecsearch.index import Index
@@ -85,7 +85,7 @@ def test_a_text_is_the_mean_of_its_words(encoder):
 )
 def test_how_texts_are_split(text, cased, words):
     rows = {word: i for i, word in enumerate(NAMES)}
-    split = Words(lambda names: np.array([rows.get(name, -1) for name in names], np.int64), cased=cased)
+    split = Splitter(lambda names: np.array([rows.get(name, -1) for name in names], np.int64), cased=cased)
     for _ in range(2):  # the second time they are remembered
         (found,) = split.of([text])
         assert [word for word, _ in found] == words

@@ -13,8 +13,11 @@ from vecsearch.errors import CheckpointError
 
 MOST_DIM = 65_536
 MOST_WORD_BYTES = 4_096
+MOST_CHARACTERS = 32
+"""Of an n-gram; fastText's default is 6."""
 BLOCK_BYTES = 4 << 20
 """Vectors that are read, checked and written at once."""
+AGAIN = "get the file again, or convert it again"
 
 
 class Block(NamedTuple):
@@ -58,7 +61,7 @@ class WordFile(Protocol):
         """How much of the file has been read, 0 to 1."""
 
 
-def bad(path: Path, where: str, problem: str, remedy: str = "get the file again, or convert it again") -> CheckpointError:
+def bad(path: Path, where: str, problem: str, remedy: str = AGAIN) -> CheckpointError:
     """The error for a file of word vectors: `where` is a line or an offset."""
     return CheckpointError(f"{path}, {where}: {problem}; {remedy}")
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -15,10 +15,10 @@ import numpy as np
 
 from vecsearch.encoders.base import Tally
 from vecsearch.encoders.words.folder import CONFIG, WordsFolder, is_words_folder
-from vecsearch.encoders.words.importing import cached_words, is_words_file, open_word_file
+from vecsearch.encoders.words.importing import Progress, cached_words, is_words_file, open_word_file
 from vecsearch.encoders.words.subwords import composed
 from vecsearch.encoders.words.sums import sums
-from vecsearch.encoders.words.tokens import Word, Words
+from vecsearch.encoders.words.tokens import Splitter, Word
 from vecsearch.errors import CheckpointError
 from vecsearch.files import sha256
 from vecsearch.metric import normalise
@@ -46,14 +46,15 @@ class WordsEncoder:
 
     def __init__(self, path: Path) -> None:
         self._path = Path(path)
+        self._progress: Progress = lambda words, done: None
         self._file = None if self._path.is_dir() else open_word_file(self._path)
         self.dim: int = self._file.dim if self._file else self._folder.config.dim
         self.tally = Tally()
 
-    def prepare(self, progress: Callable[[int, float], None]) -> None:
-        """Read the whole file now; `progress` hears how many words have come, and how much of the work is done, 0 to 1."""
-        if self._file:
-            self.__dict__["_folder"] = self._read(progress)
+    def prepare(self, progress: Progress) -> None:
+        """Read the whole file now, unless that was done."""
+        self._progress = progress
+        self._folder  # noqa: B018 - it is made when it is first asked for
 
     @cached_property
     def fingerprint(self) -> str:
@@ -78,19 +79,19 @@ class WordsEncoder:
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Vectors of `texts` in input order: (n, dim) float32. Without a word that has a vector it is zero."""
-        words = self._words.of(texts)
+        words = self._splitter.of(texts)
         vectors = np.zeros((len(texts), self.dim), np.float32)
         weights = np.zeros(len(texts))
         for places, groups in _grouped(words):
             some, counted = self._sums(groups)
-            np.add.at(vectors, places, some)
-            np.add.at(weights, places, counted)
+            vectors[places] += some  # no text is twice in one group
+            weights[places] += counted
         self._count(words, weights)
         return vectors / np.where(weights, weights, 1)[:, None].astype(np.float32)
 
     def shares(self, text: str) -> tuple[list[str], np.ndarray]:
         """Words of a text, and the share of each in its vector, (words, dim) float32: they add up to it."""
-        (words,) = self._words.of([text])
+        (words,) = self._splitter.of([text])
         vectors, weights = self._weighted(words)
         return [word for word, _ in words], vectors / np.float32(weights.sum() or 1)
 
@@ -109,8 +110,9 @@ class WordsEncoder:
     def describe(self) -> dict[str, object]:
         """Facts for people, by name. Every file of a folder is compared with its hash."""
         if self._file:
-            rows = "as many as it has lines" if self._file.rows is None else f"{self._file.rows:,}"
-            return {"length": self.dim, "vocabulary": f"{rows} words", "file format": self._file.format}
+            rows = self._file.rows
+            words = "not counted before the file is read" if rows is None else f"{rows:,} words"
+            return {"length": self.dim, "vocabulary": words, "file format": self._file.format}
         self._folder.verify()
         config = self._folder.config
         unknown = "left out, and counted"
@@ -128,17 +130,16 @@ class WordsEncoder:
 
     @cached_property
     def _folder(self) -> WordsFolder:
-        return self._read(lambda words, done: None) if self._file else WordsFolder(self._path)
-
-    def _read(self, progress: Callable[[int, float], None]) -> WordsFolder:
-        folder = cached_words(self._path, progress)
+        if not self._file:
+            return WordsFolder(self._path)
+        folder = cached_words(self._path, self._progress)
         if folder.config.dim != self.dim:
             raise CheckpointError(f"{self._path} has changed since it was opened; open it again")
         return folder
 
     @cached_property
-    def _words(self) -> Words:
-        return Words(self._folder.find, cased=self._folder.config.cased)
+    def _splitter(self) -> Splitter:
+        return Splitter(self._folder.find, cased=self._folder.config.cased)
 
     def _sums(self, groups: Sequence[Sequence[Word]]) -> tuple[np.ndarray, np.ndarray]:
         """The sum of the weighted vectors of each group of words (g, dim) float32, and of their weights (g,) float64."""
@@ -161,9 +162,8 @@ class WordsEncoder:
             vectors[~known] = composed(self._folder.ngrams, [word for word, row in words if row < 0], config.subwords)
         weights = vectors.any(axis=1).astype(np.float64)
         if config.sif:
-            frequencies = 1 / (
-                (rows[known] + 1) * (math.log(config.rows) + np.euler_gamma)
-            )  # the n-th word has 1/n of the first's
+            # By Zipf's law the n-th word is there 1/n times as often as the first.
+            frequencies = 1 / ((rows[known] + 1) * (math.log(config.rows) + np.euler_gamma))
             weights[known] *= config.sif / (config.sif + frequencies)
         return normalise(vectors) * weights[:, None].astype(np.float32), weights
 

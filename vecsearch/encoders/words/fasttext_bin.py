@@ -15,15 +15,22 @@ from struct import Struct
 
 import numpy as np
 
-from vecsearch.encoders.words.block import MOST_DIM, MOST_WORD_BYTES, Block, Subwords, bad_row, block_rows, shown
+from vecsearch.encoders.words.block import (
+    MOST_CHARACTERS,
+    MOST_DIM,
+    MOST_WORD_BYTES,
+    Block,
+    Subwords,
+    bad_row,
+    block_rows,
+    shown,
+)
 from vecsearch.encoders.words.stream import Stream, opened
 from vecsearch.errors import CheckpointError
 
 MAGIC = 793_712_314
 VERSIONS = (11, 12)
 SUPERVISED = 3
-MOST_CHARACTERS = 32
-"""Of an n-gram; fastText's default is 6."""
 DICTIONARY_BLOCK = 16_384
 _HEAD, _ENTRY, _SHAPE = Struct("<2i12id3i2q"), Struct("<qb"), Struct("<bqq")
 

@@ -23,8 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from vecsearch.encoders.words.block import MOST_DIM, Subwords
-from vecsearch.encoders.words.fasttext_bin import MOST_CHARACTERS
+from vecsearch.encoders.words.block import MOST_CHARACTERS, MOST_DIM, Subwords
 from vecsearch.errors import CheckpointError
 from vecsearch.files import HEADER_BYTES, npy_header, sha256
 

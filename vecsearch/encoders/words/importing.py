@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import shutil
+import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ from vecsearch.files import cache_folder
 
 SUFFIXES = (".vec", ".bin", ".ftz", ".txt", ".w2v", ".glove")
 PROBED_BYTES = 4_096
+GIVEN_UP_S = 86_400
+"""An unfinished folder in the cache that is older has nobody working on it."""
 Progress = Callable[[int, float], None]
 """Hears how many words have come, and how much of the work is done, 0 to 1."""
 _HEADER = re.compile(rb"\s*\d+\s+\d+\s*\n")
@@ -63,11 +66,9 @@ def open_word_file(path: Path) -> WordFile:
 
 @dataclass(frozen=True, slots=True)
 class WordsReport:
-    """What an import found: `repeated` words came again and were left out, `broken` ones were no UTF-8."""
+    """What an import made, and how many words were no UTF-8."""
 
     folder: WordsFolder
-    format: str
-    repeated: int
     broken: int
 
 
@@ -107,8 +108,7 @@ def import_words(
         subwords = writer.learn(further) if ngrams else file.subwords
         source = {"file": path.name, "file_bytes": path.stat().st_size, "file_format": file.format}
         writer.finish(subwords, sif, source)
-    made = WordsFolder(output)
-    return WordsReport(made, file.format, made.config.rows - made.config.unique, file.broken_words)
+    return WordsReport(WordsFolder(output), file.broken_words)
 
 
 def cached_words(path: Path, progress: Progress = lambda words, done: None) -> WordsFolder:
@@ -120,8 +120,8 @@ def cached_words(path: Path, progress: Progress = lambda words, done: None) -> W
     folder = cache / f"{name}-{version}"
     with suppress(CheckpointError):
         return WordsFolder(folder)
-    # What is there is damaged, or was made from what the file held before.
-    for old in cache.glob(f"{name}-*"):
+    # What is there is damaged, or was made from what the file held before, or by a process that was killed.
+    for old in (*cache.glob(f"{name}-*"), *(part for part in cache.glob(f".{name}-*.part") if _is_old(part))):
         shutil.rmtree(old, ignore_errors=True)
     try:
         return import_words(path, folder, progress=progress).folder
@@ -129,3 +129,9 @@ def cached_words(path: Path, progress: Progress = lambda words, done: None) -> W
         with suppress(CheckpointError):
             return WordsFolder(folder)  # another process was faster
         raise
+
+
+def _is_old(part: Path) -> bool:
+    with suppress(OSError):
+        return time.time() - part.stat().st_mtime > GIVEN_UP_S
+    return False

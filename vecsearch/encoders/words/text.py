@@ -15,6 +15,7 @@ import numpy as np
 from vecsearch.corpus.lines import COMPRESSIONS, byte_lines
 from vecsearch.corpus.source import CorpusTally, Source
 from vecsearch.encoders.words.block import (
+    AGAIN,
     MOST_DIM,
     MOST_WORD_BYTES,
     Block,
@@ -25,6 +26,7 @@ from vecsearch.encoders.words.block import (
     shown,
 )
 
+NO_VECTORS = "give a file with a word and its numbers on each line"
 Line = tuple[int, bytes]
 
 
@@ -36,6 +38,7 @@ class TextFile:
     def __init__(self, path: Path) -> None:
         """Raises CheckpointError for a file that does not begin as one of word vectors."""
         self.path = path
+        self.dim = MOST_DIM  # until the first line tells
         self.broken_words = 0
         self._tally = CorpusTally()
         first, second = (*islice(self._lines(), 2), None, None)[:2]
@@ -56,6 +59,7 @@ class TextFile:
 
     def blocks(self, most: int | None = None) -> Iterator[Block]:
         """As `WordFile` has it."""
+        self.broken_words = 0
         wanted = self.rows if most is None else most if self.rows is None else min(most, self.rows)
         lines = islice(self._lines(), int(self._has_header), None)
         count = 0
@@ -75,7 +79,7 @@ class TextFile:
     def _lines(self) -> Iterator[Line]:
         source = Source(str(self.path), "line", False, self._tally)
         suffix = self.path.suffix.removeprefix(".")
-        longest = MOST_WORD_BYTES + 64 * getattr(self, "dim", MOST_DIM)
+        longest = MOST_WORD_BYTES + 64 * self.dim
         for number, line in byte_lines(str(self.path), suffix if suffix in COMPRESSIONS else "", source):
             if line is None or len(line) > longest:
                 raise bad(self.path, f"line {number}", f"the line is longer than {longest:,} bytes, so no word and its vector")
@@ -100,20 +104,15 @@ class TextFile:
 
     def _check_dim(self) -> None:
         if not 1 <= self.dim <= MOST_DIM:
-            raise bad(
-                self.path, "line 1", f"vectors of length {self.dim:,}; it has to be 1 to {MOST_DIM:,}",
-                "give a file with a word and its numbers on each line",
-            )  # fmt: skip
+            raise bad(self.path, "line 1", f"vectors of length {self.dim:,}; it has to be 1 to {MOST_DIM:,}", NO_VECTORS)
 
     def _check_row(self, row: Line | None) -> None:
         if row is None:
             raise bad(self.path, "line 2", "the file ends after its header")
-        word, _ = self._one(*row)
+        word, _ = self._one(*row, NO_VECTORS)
         if (parts := word.split())[1:] and _number(parts[-1]) is not None:
-            raise bad(
-                self.path, f"line {row[0]}", f"{len(row[1].split()):,} fields, where {self.dim + 1:,} are expected",
-                "give a file with a word and its numbers on each line",
-            )  # fmt: skip
+            problem = f"{len(row[1].split()):,} fields, where {self.dim + 1:,} are expected"
+            raise bad(self.path, f"line {row[0]}", problem, NO_VECTORS)
 
     def _check_end(self, count: int, following: Line | None) -> None:
         if count < (self.rows or 0):
@@ -139,11 +138,11 @@ class TextFile:
         rows = [self._one(*line) for line in lines]
         return Block([self._decoded(word) for word, _ in rows], np.array([vector for _, vector in rows], np.float32))
 
-    def _one(self, number: int, line: bytes) -> tuple[bytes, list[float]]:
+    def _one(self, number: int, line: bytes, remedy: str = AGAIN) -> tuple[bytes, list[float]]:
         """The word and the vector of one line."""
         where, fields = f"line {number}", line.rsplit(None, self.dim)
         if len(fields) <= self.dim:
-            raise bad(self.path, where, f"{len(fields):,} fields where a word and {self.dim:,} numbers are needed")
+            raise bad(self.path, where, f"{len(fields):,} fields where a word and {self.dim:,} numbers are needed", remedy)
         word = fields[0].strip()
         if len(word) > MOST_WORD_BYTES:
             raise bad(self.path, where, f"a word of {len(word):,} bytes")
@@ -152,7 +151,7 @@ class TextFile:
         vector = []
         for field in fields[1:]:
             if (value := _number(field)) is None:
-                raise bad(self.path, where, f"{shown(field)} is no number that float32 has")
+                raise bad(self.path, where, f"{shown(field)} is no number that float32 has", remedy)
             vector.append(value)
         return word, vector
 
