@@ -15,9 +15,10 @@ from store_builds import DIM, FOURTH, QUICK_DISK, THIRD, Letters, answers, build
 
 from vecsearch import updating
 from vecsearch.errors import DamagedIndexError
+from vecsearch.files import npy_header
 from vecsearch.index import Index
 from vecsearch.store.commit import describe_file, replace_current
-from vecsearch.store.layout import files_below, npy_header
+from vecsearch.store.layout import files_below
 from vecsearch.store.snapshot import open_snapshot, read_manifest
 from vecsearch.store.verify import verify
 

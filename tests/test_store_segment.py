@@ -18,8 +18,8 @@ from store_builds import QUICK_DISK
 from vecsearch import metric
 from vecsearch.corpus.document import Document
 from vecsearch.errors import CorpusError, DamagedIndexError, ResourceError, UsageError, VectorsError
+from vecsearch.files import npy_header
 from vecsearch.store.documents_writer import DocumentsWriter
-from vecsearch.store.layout import npy_header
 from vecsearch.store.segment import Segment, SegmentWriter
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)

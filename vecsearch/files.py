@@ -5,10 +5,14 @@ from __future__ import annotations
 import hashlib
 import mmap
 import os
+import struct
 from pathlib import Path
 from typing import Any
 
 from vecsearch.errors import writing
+
+HEADER_BYTES = 128
+"""Length of the header of every .npy file of ours: fixed, so that rows can be written before their number is known."""
 
 
 def sync(path: Path) -> None:
@@ -28,6 +32,12 @@ def sha256(path: Path) -> str:
     """Hex sha256 of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def npy_header(shape: tuple[int, ...], dtype: str = "<f4") -> bytes:
+    """The 128 bytes before little-endian numbers in C order; version 1.0 of numpy's format (numpy.lib.format)."""
+    fields = f"{{'descr': {dtype!r}, 'fortran_order': False, 'shape': {shape!r}, }}"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", HEADER_BYTES - 10) + fields.ljust(HEADER_BYTES - 11).encode() + b"\n"
 
 
 def release(array: Any) -> None:

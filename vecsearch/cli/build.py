@@ -117,9 +117,8 @@ def build(
         raise UsageError("--chunk splits the texts of CORPUS; ready vectors and words stay whole")
     model = None
     if encoders or not vectors:
-        if vocabulary:
-            require_words(encoders, "--vocabulary")
-        encoding["pooling"] = pooling or ("raw" if vocabulary else None)
+        if vocabulary and require_words(encoders, "--vocabulary"):
+            encoding["pooling"] = pooling or "raw"
         model = open_named_encoder(encoders, encoder_weights, **encoding)
     elif encoder_weights or any(value not in (None, "auto") for value in encoding.values()):
         raise UsageError(
@@ -221,6 +220,7 @@ def _note_counts(counts: dict[str, int]) -> None:
         "skipped": "bad records were skipped",
         "special_words": "special tokens were left out",
         "untrained_words": "words without a vector of their own were left out",
+        "repeated_words": "words that came before were left out",
     }
     for name, text in said.items():
         if counts.get(name):

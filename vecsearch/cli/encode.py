@@ -54,7 +54,7 @@ def encode(
     reading = {"text_fields": text_fields, "id_field": id_field, "format": format, "skip_bad": skip_bad}
     source = from_corpus(corpus, reading)
     if marked:
-        require_words(encoders, "--marked")
+        require_words(encoders, "--marked", marks=True)
     model = open_named_encoder(encoders, encoder_weights, pooling=pooling, layers=layers, max_tokens=max_tokens, dtype=dtype)
     turn = partial(map, model.encode_in_context) if marked else partial(encode_blocks, model)
     started = time.perf_counter()

@@ -1,22 +1,26 @@
-"""`vecsearch model`: encoders from fastai checkpoints, and what is in an encoder folder."""
+"""`vecsearch model`: encoders from fastai checkpoints and files of word vectors, and what is in an encoder folder."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from vecsearch.cli.options import pooling_options
+from vecsearch.cli.output import note
+from vecsearch.cli.progress import stage_bar
 from vecsearch.errors import UsageError
 
 FILE = click.Path(path_type=Path)
 SHOWN = 8
 """New words that are printed."""
+SIF = "Of word vectors: weigh a text's words by A / (A + frequency), the frequency told by the word's rank: 0.001."
 
 
 @click.group()
 def model() -> None:
-    """Turn fastai's ULMFiT checkpoints into encoders, and look into one."""
+    """Turn fastai's ULMFiT checkpoints and files of word vectors into encoders, and look into one."""
 
 
 @model.command("import")
@@ -35,6 +39,9 @@ def model() -> None:
     multiple=True,
     help="Fetch fast.ai's stock model (105 MB) and use it as the checkpoint (fwd) or as --backward (bwd).",
 )
+@click.option("--most", type=click.IntRange(1), metavar="N", help="Of word vectors: the first N words only, the commonest.")
+@click.option("--sif", type=click.FloatRange(0, min_open=True), metavar="A", help=SIF)
+@click.option("--ngrams", is_flag=True, help="Of word vectors: learn character n-grams, by which unknown words get a vector.")
 @click.option("-o", "--output", type=FILE, required=True, help="The encoder folder to make.")
 def import_(
     checkpoint: Path | None,
@@ -45,12 +52,27 @@ def import_(
     half: bool,
     unsafe: bool,
     download: tuple[str, ...],
+    most: int | None,
+    sif: float | None,
+    ngrams: bool,
     output: Path,
 ) -> None:
-    """Make an encoder folder from CHECKPOINT: a .pth of learn.save or save_encoder (fastai 1 or 2), a wt103 .tgz, or a folder
-    with one .pth and its vocabulary. No code in the file is run, and nothing is downloaded without --download."""
+    """Make an encoder folder from CHECKPOINT: a .pth of learn.save or save_encoder (fastai 1 or 2), a wt103 .tgz, a folder
+    with one .pth and its vocabulary, or word vectors of word2vec, GloVe or fastText (.vec, .txt, .bin; also .gz and .xz).
+    No code in the file is run, and nothing is downloaded without --download."""
     from vecsearch.encoders.checkpoints import import_checkpoint
     from vecsearch.encoders.folder import describe_sizes
+    from vecsearch.encoders.words.importing import is_words_file
+
+    if checkpoint and is_words_file(checkpoint):
+        if vocab or backward or sentencepiece or unsafe or download or lang != "en":
+            raise UsageError(
+                f"{checkpoint} holds word vectors: of the options, --half, --most, --sif and --ngrams are for them"
+            )
+        _import_words(checkpoint, output, dtype="float16" if half else "float32", most=most, sif=sif, ngrams=ngrams)
+        return
+    if most or sif or ngrams:
+        raise UsageError("--most, --sif and --ngrams are for word vectors (.vec, .txt, .bin); see vecsearch model postprocess")
 
     for name, given in (("wt103-fwd", checkpoint), ("wt103-bwd", backward)):
         if name in download and given:
@@ -142,6 +164,17 @@ def info(encoder: str) -> None:
 
     facts = open_encoder(encoder).describe()
     _show({"encoder": encoder, "kind": kind_of(find_encoder(encoder)).name, **facts})
+
+
+def _import_words(path: Path, output: Path, **options: Any) -> None:
+    from vecsearch.encoders.words.encoder import WordsEncoder
+    from vecsearch.encoders.words.importing import import_words
+
+    with stage_bar("words") as progress:
+        report = import_words(path, output, progress=progress, **options)
+    _show({"encoder": output, **WordsEncoder(output).describe()})
+    if report.broken:
+        note(f"note: {report.broken:,} words are no UTF-8; what is broken in them became \ufffd")
 
 
 def _download(name: str) -> Path:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from vecsearch.cli.output import is_terminal
+from vecsearch.cli.progress import stage_bar
 from vecsearch.errors import UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -123,7 +124,9 @@ pooling_options = _apply(
 )
 
 encoder_options = _apply(
-    encoder_choice("The model: a folder of `vecsearch model import`, a sentence transformer's, an .onnx file, or english."),
+    encoder_choice(
+        "The model: a folder of `vecsearch model import`, a sentence transformer's, an .onnx file, word vectors, english."
+    ),
     pooling_options,
     click.option("--max-tokens", type=int, metavar="N", help="Cut longer texts, and count what is cut. By default nothing is."),
 )
@@ -174,6 +177,10 @@ def open_named_encoder(encoders: Sequence[str], weights: Sequence[float] = (), *
 
     given = {name: value for name, value in options.items() if value not in (None, ())}
     opened = [open_encoder(encoder, **given) for encoder in encoders or (DEFAULT,)]
+    for encoder in opened:
+        if prepare := getattr(encoder, "prepare", None):
+            with stage_bar("words") as progress:
+                prepare(progress)
     if len(opened) > 1:
         return JoinedEncoder(opened, weights or None)
     if weights:
@@ -219,11 +226,17 @@ _SETTINGS: dict[str, Callable[[str], Any]] = {
 }
 
 
-def require_words(encoders: Sequence[str], what: str) -> None:
-    """Raise UsageError unless the named encoder is one with a vocabulary of words that reads marks, which `what` needs."""
+def require_words(encoders: Sequence[str], what: str, *, marks: bool = False) -> bool:
+    """Whether the named encoder is an ULMFiT model. Raises UsageError unless it has words of its own, as `what` needs, and with
+    `marks` reads marked ones."""
     from vecsearch.encoders import DEFAULT, ULMFIT, JoinedEncoder, find_encoder, kind_of
 
     named = " and ".join(encoders or (DEFAULT,))
-    kind = JoinedEncoder.kind if len(encoders) > 1 else kind_of(find_encoder(named)).name
-    if kind != ULMFIT.name:
-        raise UsageError(f"{what} needs {ULMFIT.name}: {named} is {kind}, which has no words of its own")
+    kind = kind_of(find_encoder(named)) if len(encoders) < 2 else None
+    name, opens = (kind.name, kind.open) if kind else (JoinedEncoder.kind, JoinedEncoder)
+    needed = ULMFIT.name if marks else f"{ULMFIT.name} or word vectors"
+    if not hasattr(opens, "word_ids"):
+        raise UsageError(f"{what} needs {needed}: {named} is {name}, which has no words of its own")
+    if marks and not hasattr(opens, "encode_in_context"):
+        raise UsageError(f"{what} needs {needed}: {named} is {name}, in which a word is the same in any context")
+    return kind is ULMFIT

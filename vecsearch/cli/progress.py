@@ -24,3 +24,17 @@ def progress_bar(unit: str, fraction: Callable[[], float]) -> Iterator[Callable[
             bar.update(share - bar.n)
 
         yield done
+
+
+@contextmanager
+def stage_bar(unit: str) -> Iterator[Callable[[int, float], None]]:
+    """Gives a function that is told how many are done, and how much of all the work that is, 0 to 1."""
+    share = 0.0
+    with progress_bar(unit, lambda: share) as bar:
+
+        def done(count: int, fraction: float) -> None:
+            nonlocal share
+            share = fraction
+            bar(count)
+
+        yield done

@@ -13,8 +13,7 @@ from vecsearch.corpus.document import Document
 from vecsearch.corpus.readers import read_corpus
 from vecsearch.corpus.source import CorpusTally
 from vecsearch.corpus.vectors import VECTOR_SUFFIXES, VectorFile, open_vectors, read_ids
-from vecsearch.encoders.base import Encoder
-from vecsearch.encoders.ulmfit import UlmfitEncoder
+from vecsearch.encoders.base import Encoder, WordEncoder
 from vecsearch.errors import UsageError, VectorsError
 
 BLOCK_ROWS = 4096
@@ -85,17 +84,14 @@ def _named(file: VectorFile, ids: str | None) -> Iterator[Document]:
         yield Document(name, name, where=f"{ids or file.path}, {'line' if ids else 'row'} {row + bool(ids)}")
 
 
-def from_vocabulary(encoder: UlmfitEncoder, *, all_words: bool) -> Source:
+def from_vocabulary(encoder: WordEncoder, *, all_words: bool) -> Source:
     """An encoder's own words; without `all_words` only those with a vector of their own."""
-    special, untrained = encoder.vocabulary.special_ids, encoder.untrained_words()
-    left_out = np.array([], np.int64) if all_words else np.union1d(special, untrained)
-    chosen = np.setdiff1d(np.arange(len(encoder.vocabulary)), left_out)
-    words = encoder.vocabulary.words
+    chosen, counts = encoder.word_ids(all_words=all_words)
+    words = encoder.words
     blocks = (encoder.encode_words(chosen[first : first + BLOCK_ROWS]) for first in range(0, len(chosen), BLOCK_ROWS))
-    counts = {} if all_words else {"special_words": len(special), "untrained_words": len(np.setdiff1d(untrained, special))}
     return Source(
         name="the encoder's vocabulary",
-        documents=(Document(_unique(words, i), words[i], where=f"word {i} of the vocabulary") for i in chosen),
+        documents=(Document(_unique(words[i], i), words[i], where=f"word {i} of the vocabulary") for i in chosen),
         vectors=blocks,
         rows=len(chosen),
         options={"all_words": all_words},
@@ -119,6 +115,6 @@ def read_queries(path: str, encoder: Encoder | None, corpus: str | None) -> np.n
     return vectors[vectors.any(axis=1)]  # a query without a known word gets no answer
 
 
-def _unique(words: list[str], i: int) -> str:
+def _unique(word: str, i: int) -> str:
     # fastai pads vocabularies with "xxfake" to a multiple of 8: the only word that occurs twice.
-    return f"xxfake {i}" if words[i] == "xxfake" else words[i]
+    return f"xxfake {i}" if word == "xxfake" else word

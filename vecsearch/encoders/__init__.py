@@ -13,6 +13,7 @@ from vecsearch.encoders.joined import JoinedEncoder, is_joined, joined_folders
 from vecsearch.encoders.onnx import OnnxEncoder, OnnxTextEncoder, is_onnx, takes_texts
 from vecsearch.encoders.transformer import TransformerEncoder, is_transformer
 from vecsearch.encoders.ulmfit import UlmfitEncoder
+from vecsearch.encoders.words.encoder import WordsEncoder, is_words
 from vecsearch.errors import CheckpointError, UsageError
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Tally",
     "TransformerEncoder",
     "UlmfitEncoder",
+    "WordsEncoder",
     "can_open",
     "encode_blocks",
     "find_encoder",
@@ -57,6 +59,7 @@ KINDS = (
     Kind(OnnxTextEncoder.kind, takes_texts, OnnxTextEncoder),
     Kind(OnnxEncoder.kind, is_onnx, OnnxEncoder),
     Kind(TransformerEncoder.kind, is_transformer, TransformerEncoder),
+    Kind(WordsEncoder.kind, is_words, WordsEncoder),
 )
 """The first that fits is taken."""
 

@@ -26,6 +26,21 @@ class Encoder(Protocol):
         """Write everything needed to open it again into the existing, empty `folder`."""
 
 
+@runtime_checkable
+class WordEncoder(Encoder, Protocol):
+    """An encoder with words of its own, which `vecsearch build --vocabulary` indexes."""
+
+    words: Sequence[str]
+    """All of them, in the model's order."""
+
+    def word_ids(self, *, all_words: bool = False) -> tuple[np.ndarray, dict[str, int]]:
+        """The places in `words` of those with a vector of their own, with `all_words` of all, (m,) int64 in order; and how many
+        were left out, by a name of `Index.build`'s counts."""
+
+    def encode_words(self, ids: np.ndarray) -> np.ndarray:
+        """Vectors of the words at these places, without tokenising them: (n,) int -> (n, dim) float32."""
+
+
 @dataclass(slots=True)
 class Tally:
     """What an encoder has met since it was opened: nothing is cut or unknown in silence."""

@@ -129,6 +129,20 @@ class UlmfitEncoder:
         sequences = Sequences.whole([np.array([begin, i]) for i in word_ids])
         return self._vectors(sequences, sequences.tally(self._is_word))
 
+    @property
+    def words(self) -> Sequence[str]:
+        """The vocabulary's words, fastai's marks among them."""
+        return self.vocabulary.words
+
+    def word_ids(self, *, all_words: bool = False) -> tuple[np.ndarray, dict[str, int]]:
+        """As `WordEncoder` has it: marks and words that were never trained are left out."""
+        ids = np.arange(len(self.vocabulary))
+        if all_words:
+            return ids, {}
+        special, untrained = np.array(self.vocabulary.special_ids, np.int64), self.untrained_words()
+        counts = {"special_words": len(special), "untrained_words": len(np.setdiff1d(untrained, special))}
+        return np.setdiff1d(ids, np.union1d(special, untrained)), counts
+
     def untrained_words(self) -> np.ndarray:
         """Ids of the words that share their embedding with another word: they have no vector of their own.
 

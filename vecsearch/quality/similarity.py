@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vecsearch.encoders.ulmfit import UlmfitEncoder
+from vecsearch.encoders.base import WordEncoder
 from vecsearch.errors import UsageError
 from vecsearch.index import Index
 from vecsearch.metric import Metric, norms, pair_scores
@@ -45,11 +45,11 @@ class Background:
         return 100.0 * np.searchsorted(ranked, scores, side="left") / max(1, len(ranked))
 
 
-def model_background(encoder: UlmfitEncoder, rng: np.random.Generator) -> Background:
-    """The background of a model: words of its vocabulary, each read alone."""
-    words = np.setdiff1d(np.arange(len(encoder.vocabulary)), encoder.vocabulary.special_ids)
+def model_background(encoder: WordEncoder, rng: np.random.Generator) -> Background:
+    """The background of a model: words of its own, each read as a text."""
+    words, _ = encoder.word_ids()
     chosen = rng.choice(words, min(SAMPLE, len(words)), replace=False)
-    return Background(encoder.encode_words(np.sort(chosen)), rng)
+    return Background(encoder.encode([encoder.words[i] for i in np.sort(chosen)]), rng)
 
 
 def index_background(index: Index, rng: np.random.Generator) -> Background:
@@ -58,9 +58,10 @@ def index_background(index: Index, rng: np.random.Generator) -> Background:
     return Background(index.vectors(np.sort(rng.choice(alive, min(SAMPLE, len(alive)), replace=False))), rng)
 
 
-def model_similarity(encoder: UlmfitEncoder, a: str, b: str, rng: np.random.Generator) -> Similarity:
+def model_similarity(encoder: WordEncoder, a: str, b: str, rng: np.random.Generator) -> Similarity:
     """Scores of two texts by an encoder, among random pairs of its words."""
-    return _score((a, b), encoder.encode_in_context([a, b]), model_background(encoder, rng))
+    vectors = getattr(encoder, "encode_in_context", encoder.encode)([a, b])
+    return _score((a, b), vectors, model_background(encoder, rng))
 
 
 def index_similarity(index: Index, a: str, b: str, rng: np.random.Generator) -> Similarity:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vecsearch.store.layout import HEADER_BYTES, damaged, npy_header, reading
+from vecsearch.files import HEADER_BYTES, npy_header
+from vecsearch.store.layout import damaged, reading
 
 if TYPE_CHECKING:
     from vecsearch.store.manifest import Manifest

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,9 +20,6 @@ VECTORS = "vectors.npy"
 NORMS = "norms.npy"
 DOCUMENTS = "documents.sqlite"
 BUILD = "build.json"
-
-HEADER_BYTES = 128
-"""Length of the header of every .npy file of ours: fixed, so that rows can be written before their number is known."""
 
 WAY_OUT = "restore it from a copy, or build the index again; nothing was changed"
 
@@ -67,12 +63,6 @@ def manifest_generations(folder: Path) -> list[int]:
 def segment_generations(folder: Path) -> list[int]:
     """Generations that segments in `folder` are named after, in no order."""
     return [int(match[1]) for path in files_below(folder) if (match := _SEGMENT.match(path))]
-
-
-def npy_header(shape: tuple[int, ...], dtype: str = "<f4") -> bytes:
-    """The 128 bytes before little-endian numbers in C order; version 1.0 of numpy's format (numpy.lib.format)."""
-    fields = f"{{'descr': {dtype!r}, 'fortran_order': False, 'shape': {shape!r}, }}"
-    return b"\x93NUMPY\x01\x00" + struct.pack("<H", HEADER_BYTES - 10) + fields.ljust(HEADER_BYTES - 11).encode() + b"\n"
 
 
 def files_below(folder: Path) -> Iterator[str]:

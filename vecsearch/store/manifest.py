@@ -9,8 +9,9 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from vecsearch.errors import UnsupportedIndexError
+from vecsearch.files import HEADER_BYTES
 from vecsearch.metric import EXACT, Metric
-from vecsearch.store.layout import DOCUMENTS, HEADER_BYTES, NORMS, SEGMENTS, VECTORS, damaged
+from vecsearch.store.layout import DOCUMENTS, NORMS, SEGMENTS, VECTORS, damaged
 
 FORMAT = 3
 """The newest format that this version reads and the one it writes."""

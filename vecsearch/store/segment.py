@@ -12,11 +12,11 @@ import numpy as np
 from vecsearch import metric
 from vecsearch.corpus.document import Document
 from vecsearch.errors import CorpusError, UsageError, VectorsError, writing
-from vecsearch.files import sync
+from vecsearch.files import HEADER_BYTES, npy_header, sync
 from vecsearch.store.commit import write_all
 from vecsearch.store.documents import Documents
 from vecsearch.store.documents_writer import DocumentsWriter, Progress
-from vecsearch.store.layout import DOCUMENTS, HEADER_BYTES, NORMS, VECTORS, damaged, npy_header, reading
+from vecsearch.store.layout import DOCUMENTS, NORMS, VECTORS, damaged, reading
 from vecsearch.store.records import Span, extend_digest, place, to_record
 
 _SKIP_BLOCK = 1024

@@ -15,17 +15,16 @@ from typing import Any
 import numpy as np
 
 from vecsearch.errors import DamagedIndexError, UnsupportedIndexError, UsageError
+from vecsearch.files import HEADER_BYTES, npy_header
 from vecsearch.store.clusters import NO_CLUSTER, Clustering, read_clusters
 from vecsearch.store.commit import describe_file
 from vecsearch.store.layout import (
     CURRENT,
-    HEADER_BYTES,
     SEGMENTS,
     damaged,
     foreign_entries,
     manifest_generations,
     manifest_name,
-    npy_header,
     reading,
 )
 from vecsearch.store.manifest import Manifest
