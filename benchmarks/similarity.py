@@ -63,10 +63,10 @@ def opened(argument: str) -> tuple[str, Encoder | StaticModel]:
     config = Path(folder) / "config.json"
     if config.is_file() and json.loads(config.read_bytes()).get("model_type") == "model2vec":
         return name, StaticModel(Path(folder))
-    choices: dict[str, Any] = dict(setting.split("=", 1) for setting in settings)
+    choices: dict[str, Any] = {"dtype": "auto"} | dict(setting.split("=", 1) for setting in settings)
     if "layers" in choices:
         choices["layers"] = [int(layer) for layer in choices["layers"].split("+")]
-    return name, open_encoder(folder, dtype="auto", **choices)
+    return name, open_encoder(folder, **choices)
 
 
 def correlation(encoder: Encoder | StaticModel, path: Path) -> float:

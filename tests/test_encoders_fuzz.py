@@ -1,7 +1,7 @@
 """Models damaged at random: each is refused with one of our errors, or still works; none crashes, hangs or eats memory.
 
-As a program, `python tests/test_encoders_fuzz.py FOLDER COUNT SEED KIND...` opens and runs COUNT damaged models of each kind, made
-from those in FOLDER, and prints what came of them: what kills a process of onnxruntime or tokenizers fails the test, and not it.
+As a program, `python tests/test_encoders_fuzz.py FOLDER COUNT SEED KIND...` opens and runs COUNT damaged models of each kind,
+made from those in FOLDER, and prints what came of them: should onnxruntime or tokenizers kill the process, the tests go on.
 """
 
 from __future__ import annotations
@@ -78,9 +78,7 @@ def run(folder: Path, kind: str, count: int, seed: int) -> dict[str, float]:
             raise
         found["slowest_s"] = max(found["slowest_s"], perf_counter() - started)
         (folder / name).write_bytes(wholes[name])
-    peak = re.search(
-        r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text()
-    )  # getrusage counts the parent before exec as well
+    peak = re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())  # getrusage counts the parent's as well
     return found | {"memory_mb": int(peak[1]) / 1000}
 
 

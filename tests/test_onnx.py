@@ -1,6 +1,7 @@
 """Models in ONNX files: the vectors of the same model by transformers, graphs of other shapes, and what is refused."""
 
 import json
+import os
 import shutil
 import sys
 from importlib.util import find_spec
@@ -11,6 +12,7 @@ from conftest import documents
 
 from vecsearch.encoders import OnnxEncoder, OnnxTextEncoder, TransformerEncoder, open_encoder, sentence
 from vecsearch.errors import CheckpointError, UsageError
+from vecsearch.files import physical_memory
 from vecsearch.index import Index
 
 if missing := [name for name in ("onnx", "onnxruntime", "transformers") if find_spec(name) is None]:
@@ -102,7 +104,7 @@ def test_a_cut_longer_than_the_models_changes_nothing(folder):
     assert open_encoder(folder, max_tokens=100).fingerprint == open_encoder(folder).fingerprint
 
 
-@pytest.mark.parametrize("most, said", [(0, "at least 1"), (-3, "at least 1"), (2, "2 of them are marks; give at least 3")])
+@pytest.mark.parametrize("most, said", [(0, "at least 1"), (-3, "at least 1"), (2, "2 of which are marks; at least 3")])
 @pytest.mark.parametrize("kind", ["transformer", "onnx"])
 def test_a_cut_that_leaves_nothing(both, folder, kind, most, said):
     with pytest.raises(UsageError, match=said):
@@ -125,7 +127,9 @@ def test_a_missing_library_is_named(folder, monkeypatch, vecsearch, tmp_path, li
 
 
 @pytest.mark.parametrize("type", [INT64, INT32])
-@pytest.mark.parametrize("outputs", [("last_hidden_state",), ("token_embeddings", "sentence_embedding"), ("any",)])
+@pytest.mark.parametrize(
+    "outputs", [("last_hidden_state",), ("token_embeddings", "sentence_embedding"), ("elmo:0", "default:0"), ("any",)]
+)
 def test_graphs_of_other_shapes(tmp_path, type, outputs):
     write_beside(tmp_path, unit=False)
     lookup(tmp_path / "some-name.onnx", type=type, outputs=outputs)
@@ -168,6 +172,28 @@ def test_operators_of_the_extensions_are_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime_extensions", None)
     with pytest.raises(UsageError, match="pip install onnxruntime-extensions"):
         open_encoder(path).encode(["a"])
+
+
+@pytest.mark.parametrize("said, threads", [("3", 3), ("", None), ("0", None), ("4,2", None)])
+def test_threads(folder, monkeypatch, said, threads):
+    monkeypatch.setenv("OMP_NUM_THREADS", said)
+    options = open_encoder(folder)._model._session.get_session_options()
+    assert options.intra_op_num_threads == (threads or len(os.sched_getaffinity(0)))
+
+
+def test_a_graph_that_asks_for_too_much_memory_is_refused(tmp_path):
+    nodes = [
+        helper.make_node("ConstantOfShape", ["size"], ["much"]),
+        helper.make_node("ReduceSum", ["much"], ["sum"], keepdims=0),
+        helper.make_node("Gather", ["table", "input_ids"], ["states"]),
+        helper.make_node("Add", ["states", "sum"], ["last_hidden_state"]),
+    ]
+    inputs, outputs = {"input_ids": (INT64, ["n", "t"])}, {"last_hidden_state": (FLOAT, ["n", "t", DIM])}
+    weights = {"table": TABLE, "size": np.array([physical_memory() // 4])}  # as many float32: all of the memory
+    write_graph(tmp_path / "model.onnx", nodes, inputs, outputs, weights)
+    write_beside(tmp_path)
+    with pytest.raises(CheckpointError, match=r"fails on its inputs.*Available memory"):
+        open_encoder(tmp_path).encode(["the river"])
 
 
 def test_weights_beside_the_file(tmp_path, vecsearch):
@@ -233,6 +259,13 @@ def another_tokenizer(folder):
     path.write_text(path.read_text().replace('"river": ', '"river": 9'))
 
 
+def lost_mark(folder):
+    path = folder / "tokenizer.json"
+    stored = json.loads(path.read_text())
+    del stored["post_processor"]["special_tokens"]["[SEP]"]
+    path.write_text(json.dumps(stored))
+
+
 def another_length(folder):
     path = folder / "model.onnx"
     lookup(path, sizes=["n", "t", DIM + 1])
@@ -287,9 +320,10 @@ def length(data):
     [
         (unknown_input, "wants pixels, and only attention_mask, input_ids, token_type_ids are given"),
         (two_outputs, "gives a, b; which of them is meant is known of sentence_embedding"),
-        (two_models, "has several models: a.onnx, b.onnx; give one of these files"),
+        (two_models, "one has to be named, and there are a.onnx, b.onnx: give the .onnx file"),
         (no_tokenizer, "tokenizer.json is missing: model.onnx takes the tokens that it makes"),
         (another_tokenizer, "model.onnx fails on its inputs"),
+        (lost_mark, "tokenizer.json cannot be used"),
         (another_length, "for vectors of length 9|makes last_hidden_state of shape"),
         (no_length, "says the length of the vectors"),
         (not_a_number, "gives NaN or infinity"),
@@ -335,6 +369,6 @@ def test_what_needs_words_is_refused(folder, vecsearch, command):
 
 
 def test_another_file_is_no_encoder(vecsearch, tmp_path):
-    (tmp_path / "texts.txt").write_text("the river")
+    (tmp_path / "model.pth").write_text("the river")
     ran = vecsearch("build", tmp_path / "texts.txt", "--encoder", tmp_path / "model.pth", "-o", tmp_path / "index")
     assert ran.code == 3 and "is no encoder; a fastai checkpoint becomes one with `vecsearch model import`" in ran.err

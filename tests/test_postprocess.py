@@ -115,9 +115,30 @@ def test_it_is_for_its_own_pooling_alone(made, texts, tmp_path):
 
 
 @pytest.mark.parametrize(
+    "options, chosen",
+    [
+        (["--pooling", "raw"], {"pooling": "raw"}),
+        (["--pooling", "max"], {"pooling": "max"}),
+        (["--layer", 0], {"layers": [0]}),
+        (["--layer", 0, "--layer", -1], {"layers": [0, -1]}),
+    ],
+    ids=str,
+)
+def test_a_pooling_and_layers_become_the_encoders_own(made, texts, tmp_path, options, chosen):
+    old, new = made("--centre", *options)
+    pooled = UlmfitEncoder(old._opened.path, **chosen).encode(texts)
+    assert not np.allclose(pooled, old.encode(texts))  # the option took effect
+    assert new.encode(texts).mean(axis=0) == pytest.approx(np.zeros(8), abs=2e-3)  # fitted in bfloat16, perhaps
+    close = pooled - pooled.mean(axis=0)
+    np.testing.assert_allclose(new.encode(texts) @ new.encode(texts).T, close @ close.T, atol=2e-2)
+    assert UlmfitEncoder(tmp_path / "new").fingerprint == UlmfitEncoder(tmp_path / "new", **chosen).fingerprint
+
+
+@pytest.mark.parametrize(
     "options, code, message",
     [
         ([], 2, "nothing to do"),
+        (["--centre", "--layer", "7"], 2, "layer 7"),
         (["--dims", "9"], 2, "vectors of length 8 have no 0 directions to leave out and 9 to keep"),
         (["--remove", "8"], 2, "no 8 directions to leave out and 0 to keep"),
         (["--sif", "0"], 2, "0.0 is not in the range"),

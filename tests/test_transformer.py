@@ -146,6 +146,39 @@ def test_a_broken_folder_is_refused(made, name, damage):
         TransformerEncoder(path.parent).encode(["a film"])
 
 
+@pytest.mark.parametrize("change", [{"num_hidden_layers": 3}, {"intermediate_size": 17}], ids=str)
+def test_weights_that_are_not_there_are_refused(made, change):
+    path = made() / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(CheckpointError, match=str(path.parent)):
+        TransformerEncoder(path.parent).encode(["a film"])
+
+
+@pytest.mark.parametrize(
+    "name, content",
+    [
+        ("config.json", '{"model_type": "bert"}'),
+        ("config.json", '{"model_type": "bert", "hidden_size": "8"}'),
+        ("config.json", '{"model_type": "bert", "hidden_size": 8, "max_position_embeddings": -1}'),
+        ("modules.json", "{}"),
+        ("sentence_bert_config.json", '{"max_seq_length": 1e999}'),
+        ("1_Pooling/config.json", "[]"),
+        ("1_Pooling/config.json", "[" * 100_000),
+        ("modules.json", "[1"),
+    ],
+)
+def test_broken_settings_are_refused(made, name, content):
+    folder = made()
+    (folder / name).write_text(content)
+    with pytest.raises(CheckpointError, match=name):
+        TransformerEncoder(folder)
+
+
+def test_a_folder_that_cuts_everything_off_is_refused(made):
+    with pytest.raises(CheckpointError, match="cut to 2 tokens, 2 of which are marks"):
+        TransformerEncoder(made(longest=2)).encode(["a film"])
+
+
 def test_an_unknown_pooling_is_refused(made):
     folder = made()
     (folder / "1_Pooling/config.json").write_text('{"pooling_mode_weightedmean_tokens": true}')

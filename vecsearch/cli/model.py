@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from vecsearch.cli.options import pooling_options
 from vecsearch.cli.output import note
 from vecsearch.cli.progress import stage_bar
 from vecsearch.errors import UsageError
@@ -108,8 +109,18 @@ def import_(
 @click.option("--remove", type=click.IntRange(0), default=0, metavar="N", help="Leave out the N directions that vary most.")
 @click.option("--dims", type=click.IntRange(1), metavar="N", help="Keep so many directions. By default all others.")
 @click.option("--whiten", is_flag=True, help="Have the vectors vary in all directions alike.")
+@pooling_options
 def postprocess(
-    encoder: str, corpus: Path, output: Path, sif: float | None, centre: bool, remove: int, dims: int | None, whiten: bool
+    encoder: str,
+    corpus: Path,
+    output: Path,
+    sif: float | None,
+    centre: bool,
+    remove: int,
+    dims: int | None,
+    whiten: bool,
+    pooling: str | None,
+    layers: tuple[int, ...],
 ) -> None:
     """Make an encoder whose vectors are those of another, weighed, moved and turned as fits the texts of CORPUS.
 
@@ -120,7 +131,7 @@ def postprocess(
     if not (sif or centre or remove or dims or whiten):
         raise UsageError("nothing to do: give --sif, --centre, --remove, --dims or --whiten")
     turned = {"centre": centre, "remove": remove, "dim": dims, "whiten": whiten}
-    made = fit_postprocess(encoder, corpus, output, sif=sif, **turned)
+    made = fit_postprocess(encoder, corpus, output, sif=sif, **turned, pooling=pooling, layers=layers or None)
     _show({"encoder": output, "length": made.dim, "fitted on": f"{made.tally.texts:,} texts"})
 
 

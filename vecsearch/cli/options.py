@@ -106,10 +106,7 @@ def encoder_choice(what: str) -> Callable[[F], F]:
     )
 
 
-encoder_options = _apply(
-    encoder_choice(
-        "The model: a folder of `vecsearch model import`, a sentence transformer's, an .onnx file, word vectors, english."
-    ),
+pooling_options = _apply(
     click.option(
         "--pooling",
         type=click.Choice(["raw", "mean", "max", "last", "concat"]),
@@ -123,6 +120,11 @@ encoder_options = _apply(
         metavar="N",
         help="Layer whose states are pooled: 0 the embedding, 1…, -1 the last. Repeat it to add layers up.",
     ),
+)
+
+encoder_options = _apply(
+    encoder_choice("The model: a folder of `vecsearch model import`, a sentence transformer, an .onnx or word vector file."),
+    pooling_options,
     click.option("--max-tokens", type=int, metavar="N", help="Cut longer texts, and count what is cut. By default nothing is."),
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -13,6 +14,7 @@ from vecsearch.corpus.readers import read_corpus
 from vecsearch.encoders import find_encoder
 from vecsearch.encoders.checkpoints import new_folder, refuse_existing
 from vecsearch.encoders.folder import Config, EncoderFolder, read_encoder, write_config
+from vecsearch.encoders.pooling import Pooling
 from vecsearch.encoders.postprocess import FILE, Postprocess, sif_weights, turn
 from vecsearch.encoders.ulmfit import UlmfitEncoder
 from vecsearch.errors import UsageError
@@ -31,17 +33,20 @@ def fit_postprocess(
     remove: int,
     dim: int | None,
     whiten: bool,
+    pooling: Pooling | None = None,
+    layers: Sequence[int] | None = None,
 ) -> UlmfitEncoder:
     """Write the encoder, with a postprocess fitted on the first MOST_TEXTS texts of a corpus, to the folder `output`; what came
-    of it, opened. `sif` weighs words, the others are those of `turn`.
+    of it, opened. `sif` weighs words, the next four are those of `turn`; `pooling` and `layers` become the encoder's own.
 
-    Raises: UsageError: there is a postprocess already, or a pooling that has no weights; DataError: too few texts; errors of
-    the corpus and of the encoder.
+    Raises: UsageError: there is a postprocess already, a pooling that has no weights, or a layer that is not there; DataError:
+    too few texts; errors of the corpus and of the encoder.
     """
     refuse_existing(output)
     source = find_encoder(encoder)
+    pooled = UlmfitEncoder(source, pooling=pooling, layers=layers)
     read = read_encoder(source)
-    config = read.config
+    config = replace(read.config, pooling=pooled.pooling.value, layers=pooled.layers)
     if FILE in config.files:
         raise UsageError(f"{source} has a postprocess already; give the encoder that it was made from")
     if sif and config.pooling not in ("mean", "raw"):

@@ -50,15 +50,15 @@ def find_model(path: Path) -> Path:
     if path.is_file():
         return path
     found = _candidates(path)
-    if len(found) > 1:
-        names = ", ".join(file.name for file in found)
-        raise CheckpointError(f"{path} has several models: {names}; give one of these files instead of the folder")
+    if len(found) != 1:
+        names = ", ".join(str(file.relative_to(path)) for file in found) or "none"
+        raise CheckpointError(f"of the models in {path} one has to be named, and there are {names}: give the {SUFFIX} file")
     return found[0]
 
 
 def _candidates(folder: Path) -> list[Path]:
     named = [folder / place for place in PLACES if (folder / place).is_file()]
-    return named[:1] or sorted(path for path in folder.glob(f"*{SUFFIX}") if path.is_file())
+    return named[:1] or sorted(path for pattern in (f"*{SUFFIX}", f"onnx/*{SUFFIX}") for path in folder.glob(pattern))
 
 
 class OnnxModel:
@@ -74,7 +74,7 @@ class OnnxModel:
 
     @property
     def gives_vectors(self) -> bool:
-        """Whether the output is one vector for each text, and not one for each of its tokens."""
+        """Whether the output is known to be one vector for each text, and not one for each of its tokens."""
         name, shape = _plain(self.output), self.graph.outputs[self.output].shape
         return name in VECTORS or (name not in STATES and shape is not None and len(shape) == 2)
 
@@ -96,7 +96,7 @@ class OnnxModel:
             found = np.asarray(session.run([self.output], dict(feeds))[0])
         except Exception as error:  # the library raises nothing narrower
             raise CheckpointError(f"{self.path} fails on its inputs: {error}") from None
-        if found.ndim != (2 if self.gives_vectors else 3) or len(found) != n or found.dtype.kind not in "fiu":
+        if found.ndim not in ((2,) if self.gives_vectors else (2, 3)) or len(found) != n or found.dtype.kind not in "fiu":
             raise CheckpointError(
                 f"{self.path} makes {self.output} of shape {found.shape} and type {found.dtype} of {n} texts; "
                 f"it should be numbers of shape ({n}, {'' if self.gives_vectors else 'tokens, '}length)"
@@ -130,8 +130,8 @@ class OnnxModel:
             raise UsageError("an ONNX model needs onnxruntime: pip install 'vecsearch[onnx]'") from None
         _limit_memory()
         options = onnxruntime.SessionOptions()
-        # As many as torch and FAISS would take; they do not spin while others work.
-        options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))
+        options.intra_op_num_threads = _threads()
+        # They do not spin while others work.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.add_session_config_entry("session.use_env_allocators", "1")
         options.log_severity_level = 4  # what is wrong comes as an exception
@@ -146,6 +146,14 @@ class OnnxModel:
             return onnxruntime.InferenceSession(str(self.path), options, providers=["CPUExecutionProvider"], enable_fallback=0)
         except Exception as error:  # the library raises nothing narrower
             raise CheckpointError(f"{self.path} cannot be opened as an ONNX model: {error}") from None
+
+
+def _threads() -> int:
+    """As many as torch and FAISS would take: what OMP_NUM_THREADS says, else the processors that this process may use."""
+    said = os.environ.get("OMP_NUM_THREADS", "")
+    if said.isdecimal() and int(said) > 0:
+        return int(said)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @cache
@@ -203,7 +211,7 @@ class OnnxEncoder(SentenceEncoder):
             raise CheckpointError(
                 f"{self._model.path} makes {found.shape} of tokens {ids.shape}, for vectors of length {self.dim}"
             )
-        return found if self._model.gives_vectors else self._pooled(found, mask)
+        return found if found.ndim == 2 else self._pooled(found, mask)
 
 
 class OnnxTextEncoder:

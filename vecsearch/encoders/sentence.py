@@ -6,7 +6,8 @@ import hashlib
 import json
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,9 @@ class SentenceEncoder(ABC):
 
         Raises CheckpointError where the model fails, or gives NaN.
         """
-        encodings = self._tokenizer.encode_batch(list(texts))
+        tokenizer = self._tokenizer
+        with _refused(self._folder / TOKENIZER):
+            encodings = tokenizer.encode_batch(list(texts))
         ids = [encoding.ids for encoding in encodings]
         self._count(texts, encodings)
         vectors = np.zeros((len(texts), self.dim), np.float32)
@@ -171,15 +174,16 @@ class SentenceEncoder(ABC):
             raise UsageError(
                 "a tokenizer.json needs tokenizers: pip install 'vecsearch[onnx]' or 'vecsearch[transformer]'"
             ) from None
-        path = self._folder / TOKENIZER
-        try:
-            tokenizer = Tokenizer.from_file(str(path))
+        with _refused(self._folder / TOKENIZER):
+            tokenizer = Tokenizer.from_file(str(self._folder / TOKENIZER))
             marks = tokenizer.num_special_tokens_to_add(False)
-        except Exception as error:  # the library raises nothing narrower
-            raise CheckpointError(f"{path} cannot be read ({error}); save the model again") from None
         if self.max_tokens is not None:
             if self.max_tokens <= marks:
-                raise UsageError(f"max_tokens is {self.max_tokens}, and {marks} of them are marks; give at least {marks + 1}")
+                error = CheckpointError if self.max_tokens == self._longest else UsageError
+                raise error(
+                    f"{self._folder} would have texts cut to {self.max_tokens} tokens, {marks} of which are marks; "
+                    f"at least {marks + 1} are needed"
+                )
             tokenizer.enable_truncation(self.max_tokens)
         tokenizer.no_padding()
         return tokenizer
@@ -205,3 +209,14 @@ class SentenceEncoder(ABC):
             cut_texts=sum(count > 0 for count in cut),
             cut_tokens=sum(cut),
         )
+
+
+@contextmanager
+def _refused(path: Path) -> Iterator[None]:
+    """Turn what tokenizers raises over a damaged file into a CheckpointError."""
+    try:
+        yield
+    except BaseException as error:  # the library raises nothing narrower than Exception, and Rust's panics are not even that
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        raise CheckpointError(f"{path} cannot be used ({error}); save the model again") from None

@@ -85,17 +85,24 @@ class TransformerEncoder(SentenceEncoder):
                 from transformers.utils.logging import disable_progress_bar
 
                 disable_progress_bar()
-                model = AutoModel.from_pretrained(
+                model, found = AutoModel.from_pretrained(
                     self._folder,
                     local_files_only=True,
                     use_safetensors=True,
                     trust_remote_code=False,
                     dtype=getattr(torch, self.dtype),
+                    output_loading_info=True,
                 )
         except ImportError:
             raise UsageError("a sentence transformer needs transformers: pip install 'vecsearch[transformer]'") from None
         except Exception as error:  # a damaged file fails anywhere in the library, with any error
             raise CheckpointError(f"{self._folder} cannot be opened as a sentence transformer: {error}") from None
+        # The library fills them with random numbers. The pooler is not used, and often left out.
+        if missing := sorted(key for key in found["missing_keys"] if "pooler." not in key):
+            raise CheckpointError(
+                f"{self._folder / WEIGHTS} lacks {len(missing)} of the tensors that {CONFIG} asks for, such as {missing[0]}; "
+                "save the model again"
+            )
         return model.eval()
 
     def _vectors(self, ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
