@@ -369,6 +369,6 @@ def test_what_needs_words_is_refused(folder, vecsearch, command):
 
 
 def test_another_file_is_no_encoder(vecsearch, tmp_path):
-    (tmp_path / "texts.txt").write_text("the river")
+    (tmp_path / "model.pth").write_text("the river")
     ran = vecsearch("build", tmp_path / "texts.txt", "--encoder", tmp_path / "model.pth", "-o", tmp_path / "index")
     assert ran.code == 3 and "is no encoder; a fastai checkpoint becomes one with `vecsearch model import`" in ran.err

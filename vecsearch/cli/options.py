@@ -124,9 +124,7 @@ pooling_options = _apply(
 )
 
 encoder_options = _apply(
-    encoder_choice(
-        "The model: a folder of `vecsearch model import`, a sentence transformer's, an .onnx file, word vectors, english."
-    ),
+    encoder_choice("The model: a folder of `vecsearch model import`, a sentence transformer, an .onnx or word vector file."),
     pooling_options,
     click.option("--max-tokens", type=int, metavar="N", help="Cut longer texts, and count what is cut. By default nothing is."),
 )
