@@ -28,9 +28,9 @@ from vecsearch.ann import nearest
 from vecsearch.corpus.pairs import read_pairs
 from vecsearch.corpus.readers import read_corpus
 from vecsearch.encoders import DEFAULT, Encoder, open_encoder
+from vecsearch.evaluation.measures import spearman
 from vecsearch.hits import Hit
 from vecsearch.metric import Metric, norms, pair_scores
-from vecsearch.training.examples import spearman
 
 PAIRS = ("sts/stsb-dev", "sts/sts12", "sts/sts13", "sts/sick-trial", "words/ws-353-all", "words/simlex-999", "words/rg-65")
 MEAN = PAIRS[:4]

@@ -17,6 +17,7 @@ from vecsearch.cli.delete import delete
 from vecsearch.cli.demo import demo
 from vecsearch.cli.doctor import doctor
 from vecsearch.cli.encode import encode
+from vecsearch.cli.evaluate import evaluate
 from vecsearch.cli.export import export
 from vecsearch.cli.generations import gc, rollback
 from vecsearch.cli.info import info
@@ -51,6 +52,7 @@ for command in (
     query,
     similar,
     similarity,
+    evaluate,
     cluster,
     clusters,
     assign,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -178,6 +179,44 @@ def open_named_encoder(encoders: Sequence[str], weights: Sequence[float] = (), *
     if weights:
         raise UsageError("--encoder-weight says what each of several encoders counts: give --encoder more than once")
     return opened[0]
+
+
+def named_encoders(given: Sequence[str], **options: Any) -> dict[str, Any]:
+    """Encoders by name, as [NAME=]ENCODER[,OPTION=VALUE…] says: `english`, `mine=my-model,pooling=raw,layers=0+1`.
+
+    `options` go to each beside its own. Raises UsageError for a name that is given twice, and for an option that is none.
+    """
+    opened = {}
+    for text in given or ("english",):
+        name, folder, own = _parsed(text)
+        if name in opened:
+            raise UsageError(f"two encoders are called {name}: give them names, --encoder NAME={text}")
+        opened[name] = open_named_encoder([folder], **options | own)
+    return opened
+
+
+def _parsed(text: str) -> tuple[str, str, dict[str, Any]]:
+    if Path(text).exists():  # whatever its name looks like
+        return text, text, {}
+    named, *settings = text.split(",")
+    name, is_named, folder = named.rpartition("=")
+    options: dict[str, Any] = {}
+    for setting in settings:
+        option, _, value = setting.partition("=")
+        try:
+            options[option] = _SETTINGS[option](value)
+        except (KeyError, ValueError):
+            raise UsageError(
+                f"--encoder {text}: {setting!r} is no option; known are pooling=raw, layers=0+1 and max_tokens=100"
+            ) from None
+    return name if is_named else text, folder, options
+
+
+_SETTINGS: dict[str, Callable[[str], Any]] = {
+    "pooling": str,
+    "layers": lambda value: [int(layer) for layer in value.split("+")],
+    "max_tokens": int,
+}
 
 
 def require_words(encoders: Sequence[str], what: str) -> None:

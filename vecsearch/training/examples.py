@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from vecsearch.evaluation.measures import spearman
 from vecsearch.metric import normalise
 from vecsearch.training.network import Network
 
@@ -143,15 +144,6 @@ class Scored:
         """Spearman's correlation of cosines with the held-out scores."""
         a, b = (vectors_of(network, side) for side in zip(*self._aside, strict=True))
         return spearman(np.einsum("pd,pd->p", a, b), self._truth)
-
-
-def spearman(a: np.ndarray, b: np.ndarray) -> float:
-    """Spearman's rank correlation of two (n,); 0 where one of them is constant."""
-    from scipy.stats import spearmanr
-
-    if np.ptp(a) == 0 or np.ptp(b) == 0:
-        return 0.0
-    return float(spearmanr(a, b).statistic)
 
 
 def _two(group: Sequence[Ids], rng: np.random.Generator) -> tuple[Ids, Ids]:

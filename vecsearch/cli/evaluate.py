@@ -1,0 +1,115 @@
+"""vecsearch evaluate"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vecsearch.cli.options import FOLDER, dtype_option, named_encoders, output_options
+from vecsearch.cli.output import emit, note
+from vecsearch.errors import UsageError
+
+if TYPE_CHECKING:
+    from vecsearch.evaluation.evaluate import Judged
+    from vecsearch.evaluation.sets import TestSet
+
+_COLUMNS = ("set", "encoder", "metric", "measure", "value", "low", "high", "n")
+_COMPARED = ("set", "metric", "measure", "encoder", "than", "difference", "low", "high", "p", "better")
+
+
+@click.command()
+@click.argument("sets", metavar="SET...", nargs=-1, required=True, type=FOLDER)
+@click.option(
+    "--encoder",
+    "encoders",
+    multiple=True,
+    metavar="[NAME=]ENCODER[,OPTION=VALUE]",
+    help="The encoder to judge: english by default. Repeat it: the first is compared with each other one.",
+)
+@click.option(
+    "--metric", "metrics", multiple=True, type=click.Choice(["cosine", "ip"]), help="Cosine or inner product; by default both."
+)
+@click.option(
+    "-k", "ks", multiple=True, type=click.IntRange(1), help="Where a ranking is cut; repeat it for more. By default 10."
+)
+@click.option("--split", default="test", show_default=True, help="Of a BEIR folder: which qrels.")
+@click.option("--columns", metavar="A,B,SCORE", help="Of a file of pairs: what its columns are called.")
+@click.option("--plot", type=FOLDER, metavar="FILE", help="Draw the values with their intervals: .png, .svg or .pdf.")
+@dtype_option
+@output_options
+def evaluate(
+    sets: tuple[str, ...],
+    encoders: tuple[str, ...],
+    metrics: tuple[str, ...],
+    ks: tuple[int, ...],
+    split: str,
+    columns: str | None,
+    plot: str | None,
+    dtype: str,
+    as_json: bool,
+) -> None:
+    """How well encoders agree with people on each SET, with 95 % intervals, and which encoder is better.
+
+    A SET is a file of scored pairs of texts or words (.tsv, .csv, .jsonl: Pearson's and Spearman's correlation), a .txt of
+    analogies (accuracy), or a BEIR folder (nDCG, MAP, MRR, recall and precision at k).
+
+    \b
+    vecsearch evaluate sts-dev.tsv
+    vecsearch evaluate sts-dev.tsv words.tsv --encoder english --encoder english,pooling=raw --metric cosine
+    vecsearch evaluate retrieval/medline --encoder my=my-model --encoder ships=english -k 10 -k 100 --plot medline.png
+    """
+    from vecsearch.evaluation.evaluate import compare
+    from vecsearch.evaluation.picture import check_picture, write_picture
+    from vecsearch.evaluation.sets import read_set
+    from vecsearch.metric import Metric
+
+    if plot:
+        check_picture(plot)
+    names = columns.split(",") if columns else ()
+    if columns and len(names) != 3:
+        raise UsageError(f"--columns {columns}: name three, the two texts and the score: --columns A,B,SCORE")
+    tests = [read_set(path, columns=names, split=split) for path in sets]
+    opened = named_encoders(encoders, dtype=dtype)
+    chosen = [Metric(metric) for metric in dict.fromkeys(metrics)] or list(Metric)
+    rows, compared = [], []
+    for test in tests:
+        judged = {name: _judged(test, encoder, name, chosen, sorted(set(ks)) or [10]) for name, encoder in opened.items()}
+        for name, its in judged.items():
+            rows += [_row(test.name, name, key, drawn, its) for key, drawn in its.drawn.items()]
+        for of_two in compare(judged):
+            facts = {column: getattr(of_two, column) for column in _COMPARED if column != "set"}
+            compared.append({"set": test.name, **facts})
+    emit(rows, as_json=as_json, columns=_COLUMNS)
+    if compared:
+        if not as_json:
+            click.echo()
+        emit(compared, as_json=as_json, columns=_COMPARED)
+    if plot:
+        whole = {test.name for test in tests}
+        write_picture(plot, [row for row in rows if row["set"] in whole])
+
+
+def _judged(test: TestSet, encoder: Any, name: str, metrics: list[Any], ks: list[int]) -> Judged:
+    from vecsearch.cli.progress import progress_bar
+    from vecsearch.evaluation.evaluate import evaluate
+
+    share = 0.0
+    with progress_bar(f"texts of {test.name} by {name}", lambda: share) as bar:
+
+        def told(encoded: int, of_all: float) -> None:
+            nonlocal share
+            share = of_all
+            bar(encoded)
+
+        judged = evaluate(test, encoder, metrics=metrics, ks=ks, progress=told)
+    for line in judged.notes:
+        note(f"note: {test.name} by {name}: {line}")
+    return judged
+
+
+def _row(test: str, encoder: str, key: tuple[str, Any, str], drawn: Any, judged: Judged) -> dict[str, Any]:
+    part, metric, measure = key
+    low, high = drawn.interval
+    values = {"value": drawn.value, "low": low, "high": high, "n": judged.n[part]}
+    return {"set": f"{test}: {part}" if part else test, "encoder": encoder, "metric": metric, "measure": measure, **values}

@@ -1,0 +1,187 @@
+"""An encoder on a test set: what it reaches, how sure that is, and which of two encoders is better."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+
+import numpy as np
+
+from vecsearch.ann import merge, nearest
+from vecsearch.corpus.readers import read_corpus
+from vecsearch.corpus.source import CorpusTally
+from vecsearch.encoders import Encoder
+from vecsearch.evaluation.intervals import Drawn, draw_mean, draw_pearson, draw_spearman
+from vecsearch.evaluation.measures import of_ranking, ranking
+from vecsearch.evaluation.sets import Analogies, Pairs, Retrieval, TestSet
+from vecsearch.metric import Metric, normalise, norms, pair_scores
+
+BLOCK = 1024
+"""Texts that are encoded, and questions that are asked, at a time."""
+CANDIDATES = 30_000
+"""Words among which an analogy's answer is looked for: the encoder's first, which as a rule are its commonest."""
+
+Progress = Callable[[int, float], None]
+"""Told how many texts are encoded, and what share of the whole that is."""
+
+
+@dataclass(slots=True)
+class Judged:
+    """An encoder on a set: for each metric and measure its value with its samples. A part of a set stands under its name."""
+
+    drawn: dict[tuple[str, Metric, str], Drawn] = field(default_factory=dict)
+    n: dict[str, int] = field(default_factory=dict)
+    """Pairs, questions or queries, of the set ("") and of its parts."""
+    notes: list[str] = field(default_factory=list)
+    """What of the set the encoder does not know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """How far `encoder` is ahead of `than`, with the interval of the difference and the p-value that there is none."""
+
+    part: str
+    metric: Metric
+    measure: str
+    encoder: str
+    than: str
+    difference: float
+    low: float
+    high: float
+    p: float
+
+    @property
+    def better(self) -> str:
+        """The better of the two, or "cannot be told" where the interval holds 0."""
+        return "cannot be told" if self.low <= 0 <= self.high else self.encoder if self.difference > 0 else self.than
+
+
+def evaluate(
+    test: TestSet,
+    encoder: Encoder,
+    *,
+    metrics: Sequence[Metric] = tuple(Metric),
+    ks: Sequence[int] = (10,),
+    progress: Progress = lambda count, share: None,
+) -> Judged:
+    """What an encoder reaches on a set by each metric: Pearson's and Spearman's correlation, accuracy, or the measures of a
+    ranking cut at each of `ks`.
+
+    Raises: errors of the corpus of a BEIR folder.
+    """
+    if isinstance(test, Pairs):
+        return _on_pairs(test, encoder, metrics, progress)
+    if isinstance(test, Analogies):
+        return _on_analogies(test, encoder, metrics, progress)
+    return _on_retrieval(test, encoder, metrics, ks, progress)
+
+
+def compare(judged: dict[str, Judged]) -> Iterator[Comparison]:
+    """The first encoder beside each other one, on each measure of the whole set: the same pairs, questions or queries are drawn
+    for both."""
+    (first, its), *others = judged.items()
+    for name, other in others:
+        for (part, metric, measure), drawn in its.drawn.items():
+            if not part:
+                apart = drawn - other.drawn[part, metric, measure]
+                yield Comparison(part, metric, measure, first, name, apart.value, *apart.interval, apart.p)
+
+
+def _on_pairs(test: Pairs, encoder: Encoder, metrics: Sequence[Metric], progress: Progress) -> Judged:
+    texts, at = np.unique([*test.a, *test.b], return_inverse=True)
+    vectors = _Encoding(encoder, progress).all(texts.tolist())
+    a, b = vectors[at[: len(test.a)]], vectors[at[len(test.a) :]]
+    judged = Judged(n={"": len(test.scores)})
+    for metric in metrics:
+        scores = pair_scores(a, b, metric).astype(np.float64)
+        judged.drawn["", metric, "pearson"] = draw_pearson(scores, test.scores)
+        judged.drawn["", metric, "spearman"] = draw_spearman(scores, test.scores)
+    if zero := int((~a.any(axis=1) | ~b.any(axis=1)).sum()):
+        judged.notes.append(f"{zero:,} of {len(a):,} pairs have a text without a known word, and score 0")
+    return judged
+
+
+def _on_analogies(test: Analogies, encoder: Encoder, metrics: Sequence[Metric], progress: Progress) -> Judged:
+    """By 3CosAdd (Mikolov, Yih and Zweig 2013), the words of the question left out of the answer."""
+    asked = {word for question in test.questions for word in question}
+    candidates = list(dict.fromkeys([*islice(_words(encoder), CANDIDATES), *sorted(asked)]))
+    vectors = _Encoding(encoder, progress).all(candidates)
+    row = {word: i for i, word in enumerate(candidates)}
+    questions = np.array([[row[word] for word in question] for question in test.questions])  # (n, 4)
+    known = vectors.any(axis=1)[questions].all(axis=1)
+    sections = np.array(test.sections)
+    judged = Judged(
+        n={"": len(questions)} | {name: int((sections == name).sum()) for name in dict.fromkeys(test.sections) if name}
+    )
+    for metric in metrics:
+        rows = normalise(vectors) if metric is Metric.COSINE else vectors
+        right = np.concatenate([_answered(rows, block) for block in np.split(questions, range(BLOCK, len(questions), BLOCK))])
+        right = (right & known).astype(np.float64)
+        for part in judged.n:
+            judged.drawn[part, metric, "accuracy"] = draw_mean(right[sections == part] if part else right)
+    if unknown := int((~known).sum()):
+        judged.notes.append(f"{unknown:,} of {len(known):,} questions have a word that is not known, and count as wrong")
+    return judged
+
+
+def _answered(vectors: np.ndarray, questions: np.ndarray) -> np.ndarray:
+    """Whether the vector nearest to b - a + c is that of d, for questions (n, 4) of rows a, b, c, d: (n,) bool."""
+    a, b, c, d = questions.T
+    scores = (vectors[b] - vectors[a] + vectors[c]) @ vectors.T
+    np.put_along_axis(scores, questions[:, :3], -np.inf, axis=1)
+    return scores.argmax(axis=1) == d
+
+
+def _words(encoder: Encoder) -> Iterable[str]:
+    """The encoder's own words of letters alone, lower-case; none where it has no vocabulary."""
+    vocabulary = getattr(encoder, "vocabulary", None)
+    words = vocabulary.words if vocabulary is not None else getattr(encoder, "words", ())
+    return (word for word in words if word.isalpha() and word == word.lower())
+
+
+def _on_retrieval(
+    test: Retrieval, encoder: Encoder, metrics: Sequence[Metric], ks: Sequence[int], progress: Progress
+) -> Judged:
+    tally = CorpusTally()
+    encoding = _Encoding(encoder, progress, lambda: tally.fraction())
+    queries = encoding.all(list(test.queries.values()))
+    ids: list[str] = []
+    best = {metric: (np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)) for metric in metrics}
+    documents = read_corpus(test.folder, tally=tally)
+    while block := list(islice(documents, BLOCK)):
+        vectors = encoding.all([document.text for document in block])
+        for metric, found in best.items():
+            scores, rows = nearest([(vectors, norms(vectors))], queries, max(ks), metric)
+            best[metric] = merge((found[0], scores), (found[1], rows + len(ids)), max(ks))
+        ids += [document.id for document in block]
+    judged = Judged(n={"": len(queries)}, notes=list(test.notes))
+    for metric, (scores, rows) in best.items():
+        ranked = [ranking([ids[row] for row in of_query], its) for its, of_query in zip(scores.tolist(), rows, strict=True)]
+        for k in ks:
+            values = [of_ranking(its, test.grades[id], k) for id, its in zip(test.queries, ranked, strict=True)]
+            for measure in values[0]:
+                judged.drawn["", metric, measure] = draw_mean(np.array([value[measure] for value in values]))
+    if unknown := int((~queries.any(axis=1)).sum()):
+        judged.notes.append(f"{unknown:,} of {len(queries):,} queries have no known word, and find what comes first")
+    there = set(ids)
+    if missing := len({id for grades in test.grades.values() for id in grades} - there):
+        judged.notes.append(f"{missing:,} judged documents are not in the corpus; those that are relevant count as not found")
+    return judged
+
+
+class _Encoding:
+    """Encodes block by block, and tells how far it has come: by `fraction`, or by the texts of the only call."""
+
+    def __init__(self, encoder: Encoder, progress: Progress, fraction: Callable[[], float] | None = None) -> None:
+        self._encoder, self._progress, self._fraction = encoder, progress, fraction
+        self._done = 0
+
+    def all(self, texts: Sequence[str]) -> np.ndarray:
+        """Vectors of the texts: (n, dim) float32."""
+        parts = [np.empty((0, self._encoder.dim), np.float32)]
+        for first in range(0, len(texts), BLOCK):
+            parts.append(self._encoder.encode(texts[first : first + BLOCK]))
+            self._done += len(parts[-1])
+            self._progress(self._done, self._fraction() if self._fraction else self._done / len(texts))
+        return np.concatenate(parts)

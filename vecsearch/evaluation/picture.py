@@ -1,0 +1,52 @@
+"""Encoders beside one another as a picture: a panel for each measure of a set, values with their intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from typing import Any
+
+from vecsearch.errors import UsageError, writing
+
+COLUMNS = 2
+FORMATS = (".png", ".svg", ".pdf")
+
+
+def check_picture(path: str) -> None:
+    """Raise UsageError unless the file's suffix names a format that is drawn."""
+    if not path.lower().endswith(FORMATS):
+        raise UsageError(f"{path} is no picture that can be drawn; name a file that ends in {', '.join(FORMATS)}")
+
+
+def write_picture(path: str | PathLike[str], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Draw `rows` with set, metric, measure, encoder, value, low and high. Raises ResourceError where the disk refuses."""
+    from matplotlib.figure import Figure
+
+    panels = list(dict.fromkeys((row["set"], row["measure"]) for row in rows))
+    encoders = list(dict.fromkeys(row["encoder"] for row in rows))
+    metrics = list(dict.fromkeys(row["metric"] for row in rows))
+    columns = min(COLUMNS, len(panels))
+    height = 0.9 + 0.28 * len(encoders) * len(metrics)
+    figure = Figure(figsize=(4.6 * columns + 1, height * -(-len(panels) // columns)), layout="constrained")
+    axes = figure.subplots(-(-len(panels) // columns), columns, squeeze=False).ravel()
+    for ax, panel in zip(axes, panels, strict=False):
+        for n, metric in enumerate(metrics):
+            own = [row for row in rows if (row["set"], row["measure"], row["metric"]) == (*panel, metric)]
+            places = [encoders.index(row["encoder"]) + 0.25 * (n - (len(metrics) - 1) / 2) for row in own]
+            values = [row["value"] for row in own]
+            # Rounding, and a value at the edge of its samples, may leave it a little outside.
+            spans = [[max(0, row["value"] - row["low"]) for row in own], [max(0, row["high"] - row["value"]) for row in own]]
+            ax.errorbar(values, places, xerr=spans, fmt="o", markersize=5, capsize=3, label=metric)
+        ax.set_title(f"{panel[0]}: {panel[1]}", fontsize=10, parse_math=False)
+        ax.set_yticks(range(len(encoders)), [""] * len(encoders))
+        ax.set_ylim(len(encoders) - 0.5, -0.5)
+        ax.grid(axis="x", color="#888888", alpha=0.3)
+        ax.spines[["top", "right"]].set_visible(False)
+    for ax in axes[: len(panels) : columns]:
+        ax.set_yticks(range(len(encoders)), encoders, parse_math=False)
+    for ax in axes[len(panels) :]:
+        ax.set_visible(False)
+    if len(metrics) > 1:
+        axes[0].legend(frameon=False, fontsize=8)
+    with writing(path):
+        figure.savefig(path, dpi=160, facecolor="white")
