@@ -98,7 +98,8 @@ def whole(tmp_path_factory):
     words_graph(top / "onnx of texts/model.onnx", whole=False)
     write_beside(top / "tokenizer")
     lookup(top / "tokenizer/model.onnx")
-    shutil.copytree(top / "onnx", top / "settings", dirs_exist_ok=True)
+    shutil.copytree(top / "tokenizer", top / "settings", dirs_exist_ok=True)
+    shutil.copyfile(top / "onnx/config.json", top / "settings/config.json")
     JoinedEncoder([open_encoder(top / "tokenizer"), open_encoder(top / "onnx of texts")], [1, 2.5]).save(top / "joined")
     return top
 

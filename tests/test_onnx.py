@@ -368,6 +368,19 @@ def test_what_needs_words_is_refused(folder, vecsearch, command):
     assert ran.code == 2 and "is an ONNX model, which has no words of its own" in ran.err
 
 
+@pytest.mark.parametrize(
+    "command",
+    [["model", "words"], ["model", "postprocess", "--centre"], ["train", "similarity", "--from"], ["train", "lm", "--from"]],
+    ids=" ".join,
+)
+def test_what_needs_an_ulmfit_model_is_refused(folder, vecsearch, tmp_path, command):
+    texts = tmp_path / "texts.txt"
+    texts.write_text("the river\n" * 40)
+    ran = vecsearch(*command, folder, texts, "-o", tmp_path / "new")
+    assert ran.code == 2 and f"{folder} is an ONNX model; here an ULMFiT model is needed" in ran.err
+    assert not (tmp_path / "new").exists()
+
+
 def test_another_file_is_no_encoder(vecsearch, tmp_path):
     (tmp_path / "model.pth").write_text("the river")
     ran = vecsearch("build", tmp_path / "texts.txt", "--encoder", tmp_path / "model.pth", "-o", tmp_path / "index")

@@ -30,6 +30,7 @@ __all__ = [
     "can_open",
     "encode_blocks",
     "find_encoder",
+    "find_ulmfit",
     "kind_of",
     "open_encoder",
 ]
@@ -93,6 +94,14 @@ def can_open(path: Path) -> bool:
 def kind_of(path: Path) -> Kind:
     """The kind of encoder at a path. What is of none is taken for an ULMFiT folder, whose reader says what it lacks."""
     return next((kind for kind in KINDS if kind.fits(path)), ULMFIT)
+
+
+def find_ulmfit(name: str | Path) -> Path:
+    """`find_encoder` of an ULMFiT model's folder, for what needs its words or weights. Raises UsageError for another kind."""
+    path = find_encoder(name)
+    if (kind := kind_of(path)) is not ULMFIT:
+        raise UsageError(f"{path} is {kind.name}; here {ULMFIT.name} is needed")
+    return path
 
 
 def open_encoder(name: str | Path = DEFAULT, **options: Any) -> Any:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from vecsearch.corpus.readers import read_corpus
-from vecsearch.encoders import find_encoder
+from vecsearch.encoders import find_ulmfit
 from vecsearch.encoders.checkpoints import new_folder, refuse_existing
 from vecsearch.encoders.folder import Config, EncoderFolder, read_encoder, write_config
 from vecsearch.encoders.pooling import Pooling
@@ -43,7 +43,7 @@ def fit_postprocess(
     too few texts; errors of the corpus and of the encoder.
     """
     refuse_existing(output)
-    source = find_encoder(encoder)
+    source = find_ulmfit(encoder)
     pooled = UlmfitEncoder(source, pooling=pooling, layers=layers)
     read = read_encoder(source)
     config = replace(read.config, pooling=pooled.pooling.value, layers=pooled.layers)

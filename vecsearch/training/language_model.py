@@ -19,7 +19,7 @@ from fastai.text.learner import LMLearner, language_model_learner
 from fastai.text.models.awdlstm import AWD_LSTM, awd_lstm_lm_config
 
 from vecsearch.corpus.readers import read_corpus
-from vecsearch.encoders import find_encoder
+from vecsearch.encoders import find_ulmfit
 from vecsearch.encoders.checkpoints import refuse_existing
 from vecsearch.encoders.folder import Stack
 from vecsearch.encoders.lstm import fast_dtype
@@ -114,7 +114,7 @@ def _begun(
     texts: list[str], start: str | Path | None, plan: LanguagePlan, note: Callable[[str], None]
 ) -> tuple[Start, list[torch.Tensor], int]:
     """The model before training, the documents as token ids, and how many tokens they have."""
-    model = start_from(find_encoder(start)) if start else None
+    model = start_from(find_ulmfit(start)) if start else None
     tokenizer = model.tokenizer if model else english_tokenizer()
     tokenised = [tokenizer.tokens(text) for text in texts]
     counts = Counter(token for tokens in tokenised for token in tokens)

@@ -16,7 +16,7 @@ import numpy as np
 from scipy.sparse import coo_array
 
 from vecsearch.corpus.readers import read_corpus
-from vecsearch.encoders import find_encoder
+from vecsearch.encoders import find_ulmfit
 from vecsearch.encoders.checkpoints import refuse_existing
 from vecsearch.errors import DataError
 from vecsearch.text.vocabulary import Vocabulary
@@ -44,7 +44,7 @@ def add_words(
     Raises: DataError: no word is new; errors of the files and of the encoder; ResourceError: the disk refuses.
     """
     refuse_existing(output)
-    start = start_from(find_encoder(encoder))
+    start = start_from(find_ulmfit(encoder))
     grown = with_new_words(start, (document.text for path in files for document in read_corpus(path)), most)
     if grown is start:
         raise DataError(f"{encoder} knows every word that occurs {LEAST_COUNT} times in these texts; nothing was written")

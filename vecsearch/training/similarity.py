@@ -14,7 +14,7 @@ import numpy as np
 
 from vecsearch.corpus.pairs import kind_of, read_groups, read_pairs
 from vecsearch.corpus.readers import read_corpus
-from vecsearch.encoders import find_encoder
+from vecsearch.encoders import find_ulmfit
 from vecsearch.encoders.checkpoints import refuse_existing
 from vecsearch.errors import DataError, UsageError
 from vecsearch.training.checkpoint import Checkpoint
@@ -102,7 +102,7 @@ def train_similarity(
     if isinstance(start, New):
         begun = new_start(plain, source.teacher, words=start.words, dims=start.dims, seed=plan.seed)
     else:
-        begun = with_new_words(start_from(find_encoder(start)), plain, new_words, note)
+        begun = with_new_words(start_from(find_ulmfit(start)), plain, new_words, note)
     network = Network(begun.stacks, begun.depths, dropout=plan.dropout)
     network.eval()
     examples, count = _examples(kind, source, texts, labels, begun, network, plan, max_tokens, checkpoint, progress, note)
