@@ -9,10 +9,7 @@ Every query of the split counts, also one that finds nothing. Titles and texts a
 from __future__ import annotations
 
 import argparse
-import csv
-import json
 import tempfile
-from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
@@ -24,13 +21,13 @@ from report import report
 from vecsearch.corpus.passages import Chunks
 from vecsearch.corpus.readers import read_corpus
 from vecsearch.encoders import DEFAULT, Encoder, open_encoder
-from vecsearch.hits import Hit
+from vecsearch.evaluation.measures import of_ranking
+from vecsearch.evaluation.sets import read_retrieval
 from vecsearch.index import Index
 
 K = 10
+MEASURE = f"ndcg@{K}"
 BATCH = 256
-Grades = dict[str, int]
-"""How relevant each document is to a query, by its id."""
 
 
 def main() -> None:
@@ -46,8 +43,7 @@ def main() -> None:
 
 
 def measured(folder: Path, encoder: Encoder, options: argparse.Namespace) -> list[dict[str, Any]]:
-    relevant = qrels(folder / "qrels" / f"{options.split}.tsv")
-    texts = {query["_id"]: query["text"] for query in lines(folder / "queries.jsonl") if query["_id"] in relevant}
+    asked = read_retrieval(folder, options.split)
     corpus = list(read_corpus(str(folder)))
     chunks = Chunks(options.chunk, options.chunk // 5) if options.chunk else None
     with (
@@ -59,45 +55,23 @@ def measured(folder: Path, encoder: Encoder, options: argparse.Namespace) -> lis
             "keywords": index.keywords,
             "hybrid": lambda some, k: index.hybrid(some, k, weights=tuple(options.weights)),
         }
-        facts = {"set": folder.name, "split": options.split, "documents": len(corpus), "queries": len(texts)}
+        facts = {"set": folder.name, "split": options.split, "documents": len(corpus), "queries": len(asked.queries)}
         facts |= {"encoder": options.encoder, "chunk": options.chunk, "weights": list(options.weights)}
         rows = []
         for way, ask in ways.items():
             started = perf_counter()
-            answers = [hits for batch in batches(list(texts.values())) for hits in ask(batch, K)]
-            ms = (perf_counter() - started) / len(texts) * 1000
-            values = [ndcg(hits, relevant[id]) for id, hits in zip(texts, answers, strict=True)]
-            rows.append({"way": way, f"ndcg@{K}": round(float(np.mean(values)), 4), "ms_per_query": round(ms, 2), **facts})
+            answers = [hits for batch in batches(list(asked.queries.values())) for hits in ask(batch, K)]
+            ms = (perf_counter() - started) / len(answers) * 1000
+            values = [
+                of_ranking([hit.id for hit in hits], asked.grades[id], K)[MEASURE]
+                for id, hits in zip(asked.queries, answers, strict=True)
+            ]
+            rows.append({"way": way, MEASURE: round(float(np.mean(values)), 4), "ms_per_query": round(ms, 2), **facts})
         return rows
-
-
-def lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-
-
-def qrels(path: Path) -> dict[str, Grades]:
-    """What is relevant to each query that has anything relevant."""
-    grades: dict[str, Grades] = defaultdict(dict)
-    with path.open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file, delimiter="\t"):
-            if int(row["score"]) > 0:
-                grades[row["query-id"]][row["corpus-id"]] = int(row["score"])
-    return grades
 
 
 def batches(texts: Sequence[str]) -> list[Sequence[str]]:
     return [texts[first : first + BATCH] for first in range(0, len(texts), BATCH)]
-
-
-def ndcg(hits: Sequence[Hit], relevant: Grades, k: int = K) -> float:
-    """Normalised discounted cumulative gain of the k first hits, with the grades as gains (Järvelin and Kekäläinen 2002, as
-    trec_eval has it)."""
-    found = dcg([relevant.get(hit.id, 0) for hit in hits[:k]])
-    return found / dcg(sorted(relevant.values(), reverse=True)[:k])
-
-
-def dcg(gains: Sequence[int]) -> float:
-    return float(np.sum(np.array(gains) / np.log2(np.arange(2, len(gains) + 2))))
 
 
 if __name__ == "__main__":

@@ -3,10 +3,10 @@
     python benchmarks/similarity.py DATA [ENCODER …] [--rounds 3]
 
 DATA holds sts/*.tsv and words/*.tsv (text1, text2, score) and retrieval/<set> (BEIR folders). An ENCODER is NAME=FOLDER, with
-options of open_encoder behind it: plain=my-model,pooling=raw; without any it is the one that ships. A FOLDER may hold a static
-model of model2vec's as well (benchmarks/static_model.py). Pairs: Spearman's
-correlation of cosines with the scores, times 100. Retrieval: nDCG@10. Speed: all texts of stsb-dev in one call with all cores,
-encoders taking turns, the median of the rounds.
+options behind it as `vecsearch evaluate` has them: plain=my-model,pooling=raw; without any it is the one that ships. A FOLDER
+may hold a static model of model2vec's as well (benchmarks/static_model.py). Pairs: Spearman's correlation of cosines with the
+scores, times 100. Retrieval: nDCG@10. Both as `vecsearch evaluate` gives them. Speed: all texts of stsb-dev in one call with
+all cores, encoders taking turns, the median of the rounds.
 """
 
 from __future__ import annotations
@@ -17,27 +17,23 @@ import os
 from pathlib import Path
 from statistics import median
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 from report import report
-from retrieval import BATCH, lines, ndcg, qrels
 from static_model import StaticModel
 
-from vecsearch.ann import nearest
+from vecsearch.cli.options import named_encoders
 from vecsearch.corpus.pairs import read_pairs
-from vecsearch.corpus.readers import read_corpus
-from vecsearch.encoders import DEFAULT, Encoder, open_encoder
-from vecsearch.evaluation.measures import spearman
-from vecsearch.hits import Hit
-from vecsearch.metric import Metric, norms, pair_scores
+from vecsearch.encoders import DEFAULT, Encoder
+from vecsearch.evaluation.evaluate import evaluate
+from vecsearch.evaluation.sets import read_set
+from vecsearch.metric import Metric
 
 PAIRS = ("sts/stsb-dev", "sts/sts12", "sts/sts13", "sts/sick-trial", "words/ws-353-all", "words/simlex-999", "words/rg-65")
 MEAN = PAIRS[:4]
 """The sets whose mean is given."""
 RETRIEVAL = ("retrieval/cranfield", "retrieval/medline")
 SPEED = "sts/stsb-dev"
-K = 10
 
 
 def main() -> None:
@@ -52,45 +48,26 @@ def main() -> None:
     for name, encoder in encoders.items():
         scores = {Path(part).name: correlation(encoder, options.data / f"{part}.tsv") for part in PAIRS}
         mean = round(float(np.mean([scores[Path(part).name] for part in MEAN])), 2)
-        found = {Path(part).name: retrieval(encoder, options.data / part) for part in RETRIEVAL}
+        found = {Path(part).name: round(reached(encoder, options.data / part, "ndcg@10"), 4) for part in RETRIEVAL}
         rows.append({"encoder": name, "dim": encoder.dim, **scores, "sts_mean": mean, **found, "texts_per_s": rates[name]})
     report("similarity", [row | {"threads": os.cpu_count(), "rounds": options.rounds} for row in rows])
 
 
 def opened(argument: str) -> tuple[str, Encoder | StaticModel]:
-    name, _, rest = argument.partition("=")
-    folder, *settings = rest.split(",")
+    name, _, folder = argument.partition("=")
     config = Path(folder) / "config.json"
     if config.is_file() and json.loads(config.read_bytes()).get("model_type") == "model2vec":
         return name, StaticModel(Path(folder))
-    choices: dict[str, Any] = {"dtype": "auto"} | dict(setting.split("=", 1) for setting in settings)
-    if "layers" in choices:
-        choices["layers"] = [int(layer) for layer in choices["layers"].split("+")]
-    return name, open_encoder(folder, **choices)
+    return next(iter(named_encoders((argument,), dtype="auto").items()))
 
 
 def correlation(encoder: Encoder | StaticModel, path: Path) -> float:
-    pairs = list(read_pairs(path))
-    a, b = (encoder.encode([text for text in side]) for side in zip(*((pair.a, pair.b) for pair in pairs), strict=True))
-    return round(100 * spearman(pair_scores(a, b, Metric.COSINE), np.array([pair.score for pair in pairs])), 2)
+    return round(100 * reached(encoder, path, "spearman"), 2)
 
 
-def retrieval(encoder: Encoder | StaticModel, folder: Path) -> float:
-    relevant = qrels(folder / "qrels" / "test.tsv")
-    queries = {query["_id"]: query["text"] for query in lines(folder / "queries.jsonl") if query["_id"] in relevant}
-    corpus = list(read_corpus(str(folder)))
-    vectors = np.concatenate(
-        [
-            encoder.encode([document.text for document in corpus[first : first + BATCH]])
-            for first in range(0, len(corpus), BATCH)
-        ]
-    )
-    scores, rows = nearest([(vectors, norms(vectors))], encoder.encode(list(queries.values())), K, Metric.COSINE)
-    values = []
-    for id, of_query, at in zip(queries, scores, rows, strict=True):
-        hits = [Hit(corpus[row].id, float(score), corpus[row].text, {}) for score, row in zip(of_query, at, strict=True)]
-        values.append(ndcg(hits, relevant[id], K))
-    return round(float(np.mean(values)), 4)
+def reached(encoder: Encoder | StaticModel, path: Path, measure: str) -> float:
+    """What `vecsearch evaluate` gives a measure of a set by cosine."""
+    return evaluate(read_set(path), encoder, metrics=[Metric.COSINE]).drawn["", Metric.COSINE, measure].value
 
 
 def speeds(encoders: dict[str, Encoder | StaticModel], data: Path, rounds: int) -> dict[str, int]:
