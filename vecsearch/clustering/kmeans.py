@@ -18,9 +18,7 @@ import numpy as np
 from vecsearch.metric import normalise
 
 BLOCK = 1024
-"""Points that are compared with all centres at a time; fewer are filled up, for a product's last bit depends on its shape."""
-ABREAST = 64
-"""Centres are filled up to a multiple of so many: then all are computed alike, whatever their order."""
+"""Points that are compared with all centres at a time."""
 BLOCKS = 8
 """Blocks that a thread takes at a time."""
 SAMPLES, LEAST_SAMPLE = (64, 256), 2048
@@ -76,23 +74,21 @@ def kmeans(
 
 
 def assign(points: np.ndarray, centres: np.ndarray, *, spherical: bool) -> tuple[np.ndarray, np.ndarray]:
-    """The nearest of centres (c, d) to each point (p, d) float32, of equals the first, and the products of both: (p,) each."""
-    count = len(centres)
-    half_squares = np.zeros(count, np.float32) if spherical else np.square(centres).sum(axis=1) / 2
+    """The nearest of centres (c, d) to each point (p, d) float32, and the products of both: (p,) each.
+
+    Of centres that are equally near, but for the last bits of float32, any may be taken: those bits depend on what is
+    computed together, in another way on each kind of processor.
+    """
+    half_squares = np.zeros(len(centres), np.float32) if spherical else np.square(centres).sum(axis=1) / 2
     labels, products = np.empty(len(points), np.int64), np.empty(len(points), np.float32)
-    filled = np.pad(centres, [(0, -count % ABREAST), (0, 0)])
-    whole = np.empty((BLOCK, len(filled)), np.float32)
-    nearness = whole[:, :count]
+    whole = np.empty((min(BLOCK, len(points)), len(centres)), np.float32)
     for first in range(0, len(points), BLOCK):
         block = points[first : first + BLOCK]
-        size = len(block)
-        if size < BLOCK:
-            block = np.concatenate([block, np.zeros((BLOCK - size, points.shape[1]), np.float32)])
-        np.matmul(block, filled.T, out=whole)
+        nearness = np.matmul(block, centres.T, out=whole[: len(block)])
         nearness -= half_squares
-        best = nearness.argmax(axis=1)[:size]
-        labels[first : first + size] = best
-        products[first : first + size] = nearness[np.arange(size), best] + half_squares[best]
+        best = nearness.argmax(axis=1)
+        labels[first : first + len(block)] = best
+        products[first : first + len(block)] = nearness[np.arange(len(block)), best] + half_squares[best]
     return labels, products
 
 
