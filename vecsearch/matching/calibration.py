@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from math import isfinite
 from os import PathLike
@@ -40,8 +40,8 @@ class Scorer:
     """The encoder behind the scores, as `--encoder` and its options name it; a fingerprint tells whether it is the same."""
 
     fingerprint: str
-    names: Sequence[str] = ("english",)
-    weights: Sequence[float] = ()
+    names: list[str]
+    weights: list[float] = field(default_factory=list)
     options: dict[str, Any] = field(default_factory=dict)
 
 
@@ -67,6 +67,11 @@ class Calibration:
         """What a match scores at least."""
         return self.figures["threshold"].value
 
+    @property
+    def way(self) -> str:
+        """What the method is called in METHODS."""
+        return next(name for name, kind in METHODS.items() if isinstance(self.method, kind))
+
     def probability(self, scores: np.ndarray) -> np.ndarray:
         """How likely pairs of these scores are matches: (n,) -> (n,) float64, never falling as the score rises."""
         return self.method(scores)
@@ -82,8 +87,7 @@ class Calibration:
 
     def to_bytes(self) -> bytes:
         """JSON, one space of indent, UTF-8, a newline at the end. The same calibration gives the same bytes."""
-        name = next(name for name, kind in METHODS.items() if isinstance(self.method, kind))
-        values = {"format": FORMAT, **asdict(self)} | {"method": {"name": name, **asdict(self.method)}}
+        values = {"format": FORMAT, **asdict(self)} | {"method": {"name": self.way, **asdict(self.method)}}
         return json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False).encode() + b"\n"
 
     def save(self, path: str | PathLike[str]) -> None:

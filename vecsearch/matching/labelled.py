@@ -92,5 +92,7 @@ def _is_match(pair: Pair, positive: float | None, where: str) -> bool:
     if positive is not None:
         return pair.score >= positive
     if pair.score not in (0, 1):
-        raise CorpusError(f"{where}: the label is {pair.score:g}, not 0 or 1; --positive says from which score on it is a match")
+        raise CorpusError(
+            f"{where}: the label is {pair.score:g}, not 0 or 1; --positive says from which score on it is a match"
+        )
     return pair.score == 1
