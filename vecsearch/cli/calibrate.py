@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -86,9 +87,7 @@ def calibrate(
     made.save(output)
     _show(made, as_json)
     if len(labelled.matches) < FEW:
-        note(
-            f"note: {len(labelled.matches)} labels are few for isotonic regression, which needs {FEW}: platt is the safer choice"
-        )
+        note(f"note: {len(labelled.matches)} labels are few: below {FEW}, isotonic follows chance, and best takes platt")
     held = made.figures[rule.measure]
     if rule.least and held.value < rule.least:
         note(f"note: on held-out pairs the {rule.measure} is {held.value:.3f}, below the {rule.least:g} that you ask for")
@@ -124,25 +123,8 @@ def _calibrated(
 def _show(made: Calibration, as_json: bool) -> None:
     counts = made.pairs
     note(f"{counts['matches']:,} matches, {counts['others']:,} others, in {counts['groups']:,} groups that share no text")
-    emit(
-        [
-            {"measure": name.replace("_", " "), "value": its.value, "low": its.low, "high": its.high}
-            for name, its in made.figures.items()
-        ],
-        as_json=as_json,
-    )
+    emit([{"measure": name, **asdict(its)} for name, its in made.figures.items()], as_json=as_json)
     if not as_json:
         click.echo()
-    emit(
-        [
-            {
-                "probability": name,
-                "log_loss": its.log_loss,
-                "brier": its.brier,
-                "ece": its.ece,
-                "kept": name == made.way,
-            }
-            for name, its in made.reliability.items()
-        ],
-        as_json=as_json,
-    )
+    ways = [{"probability": name, **asdict(its), "kept": name == made.way} for name, its in made.reliability.items()]
+    emit(ways, as_json=as_json, columns=("probability", "log_loss", "brier", "ece", "kept"))

@@ -34,9 +34,11 @@ def write_picture(path: str | PathLike[str], made: Calibration) -> None:
     right.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--", label="as it should be")
     for name in ("score", made.way):
         if its := made.reliability.get(name):
-            _, means, shares = zip(*its.bins, strict=True)
+            sizes, means, shares = zip(*its.bins, strict=True)
             what = "cosine taken as it is" if name == "score" else name
-            right.plot(means, shares, marker="o", markersize=4, label=f"{what}, error {its.ece:.3f}")
+            (line,) = right.plot(means, shares, linewidth=1, label=f"{what}, error {its.ece:.3f}")
+            # A bin of one pair says nothing: the area of a point is its number of pairs.
+            right.scatter(means, shares, [400 * size / sum(sizes) for size in sizes], color=line.get_color())
     right.set(xlabel="probability that is given", ylabel="share of matches", title="Probabilities, held-out pairs")
     for ax in (left, right):
         ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
