@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, fields
 from math import isfinite
 from os import PathLike
 from pathlib import Path
@@ -41,8 +41,8 @@ class Scorer:
 
     fingerprint: str
     names: list[str]
-    weights: list[float] = field(default_factory=list)
-    options: dict[str, Any] = field(default_factory=dict)
+    weights: list[float]
+    options: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ class Calibration:
                 raise ValueError(f"format {values['format']!r}")
             if values.pop("format") > FORMAT:
                 raise CheckpointError(f"{path} has a newer format than {FORMAT}, which this vecsearch reads: upgrade vecsearch")
-            made = cls(**_parts(values))
+            made = _made(cls, _parts(values))
             if problem := next(_problems(made), None):
                 raise ValueError(problem)
             return made
@@ -116,19 +116,24 @@ class Calibration:
 
 
 def _parts(values: dict[str, Any]) -> dict[str, Any]:
-    """The values of a file as those of a Calibration; a key too many or too few is a TypeError or KeyError."""
+    """The values of a file as those of a Calibration."""
     method = dict(values["method"])
     kind = METHODS[method.pop("name")]
+    bins = {name: tuple(map(tuple, its["bins"])) for name, its in values["reliability"].items()}
     return values | {
         "metric": Metric(values["metric"]),
-        "encoder": Scorer(**values["encoder"]),
-        "rule": Rule(**values["rule"]),
-        "figures": {name: Estimate(**its) for name, its in values["figures"].items()},
-        "method": kind(**{name: tuple(its) if isinstance(its, list) else its for name, its in method.items()}),
-        "reliability": {
-            name: Reliability(**its | {"bins": tuple(map(tuple, its["bins"]))}) for name, its in values["reliability"].items()
-        },
+        "encoder": _made(Scorer, values["encoder"]),
+        "rule": _made(Rule, values["rule"]),
+        "figures": {name: _made(Estimate, its) for name, its in values["figures"].items()},
+        "method": _made(kind, {name: tuple(its) if isinstance(its, list) else its for name, its in method.items()}),
+        "reliability": {name: _made(Reliability, its | {"bins": bins[name]}) for name, its in values["reliability"].items()},
     }
+
+
+def _made(kind: Any, values: dict[str, Any]) -> Any:
+    if values.keys() != {field.name for field in fields(kind)}:
+        raise ValueError(f"{kind.__name__} of {', '.join(values) or 'nothing'}")
+    return kind(**values)
 
 
 def _problems(made: Calibration) -> Iterator[str]:
@@ -146,11 +151,13 @@ def _problems(made: Calibration) -> Iterator[str]:
         if not all(map(fits, (figure.value, figure.low, figure.high))) or figure.low > figure.high:
             yield f"{name} {figure!r}"
     yield from _method_problems(made.method)
+    if set(made.reliability) - {"score"} != set(METHODS):
+        yield f"reliability of {', '.join(made.reliability) or 'nothing'}"
     for name, its in made.reliability.items():
-        if name not in ("score", *METHODS) or not _is_number(its.log_loss) or not all(map(_is_share, (its.brier, its.ece))):
-            yield f"reliability {name!r}"
-        if not all(len(of) == 3 and _is_count(of[0]) and _is_share(of[1]) and _is_share(of[2]) for of in its.bins):
-            yield f"bins of {name!r}"
+        if not _is_number(its.log_loss) or its.log_loss < 0 or not all(map(_is_share, (its.brier, its.ece))):
+            yield f"reliability of {name}"
+        if not its.bins or not all(len(of) == 3 and _is_count(of[0]) and all(map(_is_share, of[1:])) for of in its.bins):
+            yield f"bins of {name}"
     if tuple(made.curve) != CURVE or len(set(map(len, made.curve.values()))) != 1:
         yield f"columns of the curve {', '.join(made.curve)}"
     if not 1 <= len(made.curve["threshold"]) <= POINTS or not all(map(_is_number, made.curve["threshold"])):

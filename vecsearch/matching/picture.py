@@ -36,7 +36,7 @@ def write_picture(path: str | PathLike[str], made: Calibration) -> None:
         if its := made.reliability.get(name):
             sizes, means, shares = zip(*its.bins, strict=True)
             what = "cosine taken as it is" if name == "score" else name
-            (line,) = right.plot(means, shares, linewidth=1, label=f"{what}, error {its.ece:.3f}")
+            (line,) = right.plot(means, shares, linewidth=1, alpha=0.4, label=f"{what}, error {its.ece:.3f}")
             # A bin of one pair says nothing: the area of a point is its number of pairs.
             right.scatter(means, shares, [400 * size / sum(sizes) for size in sizes], color=line.get_color())
     right.set(xlabel="probability that is given", ylabel="share of matches", title="Probabilities, held-out pairs")
