@@ -1,4 +1,4 @@
-"""Thresholds against brute force and scikit-learn; probabilities that never fall; folds that do not leak; a file that is checked."""
+"""Thresholds against brute force and scikit-learn; probabilities that never fall; folds that do not leak; the file."""
 
 import json
 from itertools import combinations
@@ -94,18 +94,17 @@ def test_precision_recall_and_f1_are_of_pairs_that_did_not_choose_the_threshold(
     assert found.pairs == {"matches": pairs.matches.sum(), "others": (~pairs.matches).sum(), "groups": 300}
 
 
-def test_intervals_are_wide_where_pairs_share_texts():
-    pairs, scores = made(400, slope=2.0)
-    groups = np.arange(400) // 20
-    noise = np.random.default_rng(1).standard_normal(20)[groups]
-    together = Labelled("together", pairs.a, pairs.b, pairs.matches ^ (noise > 0.5), groups)
-    apart = Labelled("apart", pairs.a, pairs.b, together.matches, np.arange(400))
+def test_intervals_are_wider_where_pairs_share_texts():
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(30), 20)
+    matches = groups % 2 == 0
+    scores = (0.3 * matches + 0.3 * rng.standard_normal(30)[groups] + 0.01 * rng.standard_normal(600)).astype(np.float32)
     widths = []
-    for which in (apart, together):
-        figure = calibrate(which, scores, Metric.COSINE, AXIS).figures["roc_auc"]
+    for own in (np.arange(600), groups):
+        figure = calibrate(Labelled("x", [""] * 600, [""] * 600, matches, own), scores, Metric.COSINE, AXIS).figures["roc_auc"]
         assert figure.low < figure.value < figure.high
         widths.append(figure.high - figure.low)
-    assert widths[1] > 1.5 * widths[0]
+    assert widths[1] > 3 * widths[0]
 
 
 def test_a_precision_that_cannot_be_reached_is_refused_with_the_best_one(quick):
@@ -227,15 +226,16 @@ def test_a_text_is_never_on_both_sides_of_a_fold(seed, n):
 
 
 def test_what_is_known_of_a_text_does_not_help_with_it(quick):
-    """Each group of ten equal pairs has a score of its own, and a label by chance: one that leaks is known for certain."""
+    """Twenty equal pairs in each of few groups, with scores that say nothing: what is learnt is of these pairs alone."""
     rng = np.random.default_rng(0)
-    groups = np.repeat(np.arange(100), 10)
-    matches, scores = (rng.random(100) < 0.5)[groups], rng.random(100).astype(np.float32)[groups]
+    groups = np.repeat(np.arange(16), 20)
+    matches, scores = (np.arange(16) % 2 == 0)[groups], rng.random(16).astype(np.float32)[groups]
     texts = [str(group) for group in groups]
-    found = calibrate(Labelled("copies", texts, texts, matches, grouped(texts, texts)), scores, Metric.COSINE, AXIS)
-    assert min(found.reliability[name].log_loss for name in METHODS) > 0.65
-    leaking = Labelled("leaking", texts, texts, matches, np.arange(1000))
-    assert calibrate(leaking, scores, Metric.COSINE, AXIS).reliability["isotonic"].log_loss < 0.65
+    losses = []
+    for own in (grouped(texts, texts), np.arange(320)):
+        found = calibrate(Labelled("copies", texts, texts, matches, own), scores, Metric.COSINE, AXIS)
+        losses.append(found.reliability["isotonic"].log_loss)
+    assert losses[0] > 0.69 > 0.65 > losses[1]  # as good as tossing a coin, at the best; and what a leak would look like
 
 
 # -- the file ----------------------------------------------------------------------------------------------------------
