@@ -87,7 +87,7 @@ def test_a_table(run):
     [
         (["--metric", "ip"], lambda made, before: made.metric == "ip" and made.threshold != before.threshold),
         (["--method", "isotonic"], lambda made, before: (made.way, before.way) == ("isotonic", "platt")),
-        (["--recall", 1], lambda made, before: made.threshold < before.threshold and made.rule.least == 1),
+        (["--recall", 0.4], lambda made, before: made.threshold > before.threshold and made.rule.least == 0.4),
         (["--precision", 1], lambda made, before: made.threshold > before.threshold and made.rule.measure == "precision"),
         (["--columns", "a,b,grade", "--positive", "4"], lambda made, before: made.pairs["matches"] == 20),
         (["--pooling", "raw"], lambda made, before: made.encoder.options == {"pooling": "raw"}),

@@ -72,8 +72,11 @@ def similarity(
         require_words(encoders or (calibrated.encoder.names if calibrated else ()), "similarity without --index")
         encoder = open_calibrated_encoder(calibrated, encoders, encoder_weights, **chosen)
         found = model_similarity(encoder, a, b, rng)
-    row = asdict(found) | (_judged(calibrated, found) if calibrated else {})
-    emit([row], as_json=as_json, columns=[name for name in row if name != "note"])
+    row, metrics = asdict(found), ["cosine", "ip"]
+    if calibrated:
+        row, metrics = row | _judged(calibrated, found), [calibrated.metric.value]
+    columns = ["a", "b", *(name for metric in metrics for name in (metric, f"{metric}_percentile"))]
+    emit([row], as_json=as_json, columns=columns + ["probability", "match"] * bool(calibrated))
     if found.note:
         note(f"note: {found.note}")
     if not index and any(len(text.split()) > 1 for text in (a, b)):
