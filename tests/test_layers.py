@@ -12,7 +12,7 @@ PACKAGE = Path(vecsearch.__file__).parent
 
 LAYERS = (
     {"cli"},
-    {"quality", "clustering", "training"},
+    {"quality", "clustering", "training", "matching"},
     {"evaluation"},
     {"index"},
     {"updating", "verifying"},
@@ -41,10 +41,10 @@ PLACES = {
     "sentencepiece": {"text"},
     "h5py": {"corpus"},
     "pyarrow": {"corpus"},
-    "matplotlib": {"clustering", "quality", "evaluation"},
+    "matplotlib": {"clustering", "quality", "evaluation", "matching"},
     "threadpoolctl": {"ann", "clustering"},
-    "scipy": {"clustering", "training", "evaluation"},
-    "sklearn": {"clustering"},
+    "scipy": {"clustering", "training", "evaluation", "matching"},
+    "sklearn": {"clustering", "matching"},
     "umap": {"clustering"},
     "sqlite3": {"store", "errors.py"},
 }

@@ -34,6 +34,19 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file so that it is there whole or as it was before, whatever happens meanwhile. Raises ResourceError."""
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with writing(path):
+            unfinished.write_bytes(data)
+            sync(unfinished)
+            os.replace(unfinished, path)
+            sync(path.parent)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
 def npy_header(shape: tuple[int, ...], dtype: str = "<f4") -> bytes:
     """The 128 bytes before little-endian numbers in C order; version 1.0 of numpy's format (numpy.lib.format)."""
     fields = f"{{'descr': {dtype!r}, 'fortran_order': False, 'shape': {shape!r}, }}"

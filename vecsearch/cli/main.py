@@ -11,6 +11,7 @@ import click
 from vecsearch.cli.add import add
 from vecsearch.cli.bench import bench
 from vecsearch.cli.build import build
+from vecsearch.cli.calibrate import calibrate
 from vecsearch.cli.cluster import assign, cluster, clusters
 from vecsearch.cli.compact import compact, rebuild
 from vecsearch.cli.delete import delete
@@ -53,6 +54,7 @@ for command in (
     similar,
     similarity,
     evaluate,
+    calibrate,
     cluster,
     clusters,
     assign,

@@ -168,6 +168,10 @@ where_option = click.option(
 
 metric_option = click.option("--metric", type=click.Choice(["cosine", "ip"]), help="Cosine, or inner product.")
 
+calibration_option = click.option(
+    "--calibration", type=FOLDER, metavar="FILE", help="Add the probability of a match, as `vecsearch calibrate` learnt it."
+)
+
 
 def open_named_encoder(encoders: Sequence[str], weights: Sequence[float] = (), **options: Any) -> Any:
     """The encoder that the options name, several joined; without any the shipped one. Each takes the `options`."""
@@ -184,6 +188,18 @@ def open_named_encoder(encoders: Sequence[str], weights: Sequence[float] = (), *
     if weights:
         raise UsageError("--encoder-weight says what each of several encoders counts: give --encoder more than once")
     return opened[0]
+
+
+def open_calibrated_encoder(calibration: Any, encoders: Sequence[str], weights: Sequence[float] = (), **options: Any) -> Any:
+    """The encoder that the options name, else that of the `calibration`, if there is one. Raises UsageError for another."""
+    if calibration and not encoders:
+        own = calibration.encoder
+        encoders, weights = own.names, weights or own.weights
+        options = own.options | {name: value for name, value in options.items() if value not in (None, ())}
+    encoder = open_named_encoder(encoders, weights, **options)
+    if calibration:
+        calibration.check_encoder(encoder)
+    return encoder
 
 
 def named_encoders(given: Sequence[str], **options: Any) -> dict[str, Any]:

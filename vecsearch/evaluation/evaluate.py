@@ -88,10 +88,17 @@ def compare(judged: dict[str, Judged]) -> Iterator[Comparison]:
                 yield Comparison(part, metric, measure, first, name, apart.value, *apart.interval, apart.p)
 
 
-def _on_pairs(test: Pairs, encoder: Encoder, metrics: Sequence[Metric], progress: Progress) -> Judged:
-    texts, at = np.unique([*test.a, *test.b], return_inverse=True)
+def encode_pairs(
+    a: Sequence[str], b: Sequence[str], encoder: Encoder, progress: Progress = lambda count, share: None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Vectors of both sides of n pairs of texts, each text encoded once: two (n, dim) float32."""
+    texts, at = np.unique([*a, *b], return_inverse=True)
     vectors = _Encoding(encoder, progress).all(texts.tolist())
-    a, b = vectors[at[: len(test.a)]], vectors[at[len(test.a) :]]
+    return vectors[at[: len(a)]], vectors[at[len(a) :]]
+
+
+def _on_pairs(test: Pairs, encoder: Encoder, metrics: Sequence[Metric], progress: Progress) -> Judged:
+    a, b = encode_pairs(test.a, test.b, encoder, progress)
     judged = Judged(n={"": len(test.scores)})
     for metric in metrics:
         scores = pair_scores(a, b, metric).astype(np.float64)

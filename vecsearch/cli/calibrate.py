@@ -1,0 +1,130 @@
+"""vecsearch calibrate"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vecsearch.cli.options import FOLDER, Share, encoder_options, open_named_encoder, output_options
+from vecsearch.cli.output import emit, note
+from vecsearch.errors import UsageError
+
+if TYPE_CHECKING:
+    from vecsearch.matching.calibration import Calibration
+    from vecsearch.matching.labelled import Labelled
+
+
+@click.command()
+@click.argument("pairs", type=FOLDER)
+@click.option("-o", "--output", type=FOLDER, required=True, metavar="FILE", help="The calibration to write: JSON.")
+@encoder_options
+@click.option("--metric", type=click.Choice(["cosine", "ip"]), default="cosine", show_default=True, help="The score.")
+@click.option(
+    "--method",
+    type=click.Choice(["isotonic", "platt", "best"]),
+    default="best",
+    show_default=True,
+    help="How a score becomes a probability: by steps, by a logistic curve, or by what does better on held-out pairs.",
+)
+@click.option("--positive", type=float, metavar="T", help="PAIRS have graded scores: a match has at least this one.")
+@click.option("--precision", type=Share(), metavar="P", help="The lowest threshold of this precision, not that of the best F1.")
+@click.option("--recall", type=Share(), metavar="R", help="The highest threshold of this recall, not that of the best F1.")
+@click.option("--columns", metavar="A,B,LABEL", help="What the columns of PAIRS are called.")
+@click.option("--format", metavar="NAME", help="jsonl, csv, tsv, parquet or h5 (.gz, .xz), where the suffix does not tell.")
+@click.option("--skip-bad", is_flag=True, help="Skip records that cannot be used, and count them, instead of stopping.")
+@click.option("--plot", type=FOLDER, metavar="FILE", help="Draw precision, recall and reliability: .png, .svg or .pdf.")
+@output_options
+def calibrate(
+    pairs: str,
+    output: str,
+    encoders: tuple[str, ...],
+    encoder_weights: tuple[float, ...],
+    metric: str,
+    method: str,
+    positive: float | None,
+    precision: float | None,
+    recall: float | None,
+    columns: str | None,
+    format: str | None,
+    skip_bad: bool,
+    plot: str | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Learn from labelled PAIRS which score makes a match, and how likely one is at each score.
+
+    PAIRS are two texts and a label, 1 for a match and 0 for none. Precision, recall and F1 are of pairs that were held out
+    when the threshold was chosen, and so are the figures of the probabilities; low and high hold 95 % of samples.
+
+    \b
+    vecsearch calibrate pairs.jsonl -o calibration.json
+    vecsearch calibrate sts.tsv --positive 4 --precision 0.95 --plot calibration.png -o calibration.json
+    vecsearch similarity "a heist" "a robbery" --calibration calibration.json
+    """
+    from vecsearch.corpus.source import CorpusTally
+    from vecsearch.evaluation.picture import check_picture
+    from vecsearch.matching.calibrating import FEW
+    from vecsearch.matching.labelled import read_labelled
+    from vecsearch.matching.picture import write_picture
+    from vecsearch.matching.threshold import Rule
+
+    names = columns.split(",") if columns else ()
+    if columns and len(names) != 3:
+        raise UsageError(f"--columns {columns}: name three, the two texts and the label: --columns A,B,LABEL")
+    if precision and recall:
+        raise UsageError("one threshold has either the precision or the recall you ask for: give --precision or --recall")
+    if plot:
+        check_picture(plot)
+    rule = Rule("precision", precision) if precision else Rule("recall", recall) if recall else Rule()
+    tally = CorpusTally()
+    labelled = read_labelled(pairs, positive=positive, columns=names, format=format, skip_bad=skip_bad, tally=tally)
+    if tally.skipped:
+        note(f"skipped {tally.skipped:,} bad records of {pairs}; the first: {tally.first_problem}")
+    given = {name: value for name, value in options.items() if value not in (None, ())}
+    made = _calibrated(labelled, encoders, encoder_weights, given, metric, rule=rule, method=method)
+    made.save(output)
+    _show(made, as_json)
+    if len(labelled.matches) < FEW:
+        note(f"note: {len(labelled.matches)} labels are few: below {FEW}, isotonic follows chance, and best takes platt")
+    held = made.figures[rule.measure]
+    if rule.least and held.value < rule.least:
+        note(f"note: on held-out pairs the {rule.measure} is {held.value:.3f}, below the {rule.least:g} that you ask for")
+    if plot:
+        write_picture(plot, made)
+
+
+def _calibrated(
+    labelled: Labelled,
+    encoders: tuple[str, ...],
+    weights: tuple[float, ...],
+    options: dict[str, Any],
+    metric: str,
+    **choices: Any,
+) -> Calibration:
+    from vecsearch.cli.progress import stage_bar
+    from vecsearch.encoders import DEFAULT
+    from vecsearch.evaluation.evaluate import encode_pairs
+    from vecsearch.matching.calibrating import calibrate
+    from vecsearch.matching.calibration import Scorer
+    from vecsearch.metric import Metric, pair_scores
+
+    encoder = open_named_encoder(encoders, weights, **options)
+    with stage_bar("texts") as progress:
+        a, b = encode_pairs(labelled.a, labelled.b, encoder, progress)
+    if zero := int((~a.any(axis=1) | ~b.any(axis=1)).sum()):
+        note(f"note: {zero:,} of {len(a):,} pairs have a text without a known word, and score 0")
+    listed = {name: list(value) if isinstance(value, tuple) else value for name, value in options.items()}
+    scorer = Scorer(encoder.fingerprint, list(encoders or (DEFAULT,)), list(weights), listed)
+    return calibrate(labelled, pair_scores(a, b, Metric(metric)), Metric(metric), scorer, **choices)
+
+
+def _show(made: Calibration, as_json: bool) -> None:
+    counts = made.pairs
+    note(f"{counts['matches']:,} matches, {counts['others']:,} others, in {counts['groups']:,} groups that share no text")
+    emit([{"measure": name, **asdict(its)} for name, its in made.figures.items()], as_json=as_json)
+    if not as_json:
+        click.echo()
+    ways = [{"probability": name, **asdict(its), "kept": name == made.way} for name, its in made.reliability.items()]
+    emit(ways, as_json=as_json, columns=("probability", "log_loss", "brier", "ece", "kept"))

@@ -1,0 +1,50 @@
+"""A calibration as a picture: precision and recall with the threshold, and how far probabilities can be believed."""
+
+from __future__ import annotations
+
+from os import PathLike
+
+from vecsearch.errors import writing
+from vecsearch.matching.calibration import Calibration
+
+GREY = "#888888"
+
+
+def write_picture(path: str | PathLike[str], made: Calibration) -> None:
+    """Draw the curve, and a reliability diagram of the score and of its probabilities. Raises ResourceError."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 4.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    left.plot(made.curve["recall"], made.curve["precision"], label="all pairs, by threshold")
+    precision, recall = made.figures["precision"], made.figures["recall"]
+    # Rounding, and a value at the edge of its samples, may leave it a little outside.
+    spans = [[[max(0, its.value - its.low)], [max(0, its.high - its.value)]] for its in (recall, precision)]
+    left.errorbar(
+        [recall.value],
+        [precision.value],
+        xerr=spans[0],
+        yerr=spans[1],
+        fmt="o",
+        markersize=5,
+        capsize=3,
+        label=f"threshold {made.threshold:.3f}, held-out pairs",
+    )
+    left.set(xlabel="recall", ylabel="precision", title="Precision and recall")
+    right.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--", label="as it should be")
+    for name in ("score", made.way):
+        if its := made.reliability.get(name):
+            sizes, means, shares = zip(*its.bins, strict=True)
+            what = "cosine taken as it is" if name == "score" else name
+            (line,) = right.plot(means, shares, linewidth=1, alpha=0.4, label=f"{what}, error {its.ece:.3f}")
+            # A bin of one pair says nothing: the area of a point is its number of pairs.
+            right.scatter(means, shares, [400 * size / sum(sizes) for size in sizes], color=line.get_color())
+    right.set(xlabel="probability that is given", ylabel="share of matches", title="Probabilities, held-out pairs")
+    for ax in (left, right):
+        ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+        ax.title.set_fontsize(10)
+        ax.grid(color=GREY, alpha=0.3)
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.legend(frameon=False, fontsize=8)
+    with writing(path):
+        figure.savefig(path, dpi=160, facecolor="white")
