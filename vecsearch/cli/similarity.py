@@ -71,7 +71,7 @@ def similarity(
     if streamed["pairs"]:
         score_pairs(open_calibrated_encoder(calibrated, **encoder), calibrated, as_json=as_json, **streamed)
         return
-    if without := [name for name, value in streamed.items() if value not in (None, False)]:
+    if without := [name for name, value in streamed.items() if value is not None and value is not False]:
         raise UsageError(f"--{without[0].replace('_', '-')} is about a file of pairs: give --pairs FILE")
     _of_two(*texts, index, encoder, calibrated, as_json)
 
