@@ -21,7 +21,7 @@ from static_model import StaticModel
 from vecsearch.ann import nearest
 from vecsearch.encoders import DEFAULT, Encoder, UlmfitEncoder
 from vecsearch.metric import Metric, norms, pair_scores
-from vecsearch.quality.similarity import Background
+from vecsearch.quality.similarity import random_pairs
 
 PAIRS = (("bad", "horrible"), ("bad", "nice"), ("good", "sun"), ("king", "queen"), ("king", "tomato"))
 """The forum's."""
@@ -57,7 +57,7 @@ def scored(encoder: Encoder | StaticModel, vectors: np.ndarray) -> Iterable[dict
     """The cosine of each pair, and the percentage of random pairs of the words' vectors that score lower."""
     a, b = (encoder.encode(side) for side in zip(*PAIRS, strict=True))
     cosines = pair_scores(a, b, Metric.COSINE)
-    ranks = Background(vectors, np.random.default_rng(0)).percentile(cosines, Metric.COSINE)
+    ranks = random_pairs(vectors, np.random.default_rng(0)).percentile(cosines, Metric.COSINE)
     for pair, cosine, rank in zip(PAIRS, cosines, ranks, strict=True):
         yield {"pair": "–".join(pair), "cosine": round(float(cosine), 3), "percentile": round(float(rank), 2)}
 

@@ -19,7 +19,7 @@ from vecsearch.errors import CorpusError, UsageError, VectorsError
 from vecsearch.hits import Hit
 from vecsearch.index import Index
 from vecsearch.metric import Metric
-from vecsearch.quality.similarity import Background, index_similarity, model_similarity
+from vecsearch.quality.similarity import index_similarity, model_similarity, random_pairs
 from vecsearch.quality.words import analogy, odd_one_out
 from vecsearch.store.verify import verify
 
@@ -335,11 +335,11 @@ def test_long_documents_end_a_block(tmp_path, axis, monkeypatch):
 def test_a_percentile_is_the_share_of_random_pairs_below(scores):
     rng = np.random.default_rng(0)
     vectors = rng.standard_normal((300, 4)).astype(np.float32)
-    background = Background(vectors, np.random.default_rng(1))
+    background = random_pairs(vectors, np.random.default_rng(1))
     a, b = np.random.default_rng(2).integers(0, 300, (2, 50_000))
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    random_pairs = np.einsum("nd,nd->n", unit[a], unit[b])[a != b]
-    expected = [100 * (random_pairs < score).mean() for score in scores]
+    cosines = np.einsum("nd,nd->n", unit[a], unit[b])[a != b]
+    expected = [100 * (cosines < score).mean() for score in scores]
     np.testing.assert_allclose(background.percentile(np.array(scores), Metric.COSINE), expected, atol=1.5)
 
 

@@ -6,6 +6,7 @@ import hashlib
 import mmap
 import os
 import struct
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,8 @@ def write_whole(path: Path, data: bytes) -> None:
             os.replace(unfinished, path)
             sync(path.parent)
     finally:
-        unfinished.unlink(missing_ok=True)
+        with suppress(OSError):  # what went wrong before says more
+            unfinished.unlink(missing_ok=True)
 
 
 def npy_header(shape: tuple[int, ...], dtype: str = "<f4") -> bytes:

@@ -1,4 +1,4 @@
-"""What a score means: cosine or inner product, higher is better in both."""
+"""What a score means: cosine or inner product, higher is better in both; how high it is among those of random pairs."""
 
 from __future__ import annotations
 
@@ -37,3 +37,22 @@ def pair_scores(a: np.ndarray, b: np.ndarray, metric: Metric) -> np.ndarray:
     if metric is Metric.COSINE:
         a, b = normalise(a), normalise(b)
     return np.einsum("nd,nd->n", a, b)
+
+
+class Background:
+    """Scores of random pairs, row i of `a` with row i of `b`, two (n, d) float32: what a score has to be compared with."""
+
+    SAMPLE = 2_000
+    """Vectors that random pairs are drawn of."""
+    PAIRS = 20_000
+    """Random pairs of them: percentiles are good to about 0.4 points."""
+
+    def __init__(self, a: np.ndarray, b: np.ndarray) -> None:
+        self.is_empty = len(a) == 0
+        self._sorted = {metric: np.sort(pair_scores(a, b, metric)) for metric in Metric}
+
+    def percentile(self, scores: np.ndarray, metric: Metric) -> np.ndarray:
+        """Percent of the random pairs that score lower than each of n `scores`: (n,) float64; NaN where there are none."""
+        ranked = self._sorted[metric]
+        below = np.searchsorted(ranked, scores, side="left")
+        return 100.0 * below / len(ranked) if len(ranked) else np.full(len(below), np.nan)

@@ -51,7 +51,9 @@ class Size(click.ParamType):
         return size
 
 
-def _apply(*options: Callable[[F], F]) -> Callable[[F], F]:
+def apply_options(*options: Callable[[F], F]) -> Callable[[F], F]:
+    """Several options as one decorator."""
+
     def decorate(function: F) -> F:
         for option in reversed(options):
             function = option(function)
@@ -68,7 +70,7 @@ output_options = click.option(
     help="JSON lines, or a table. By default a table on a terminal and JSON lines elsewhere.",
 )
 
-corpus_options = _apply(
+corpus_options = apply_options(
     click.option("--text-field", "text_fields", multiple=True, metavar="NAME", help="Field to encode; repeat it to join more."),
     click.option("--id-field", metavar="NAME", help="Field that names a document. By default id or _id, else its number."),
     click.option(
@@ -80,7 +82,7 @@ corpus_options = _apply(
     click.option("--skip-bad", is_flag=True, help="Skip records that cannot be used, and count them, instead of stopping."),
 )
 
-ready_options = _apply(
+ready_options = apply_options(
     click.option("--vectors", type=FOLDER, metavar="FILE", help="Ready vectors (.npy, .h5), a row for each document."),
     click.option("--ids", type=FOLDER, metavar="FILE", help="With --vectors and no CORPUS: their ids, one a line."),
 )
@@ -88,7 +90,7 @@ ready_options = _apply(
 
 def encoder_choice(what: str) -> Callable[[F], F]:
     """The options that name an encoder; `what` says in their help what it is for."""
-    return _apply(
+    return apply_options(
         click.option(
             "--encoder",
             "encoders",
@@ -107,7 +109,7 @@ def encoder_choice(what: str) -> Callable[[F], F]:
     )
 
 
-pooling_options = _apply(
+pooling_options = apply_options(
     click.option(
         "--pooling",
         type=click.Choice(["raw", "mean", "max", "last", "concat"]),
@@ -123,7 +125,7 @@ pooling_options = _apply(
     ),
 )
 
-encoder_options = _apply(
+encoder_options = apply_options(
     encoder_choice("The model: a folder of `vecsearch model import`, a sentence transformer, an .onnx or word vector file."),
     pooling_options,
     click.option("--max-tokens", type=int, metavar="N", help="Cut longer texts, and count what is cut. By default nothing is."),
@@ -137,7 +139,7 @@ dtype_option = click.option(
     help="Precision of the model's arithmetic; auto takes bfloat16 where the processor is fast at it.",
 )
 
-recall_options = _apply(
+recall_options = apply_options(
     click.option(
         "--recall", type=Share(), metavar="R", help="Reach this recall, provably, with the fastest kind that does; 1 is exact."
     ),

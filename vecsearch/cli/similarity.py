@@ -16,6 +16,7 @@ from vecsearch.cli.options import (
     require_words,
 )
 from vecsearch.cli.output import emit, note
+from vecsearch.cli.pairs import pairs_options, score_pairs
 from vecsearch.errors import UsageError
 
 if TYPE_CHECKING:
@@ -27,15 +28,14 @@ SEED = 0
 
 
 @click.command()
-@click.argument("a")
-@click.argument("b")
+@click.argument("texts", nargs=-1, metavar="[A B]")
 @click.option("--index", type=FOLDER, help="Compare documents of this index by id, or texts by its encoder.")
 @encoder_options
 @calibration_option
+@pairs_options
 @output_options
 def similarity(
-    a: str,
-    b: str,
+    texts: tuple[str, ...],
     index: str | None,
     encoders: tuple[str, ...],
     encoder_weights: tuple[float, ...],
@@ -44,34 +44,53 @@ def similarity(
     max_tokens: int | None,
     calibration: str | None,
     as_json: bool,
+    **streamed: Any,
 ) -> None:
-    """Cosine and inner product of the texts A and B, each with its percentile among random pairs.
+    """Cosine and inner product of the texts A and B, or of each pair of a file, with their percentiles among random pairs.
 
     A raw score says little: 0.33 may be high for one model and low for another. The percentile is the share of random
-    pairs, of words of the model or of documents of the index, that score lower. A [[marked]] word compares that word as
-    its sentence uses it. --calibration adds how likely the two are a match, and whether they are taken for one.
+    pairs, of words of the model, of documents of the index or of texts of the file, that score lower. A [[marked]] word
+    compares that word as its sentence uses it. --calibration adds how likely the two are a match, and whether they are
+    taken for one.
+
+    --pairs scores a file of any length as it is read: to stdout, or to -o; --threshold splits it into --kept and --dropped.
+
+    \b
+    vecsearch similarity king queen
+    vecsearch similarity --pairs pairs.jsonl -o scored.jsonl
+    vecsearch similarity --pairs results.csv --columns query,title --threshold 0.6 --kept good.csv --dropped bad.csv
     """
+    from vecsearch.matching.calibration import Calibration
+
+    if (len(texts) != 2 or streamed["pairs"]) and (texts or not streamed["pairs"]):
+        raise UsageError(f"similarity takes two texts, or --pairs FILE and none; {len(texts)} were given: put each into quotes")
+    calibrated = Calibration.load(calibration) if calibration else None
+    encoder = {"encoders": encoders, "weights": encoder_weights, "pooling": pooling, "layers": layers, "max_tokens": max_tokens}
+    if index and (streamed["pairs"] or any(value not in (None, ()) for value in encoder.values())):
+        raise UsageError("an index has its own encoder and documents: give --index, or the encoder's options or --pairs")
+    if streamed["pairs"]:
+        score_pairs(open_calibrated_encoder(calibrated, **encoder), calibrated, as_json=as_json, **streamed)
+        return
+    if without := [name for name, value in streamed.items() if value is not None and value is not False]:
+        raise UsageError(f"--{without[0].replace('_', '-')} is about a file of pairs: give --pairs FILE")
+    _of_two(*texts, index, encoder, calibrated, as_json)
+
+
+def _of_two(a: str, b: str, index: str | None, encoder: dict[str, Any], calibrated: Calibration | None, as_json: bool) -> None:
     import numpy as np
 
-    from vecsearch.matching.calibration import Calibration
+    from vecsearch.index import Index
     from vecsearch.quality.similarity import index_similarity, model_similarity
 
     rng = np.random.default_rng(SEED)
-    calibrated = Calibration.load(calibration) if calibration else None
-    chosen = {"pooling": pooling, "layers": layers, "max_tokens": max_tokens}
     if index:
-        if encoders or encoder_weights or any(value not in (None, ()) for value in chosen.values()):
-            raise UsageError("an index has its own encoder: give --index or the encoder's options, not both")
-        from vecsearch.index import Index
-
         with Index.open(index) as opened:
             if calibrated:
                 calibrated.check_encoder(opened.encoder)
             found = index_similarity(opened, a, b, rng)
     else:
-        require_words(encoders or (calibrated.encoder.names if calibrated else ()), "similarity without --index")
-        encoder = open_calibrated_encoder(calibrated, encoders, encoder_weights, **chosen)
-        found = model_similarity(encoder, a, b, rng)
+        require_words(encoder["encoders"] or (calibrated.encoder.names if calibrated else ()), "similarity without --index")
+        found = model_similarity(open_calibrated_encoder(calibrated, **encoder), a, b, rng)
     row, metrics = asdict(found), ["cosine", "ip"]
     if calibrated:
         row, metrics = row | _judged(calibrated, found), [calibrated.metric.value]
@@ -80,7 +99,7 @@ def similarity(
     if found.note:
         note(f"note: {found.note}")
     if not index and any(len(text.split()) > 1 for text in (a, b)):
-        note("note: the percentiles are among pairs of single words; --index compares with pairs of your own texts")
+        note("note: the percentiles are among pairs of single words; --pairs and --index compare with pairs of your own texts")
 
 
 def _judged(calibrated: Calibration, found: Similarity) -> dict[str, Any]:

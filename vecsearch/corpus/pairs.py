@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from os import PathLike
 from typing import Any
@@ -20,24 +20,30 @@ GROUP = "texts"
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two texts, and how alike they are: a graded score, a label 0 or 1, or None where the file does not say."""
+    """Two texts, and how alike they are: a graded score, a label 0 or 1, or None where the file does not say.
+
+    `record` has all that the file says of the pair, the texts too.
+    """
 
     a: str
     b: str
     score: float | None = None
+    record: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
 
 def read_pairs(
     path: str | PathLike[str],
     *,
     columns: Sequence[str] = (),
+    scored: bool = True,
     format: str | None = None,
     skip_bad: bool = False,
     tally: CorpusTally | None = None,
 ) -> Iterator[Pair]:
     """Pairs of a .jsonl, .csv, .tsv, .parquet or .h5 file, read as they are asked for and counted in `tally`.
 
-    `columns` name the two texts and, third, the score; without them the names of TEXTS and SCORES are looked for.
+    `columns` name the two texts and, third, the score; without them the names of TEXTS and SCORES are looked for. What scores
+    there are is left alone unless `scored`.
 
     Raises: CorpusError for a file without such columns, and for a record that cannot be used, naming it.
     """
@@ -45,10 +51,11 @@ def read_pairs(
     first = next(records, None)
     if first is None:
         raise CorpusError(f"{source.name} holds no pairs; check that it is the file you mean")
-    names = _names(first[1], columns, source)
+    names = _names(first[1], columns, source)[: 3 if scored else 2]
     for number, record in chain([first], records):
         try:
-            yield Pair(*(_text(record, name) for name in names[:2]), *(_score(record, name) for name in names[2:]))
+            texts = [_text(record, name) for name in names[:2]]
+            yield Pair(*texts, _score(record, names[2]) if names[2:] else None, record)
         except BadRecord as bad:
             source.refuse(number, bad)
 

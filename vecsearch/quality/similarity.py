@@ -9,12 +9,7 @@ import numpy as np
 from vecsearch.encoders.base import WordEncoder
 from vecsearch.errors import UsageError
 from vecsearch.index import Index
-from vecsearch.metric import Metric, norms, pair_scores
-
-SAMPLE = 2_000
-"""Vectors drawn for the background."""
-PAIRS = 20_000
-"""Random pairs of them: percentiles are good to about 0.4 points."""
+from vecsearch.metric import Background, Metric, norms, pair_scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,32 +25,25 @@ class Similarity:
     note: str = ""
 
 
-class Background:
-    """Scores of random pairs of vectors (n, d) float32, drawn with `rng`: what a score has to be compared with."""
-
-    def __init__(self, vectors: np.ndarray, rng: np.random.Generator) -> None:
-        a, b = rng.integers(0, len(vectors), (2, PAIRS))
-        a, b = a[a != b], b[a != b]
-        self.is_empty = len(a) == 0
-        self._sorted = {metric: np.sort(pair_scores(vectors[a], vectors[b], metric)) for metric in Metric}
-
-    def percentile(self, scores: np.ndarray, metric: Metric) -> np.ndarray:
-        """Percent of the random pairs that score lower than each of `scores`."""
-        ranked = self._sorted[metric]
-        return 100.0 * np.searchsorted(ranked, scores, side="left") / max(1, len(ranked))
-
-
 def model_background(encoder: WordEncoder, rng: np.random.Generator) -> Background:
     """The background of a model: words of its own, each read as a text."""
     words, _ = encoder.word_ids()
-    chosen = rng.choice(words, min(SAMPLE, len(words)), replace=False)
-    return Background(encoder.encode([encoder.words[i] for i in np.sort(chosen)]), rng)
+    chosen = rng.choice(words, min(Background.SAMPLE, len(words)), replace=False)
+    return random_pairs(encoder.encode([encoder.words[i] for i in np.sort(chosen)]), rng)
 
 
 def index_background(index: Index, rng: np.random.Generator) -> Background:
     """The background of an index: documents that it holds."""
     alive = index.alive()
-    return Background(index.vectors(np.sort(rng.choice(alive, min(SAMPLE, len(alive)), replace=False))), rng)
+    chosen = np.sort(rng.choice(alive, min(Background.SAMPLE, len(alive)), replace=False))
+    return random_pairs(index.vectors(chosen), rng)
+
+
+def random_pairs(vectors: np.ndarray, rng: np.random.Generator) -> Background:
+    """The background of vectors (n, d) float32: pairs of them drawn with `rng`."""
+    a, b = rng.integers(0, len(vectors), (2, Background.PAIRS))
+    a, b = a[a != b], b[a != b]
+    return Background(vectors[a], vectors[b])
 
 
 def model_similarity(encoder: WordEncoder, a: str, b: str, rng: np.random.Generator) -> Similarity:

@@ -1,0 +1,101 @@
+"""How many pairs of texts a second `vecsearch similarity --pairs` scores, and that its memory does not grow with the file.
+
+    python benchmarks/pairs.py CORPUS [--pairs 1000000] [--queries 20000] [--results 200000] [--encoder NAME]
+
+CORPUS is a .jsonl (.gz, .xz) with "text", of whose sentences so many different queries and results are taken; each pair is one
+of each at random, so texts recur as in a search engine's log. The command runs over a tenth of the pairs, half of them and all,
+each in a process of its own; `memory_mb` is the most that it had in memory. `plain` is what one writes without it: both texts
+of each pair encoded as they come, 1,024 pairs at a time, and their cosine; on a hundredth of the pairs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from report import report
+
+from vecsearch.corpus.readers import read_corpus
+from vecsearch.encoders import DEFAULT, open_encoder
+from vecsearch.metric import Metric, pair_scores
+
+WORDS = (4, 40)
+"""Words of a sentence that is taken."""
+BLOCK = 1024
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="pairs a second, and the memory")
+    parser.add_argument("corpus", type=Path)
+    parser.add_argument("--pairs", type=int, default=1_000_000)
+    parser.add_argument("--queries", type=int, default=20_000)
+    parser.add_argument("--results", type=int, default=200_000)
+    parser.add_argument("--encoder", default=DEFAULT)
+    options = parser.parse_args()
+    texts = sentences(options.corpus, options.queries + options.results)
+    rng = np.random.default_rng(0)
+    chosen = zip(
+        rng.integers(0, options.queries, options.pairs), rng.integers(options.queries, len(texts), options.pairs), strict=True
+    )
+    pairs = [(int(i), int(j)) for i, j in chosen]
+    row = {"threads": os.cpu_count(), "encoder": options.encoder, "distinct_texts": len(texts)}
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for share in (10, 2, 1):
+            path = Path(folder) / "pairs.jsonl"
+            some = pairs[: options.pairs // share]
+            with path.open("w", encoding="utf-8") as file:
+                file.writelines(json.dumps({"query": texts[i], "result": texts[j]}) + "\n" for i, j in some)
+            seconds, megabytes = streamed(path, options.encoder)
+            rows.append(told("vecsearch similarity --pairs", len(some), seconds) | {"memory_mb": megabytes} | row)
+    some = pairs[: max(BLOCK, options.pairs // 100)]
+    rows.append(told("plain", len(some), plain([(texts[i], texts[j]) for i, j in some], options.encoder)) | row)
+    report("pairs", rows)
+
+
+def told(what: str, pairs: int, seconds: float) -> dict[str, object]:
+    return {"what": what, "pairs": pairs, "seconds": round(seconds, 1), "pairs_per_s": round(pairs / seconds)}
+
+
+def sentences(corpus: Path, count: int) -> list[str]:
+    """So many different sentences of a corpus, in the order in which they come."""
+    found: dict[str, None] = {}
+    for document in read_corpus(corpus):
+        parts = (part.strip() for part in re.split(r"(?<=[.!?])\s+", document.text))
+        found |= dict.fromkeys(part for part in parts if WORDS[0] <= len(part.split()) <= WORDS[1])
+        if len(found) >= count:
+            return list(found)[:count]
+    sys.exit(f"{corpus} has only {len(found):,} different sentences: ask for fewer --queries and --results")
+
+
+def streamed(path: Path, encoder: str) -> tuple[float, int]:
+    """Seconds that the command takes, its start included, and the megabytes that it has in memory at the most."""
+    command = [sys.executable, "-m", "vecsearch.cli", "similarity", "--pairs", str(path), "--encoder", encoder]
+    started = time.perf_counter()
+    process = subprocess.Popen([*command, "-o", str(path.with_name("scored.jsonl")), "--replace"], stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        sys.exit(f"the command ends with {os.waitstatus_to_exitcode(status)}")
+    return time.perf_counter() - started, usage.ru_maxrss // 1000
+
+
+def plain(pairs: list[tuple[str, str]], name: str) -> float:
+    encoder = open_encoder(name)
+    encoder.encode(["once before the clock runs"])
+    started = time.perf_counter()
+    for first in range(0, len(pairs), BLOCK):
+        a, b = zip(*pairs[first : first + BLOCK], strict=True)
+        pair_scores(encoder.encode(list(a)), encoder.encode(list(b)), Metric.COSINE)
+    return time.perf_counter() - started
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""Scores of many pairs of texts: in blocks, each text encoded once while it is remembered."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Protocol
+
+import numpy as np
+
+from vecsearch.encoders import Encoder
+from vecsearch.matching.calibration import Calibration
+from vecsearch.metric import Background, Metric, pair_scores
+
+REMEMBERED_BYTES = 256_000_000
+"""What vectors of texts that may recur take in memory at the most."""
+ENTRY_BYTES = 200
+"""What a remembered text takes beside its vector: the hash that stands for it, and its place."""
+SEED = 0
+"""The random pairs are the same each time: a percentile does not change between two runs."""
+
+
+class PairScorer(Protocol):
+    """Says of pairs of texts what there is to say, as columns of numbers."""
+
+    def columns(self, a: Sequence[str], b: Sequence[str]) -> dict[str, np.ndarray]:
+        """For n pairs: columns (n,) by name, the same names each time."""
+
+
+class RememberingEncoder:
+    """Gives an encoder's vectors, and does not encode again what it was asked lately."""
+
+    def __init__(self, encoder: Encoder, limit: int = REMEMBERED_BYTES) -> None:
+        self._encoder = encoder
+        rows = max(1, limit // (4 * encoder.dim + ENTRY_BYTES))
+        self._table = np.empty((rows, encoder.dim), np.float32)
+        self._rows: OrderedDict[bytes, int] = OrderedDict()
+        """Rows of the table by the hash of their text, those that were asked for last at the end."""
+        self.encoded = 0
+        """How many texts have been encoded."""
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        """Vectors of n texts: (n, dim) float32."""
+        places: dict[bytes, list[int]] = {}
+        for place, text in enumerate(texts):
+            places.setdefault(blake2b(text.encode(), digest_size=16).digest(), []).append(place)
+        vectors = np.empty((len(texts), self._encoder.dim), np.float32)
+        known = [key for key in places if key in self._rows]
+        self._spread(vectors, [places[key] for key in known], self._table[[self._rows[key] for key in known]])
+        for key in known:
+            self._rows.move_to_end(key)
+        new = [key for key in places if key not in self._rows]
+        if new:
+            encoded = self._encoder.encode([texts[places[key][0]] for key in new])
+            self._spread(vectors, [places[key] for key in new], encoded)
+            self._remember(new, encoded)
+            self.encoded += len(new)
+        return vectors
+
+    @staticmethod
+    def _spread(vectors: np.ndarray, places: list[list[int]], rows: np.ndarray) -> None:
+        counts = [len(of_text) for of_text in places]
+        vectors[[place for of_text in places for place in of_text]] = np.repeat(rows, counts, axis=0)
+
+    def _remember(self, keys: list[bytes], vectors: np.ndarray) -> None:
+        most = len(self._table)
+        for key, vector in zip(keys[-most:], vectors[-most:], strict=True):
+            row = len(self._rows) if len(self._rows) < most else self._rows.popitem(last=False)[1]
+            self._rows[key] = row
+            self._table[row] = vector
+
+
+class EncoderScorer:
+    """Cosine and inner product by an encoder, each with its percentile among random pairs; with a calibration the probability
+    of a match.
+
+    The random pairs are of texts (n,) on the side a, and on the side b, that are no pair of the n that are given. Where there
+    are none, percentiles are not a number.
+    """
+
+    def __init__(self, encoder: Encoder, a: Sequence[str], b: Sequence[str], *, calibration: Calibration | None = None) -> None:
+        self._encoder = RememberingEncoder(encoder)
+        self._calibration = calibration
+        self._background = self._random_pairs(a, b)
+
+    @property
+    def encoded(self) -> int:
+        """How many texts have been encoded."""
+        return self._encoder.encoded
+
+    def columns(self, a: Sequence[str], b: Sequence[str]) -> dict[str, np.ndarray]:
+        """Of n pairs, (n,) each: "cosine", "cosine_percentile", "ip", "ip_percentile"; if calibrated "probability", "match"."""
+        vectors = self._encoder.encode([*a, *b])
+        found: dict[str, np.ndarray] = {}
+        for metric in Metric:
+            found[metric] = pair_scores(vectors[: len(a)], vectors[len(a) :], metric)
+            found[f"{metric}_percentile"] = self._background.percentile(found[metric], metric)
+        if self._calibration:
+            scores = found[self._calibration.metric]
+            found |= {"probability": self._calibration.probability(scores), "match": scores >= self._calibration.threshold}
+        return found
+
+    def _random_pairs(self, a: Sequence[str], b: Sequence[str]) -> Background:
+        pairs = set(zip(a, b, strict=True))
+        rng = np.random.default_rng(SEED)
+        sides = [list(dict.fromkeys(side))[: Background.SAMPLE] for side in (a, b)]
+        first, second = (rng.integers(0, len(side), Background.PAIRS) for side in sides)
+        chosen = [(i, j) for i, j in zip(first, second, strict=True) if (sides[0][i], sides[1][j]) not in pairs]
+        left, right = np.array(chosen, np.int64).reshape(-1, 2).T
+        vectors = self._encoder.encode([*sides[0], *sides[1]])
+        return Background(vectors[left], vectors[len(sides[0]) :][right])
