@@ -7,8 +7,8 @@ match** (label 1): the same title in two of these four sources, by its letters a
 apart. Only the texts are compared, never titles or years; a pair with equal texts says nothing and is left out, and so is the
 same title with years further apart, which may be a remake. **No match** (label 0), two for each match: its first text with
 the second text of another title, once of the one most alike by words (TF-IDF, so that words alone do not give it away) and
-once of any. Both come from the same tenth of the titles: every text is there in both roles, and pairs of different tenths
-share none.
+once of any. Both come from the same twentieth of the titles: every text is there in both roles, and pairs of different parts
+share none, so that whole parts can be held out.
 
 A record is {a, b, label, a_id, b_id, kind}, `kind` being match, alike or random; shuffled.
 """
@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-TENTHS = 10
+PARTS = 20
 YEARS = 1
 Record = dict[str, Any]
 
@@ -52,8 +52,8 @@ def labelled_pairs(data: Path, seed: int = 0) -> list[Record]:
         by_title[" ".join(re.findall(r"\w+", record["title"].lower()))].append(record)
     groups = [list(matches(records)) for title, records in by_title.items() if title]
     groups = [group for group in groups if group]
-    tenths = np.array_split(rng.permutation(len(groups)), TENTHS)
-    pairs = [pair for tenth in tenths for pair in of_tenth([groups[i] for i in tenth], rng)]
+    parts = np.array_split(rng.permutation(len(groups)), PARTS)
+    pairs = [pair for part in parts for pair in of_part([groups[i] for i in part], rng)]
     return [pairs[i] for i in rng.permutation(len(pairs))]
 
 
@@ -71,7 +71,7 @@ def close(a: Record, b: Record) -> bool:
     return abs(int(a["year"]) - int(b["year"])) <= YEARS
 
 
-def of_tenth(groups: list[list[tuple[Record, Record]]], rng: np.random.Generator) -> Iterator[Record]:
+def of_part(groups: list[list[tuple[Record, Record]]], rng: np.random.Generator) -> Iterator[Record]:
     """Each match, and its first text with two second texts of other titles."""
     title = np.array([n for n, group in enumerate(groups) for _ in group])
     found = [match for group in groups for match in group]
