@@ -1,8 +1,8 @@
 """How many pairs of texts a second `vecsearch similarity --pairs` scores, and that its memory does not grow with the file.
 
-    python benchmarks/pairs.py CORPUS [--pairs 1000000] [--queries 20000] [--results 200000] [--encoder NAME]
+    python benchmarks/pairs.py CORPUS… [--pairs 1000000] [--queries 20000] [--results 250000] [--encoder NAME]
 
-CORPUS is a .jsonl (.gz, .xz) with "text", of whose sentences so many different queries and results are taken; each pair is one
+A CORPUS is a .jsonl (.gz, .xz) with "text", of whose sentences so many different queries and results are taken; a pair is one
 of each at random, so texts recur as in a search engine's log. The command runs over a tenth of the pairs, half of them and all,
 each in a process of its own; `memory_mb` is the most that it had in memory. `plain` is what one writes without it: both texts
 of each pair encoded as they come, 1,024 pairs at a time, and their cosine; on a hundredth of the pairs.
@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -34,13 +35,13 @@ BLOCK = 1024
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="pairs a second, and the memory")
-    parser.add_argument("corpus", type=Path)
+    parser.add_argument("corpora", type=Path, nargs="+", metavar="CORPUS")
     parser.add_argument("--pairs", type=int, default=1_000_000)
     parser.add_argument("--queries", type=int, default=20_000)
-    parser.add_argument("--results", type=int, default=200_000)
+    parser.add_argument("--results", type=int, default=250_000)
     parser.add_argument("--encoder", default=DEFAULT)
     options = parser.parse_args()
-    texts = sentences(options.corpus, options.queries + options.results)
+    texts = sentences(options.corpora, options.queries + options.results)
     rng = np.random.default_rng(0)
     chosen = zip(
         rng.integers(0, options.queries, options.pairs), rng.integers(options.queries, len(texts), options.pairs), strict=True
@@ -65,15 +66,15 @@ def told(what: str, pairs: int, seconds: float) -> dict[str, object]:
     return {"what": what, "pairs": pairs, "seconds": round(seconds, 1), "pairs_per_s": round(pairs / seconds)}
 
 
-def sentences(corpus: Path, count: int) -> list[str]:
-    """So many different sentences of a corpus, in the order in which they come."""
+def sentences(corpora: list[Path], count: int) -> list[str]:
+    """So many different sentences, in the order in which they come."""
     found: dict[str, None] = {}
-    for document in read_corpus(corpus):
-        parts = (part.strip() for part in re.split(r"(?<=[.!?])\s+", document.text))
+    for document in chain.from_iterable(map(read_corpus, corpora)):
+        parts = (" ".join(part.split()) for part in re.split(r"(?<=[.!?])\s+", document.text))
         found |= dict.fromkeys(part for part in parts if WORDS[0] <= len(part.split()) <= WORDS[1])
         if len(found) >= count:
             return list(found)[:count]
-    sys.exit(f"{corpus} has only {len(found):,} different sentences: ask for fewer --queries and --results")
+    sys.exit(f"there are only {len(found):,} different sentences: name more corpora, or ask for fewer --queries and --results")
 
 
 def streamed(path: Path, encoder: str) -> tuple[float, int]:

@@ -88,7 +88,7 @@ def test_a_calibration_adds_a_probability_and_has_a_threshold(run, vecsearch, tm
     kept, dropped = rows(tmp_path / "k.jsonl"), rows(tmp_path / "d.jsonl")
     assert all(row["match"] and row["cosine"] >= threshold - 1e-6 and 0 < row["probability"] < 1 for row in kept)
     assert not any(row["match"] for row in dropped) and len(kept) + len(dropped) == 6
-    refused(run(*options, "--replace", "--by", "ip"), 2, "the calibration has a threshold for cosine, not for ip")
+    refused(run(*options, "--replace", "--by", "ip"), 2, "the threshold that is known is for cosine, not for ip")
     other = tiny_folder(dims=(6, 9))
     ran = vecsearch("similarity", "--pairs", tmp_path / "pairs.jsonl", "--encoder", other, "--calibration", tmp_path / "c.json")
     refused(ran, 2, "its scores mean something else")
@@ -126,13 +126,13 @@ def test_columns_formats_and_bad_records(run, tmp_path):
     [
         (["--kept", "k.csv"], "--kept, --dropped and --by need --threshold, or a --calibration"),
         (["--by", "ip"], "need --threshold"),
-        (["--threshold", "1", "--by", "probability"], "--by probability needs a --calibration"),
+        (["--threshold", "1", "--by", "probability"], "--by probability: the pairs get no such number, but cosine"),
         (["--resume"], "--resume and --replace are about files"),
         (["-o", "k.csv", "--resume", "--replace"], "give one of them"),
         (["-o", "k.csv", "--kept", "k.csv", "--threshold", "1"], "are to be different files"),
         (["-o", "k.txt"], "written to .jsonl, .csv, .tsv"),
         (["-o", "k.csv", "--resume"], "nothing to resume"),
-        (["--index", "x"], "give --index, or the encoder's options or --pairs"),
+        (["--index", "x"], "give --index, or an encoder, its options, --fusion or --pairs"),
     ],
 )  # fmt: skip
 def test_options_that_do_not_go_together(run, options, said, tmp_path, monkeypatch):

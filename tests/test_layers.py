@@ -45,6 +45,7 @@ PLACES = {
     "threadpoolctl": {"ann", "clustering"},
     "scipy": {"clustering", "training", "evaluation", "matching"},
     "sklearn": {"clustering", "matching"},
+    "skops": {"matching/models.py"},
     "umap": {"clustering"},
     "sqlite3": {"store", "errors.py"},
 }

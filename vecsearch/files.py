@@ -1,11 +1,13 @@
-"""Files as bytes on a disk: made durable, and told apart by their content."""
+"""Files as bytes on a disk, made durable and told apart by their content; and what of them, and else, is in memory."""
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import mmap
 import os
 import struct
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -68,6 +70,15 @@ def release(array: Any) -> None:
 def physical_memory() -> int:
     """Bytes of memory that the machine has."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def trim_memory() -> None:
+    """Give freed memory back: before its version 2.38 glibc keeps what lay between aligned blocks of changing sizes, which
+    torch's are, and a long job grows by gigabytes. Other systems' allocators do it by themselves."""
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # musl has none
+        if trim:
+            trim(0)
 
 
 def cache_folder() -> Path:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vecsearch.cli.options import FOLDER, Share, encoder_options, open_named_encoder, output_options
+from vecsearch.cli.labelled import labelled_options, read_labels, threshold_rule
+from vecsearch.cli.options import FOLDER, encoder_options, open_named_encoder, output_options
 from vecsearch.cli.output import emit, note
-from vecsearch.errors import UsageError
 
 if TYPE_CHECKING:
     from vecsearch.matching.calibration import Calibration
@@ -28,12 +28,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="How a score becomes a probability: by steps, by a logistic curve, or by what does better on held-out pairs.",
 )
-@click.option("--positive", type=float, metavar="T", help="PAIRS have graded scores: a match has at least this one.")
-@click.option("--precision", type=Share(), metavar="P", help="The lowest threshold of this precision, not that of the best F1.")
-@click.option("--recall", type=Share(), metavar="R", help="The highest threshold of this recall, not that of the best F1.")
-@click.option("--columns", metavar="A,B,LABEL", help="What the columns of PAIRS are called.")
-@click.option("--format", metavar="NAME", help="jsonl, csv, tsv, parquet or h5 (.gz, .xz), where the suffix does not tell.")
-@click.option("--skip-bad", is_flag=True, help="Skip records that cannot be used, and count them, instead of stopping.")
+@labelled_options
 @click.option("--plot", type=FOLDER, metavar="FILE", help="Draw precision, recall and reliability: .png, .svg or .pdf.")
 @output_options
 def calibrate(
@@ -63,25 +58,14 @@ def calibrate(
     vecsearch calibrate sts.tsv --positive 4 --precision 0.95 --plot calibration.png -o calibration.json
     vecsearch similarity "a heist" "a robbery" --calibration calibration.json
     """
-    from vecsearch.corpus.source import CorpusTally
     from vecsearch.evaluation.picture import check_picture
     from vecsearch.matching.calibrating import FEW
-    from vecsearch.matching.labelled import read_labelled
     from vecsearch.matching.picture import write_picture
-    from vecsearch.matching.threshold import Rule
 
-    names = columns.split(",") if columns else ()
-    if columns and len(names) != 3:
-        raise UsageError(f"--columns {columns}: name three, the two texts and the label: --columns A,B,LABEL")
-    if precision and recall:
-        raise UsageError("one threshold has either the precision or the recall you ask for: give --precision or --recall")
+    rule = threshold_rule(precision, recall)
     if plot:
         check_picture(plot)
-    rule = Rule("precision", precision) if precision else Rule("recall", recall) if recall else Rule()
-    tally = CorpusTally()
-    labelled = read_labelled(pairs, positive=positive, columns=names, format=format, skip_bad=skip_bad, tally=tally)
-    if tally.skipped:
-        note(f"skipped {tally.skipped:,} bad records of {pairs}; the first: {tally.first_problem}")
+    labelled = read_labels(pairs, positive, columns, format, skip_bad)
     given = {name: value for name, value in options.items() if value not in (None, ())}
     made = _calibrated(labelled, encoders, encoder_weights, given, metric, rule=rule, method=method)
     made.save(output)
@@ -121,8 +105,6 @@ def _calibrated(
 
 
 def _show(made: Calibration, as_json: bool) -> None:
-    counts = made.pairs
-    note(f"{counts['matches']:,} matches, {counts['others']:,} others, in {counts['groups']:,} groups that share no text")
     emit([{"measure": name, **asdict(its)} for name, its in made.figures.items()], as_json=as_json)
     if not as_json:
         click.echo()

@@ -20,6 +20,7 @@ from vecsearch.cli.doctor import doctor
 from vecsearch.cli.encode import encode
 from vecsearch.cli.evaluate import evaluate
 from vecsearch.cli.export import export
+from vecsearch.cli.fuse import fuse
 from vecsearch.cli.generations import gc, rollback
 from vecsearch.cli.info import info
 from vecsearch.cli.map import map_command
@@ -55,6 +56,7 @@ for command in (
     similarity,
     evaluate,
     calibrate,
+    fuse,
     cluster,
     clusters,
     assign,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from vecsearch.cli.labelled import named_columns
 from vecsearch.cli.options import FOLDER, apply_options
 from vecsearch.cli.output import emit, note
 from vecsearch.cli.progress import progress_bar
@@ -19,10 +22,9 @@ if TYPE_CHECKING:
     from vecsearch.corpus.source import CorpusTally
     from vecsearch.encoders import Encoder
     from vecsearch.matching.calibration import Calibration
-    from vecsearch.matching.scoring import EncoderScorer
+    from vecsearch.matching.fusion import Fusion
+    from vecsearch.matching.scoring import PairScorer
     from vecsearch.matching.stream import Output, Stream
-
-COLUMNS = ("cosine", "cosine_percentile", "ip", "ip_percentile", "probability")
 
 pairs_options = apply_options(
     click.option("--pairs", type=FOLDER, metavar="FILE", help="Score the pairs of this file, any number, instead of A and B."),
@@ -31,7 +33,7 @@ pairs_options = apply_options(
     click.option("--skip-bad", is_flag=True, help="Skip records that cannot be used, and count them, instead of stopping."),
     click.option("-o", "--output", type=FOLDER, metavar="FILE", help="Write the scored pairs: .jsonl, .csv or .tsv."),
     click.option("--threshold", type=float, metavar="T", help="What a pair scores at least to be kept."),
-    click.option("--by", type=click.Choice(COLUMNS), help="The column that --threshold is about. By default cosine."),
+    click.option("--by", metavar="COLUMN", help="What --threshold is about: cosine by default, probability with --fusion."),
     click.option("--kept", type=FOLDER, metavar="FILE", help="Write the pairs that reach the threshold."),
     click.option("--dropped", type=FOLDER, metavar="FILE", help="Write the pairs that do not."),
     click.option("--resume", is_flag=True, help="Go on where the same command stopped."),
@@ -39,9 +41,45 @@ pairs_options = apply_options(
 )
 
 
+@dataclass(frozen=True)
+class Judge:
+    """What a stream of pairs is scored with."""
+
+    scorer: Callable[[list[str], list[str]], PairScorer]
+    """Made from both sides of the first pairs."""
+    columns: Sequence[str]
+    """Those that a threshold may be about; the first is what it is about where `--by` is silent."""
+    threshold: tuple[str, float] | None
+    """The column and value that a match has at least, where that is known."""
+    settings: dict[str, Any]
+    """What has to be the same for a stream to be gone on with."""
+
+
+def by_encoder(encoder: Encoder, calibration: Calibration | None) -> Judge:
+    """Cosine and inner product, and what a calibration makes of them."""
+    from vecsearch.matching.scoring import EncoderScorer
+
+    return Judge(
+        partial(EncoderScorer, encoder, calibration=calibration),
+        ["cosine", "cosine_percentile", "ip", "ip_percentile", *["probability"] * bool(calibration)],
+        (calibration.metric.value, calibration.threshold) if calibration else None,
+        {"encoder": encoder.fingerprint} | ({"calibration": calibration.to_bytes().decode()} if calibration else {}),
+    )
+
+
+def by_fusion(fusion: Fusion, encoders: Mapping[str, Encoder]) -> Judge:
+    """What a fused model makes of several encoders' scores."""
+    scorer = fusion.scorer(encoders)
+    return Judge(
+        lambda a, b: scorer,
+        ["probability", *(f"{name} cosine" for name in encoders)],
+        ("probability", fusion.threshold),
+        {"fused model": fusion.fingerprint},
+    )
+
+
 def score_pairs(
-    encoder: Encoder,
-    calibration: Calibration | None,
+    judge: Judge,
     *,
     pairs: str,
     columns: str | None,
@@ -56,27 +94,24 @@ def score_pairs(
     replace: bool,
     as_json: bool,
 ) -> None:
-    """Score the pairs of a file with an encoder: to files, or to stdout."""
+    """Score the pairs of a file: to files, or to stdout."""
     from vecsearch.corpus.pairs import read_pairs
     from vecsearch.corpus.source import CorpusTally
-    from vecsearch.matching.scoring import EncoderScorer
     from vecsearch.matching.stream import BLOCK, Stream
 
-    names = columns.split(",") if columns else ()
-    if columns and len(names) != 2:
-        raise UsageError(f"--columns {columns}: name two, those of the texts: --columns A,B")
-    rule = _rule(threshold, by, calibration, splits=bool(kept or dropped))
+    names = named_columns(columns, "A,B", "two, those of the texts")
+    rule = _rule(judge, threshold, by, splits=bool(kept or dropped))
     outputs = _outputs(output, kept, dropped, rule)
     if not outputs and (resume or replace):
         raise UsageError("--resume and --replace are about files: name one with -o, --kept or --dropped")
     if resume and replace:
         raise UsageError("--resume goes on with what is there, --replace begins anew: give one of them")
-    settings = _settings(encoder, calibration, pairs=pairs, columns=columns, rule=rule)
+    settings = _of_file(pairs) | {"columns": columns, "rule": rule} | judge.settings
     stream = Stream(outputs, settings, resume=resume, replace=replace) if outputs else None
     tally = CorpusTally()
     read = read_pairs(pairs, columns=names, scored=False, format=format, skip_bad=skip_bad, tally=tally)
     first = list(islice(read, BLOCK))
-    scorer = EncoderScorer(encoder, [pair.a for pair in first], [pair.b for pair in first], calibration=calibration)
+    scorer = judge.scorer([pair.a for pair in first], [pair.b for pair in first])
     read = chain(first, read)
     if stream:
         _to_files(stream, read, scorer, tally, as_json)
@@ -86,33 +121,31 @@ def score_pairs(
         note(f"skipped {tally.skipped:,} bad records of {pairs}; the first: {tally.first_problem}")
 
 
-def _rule(
-    threshold: float | None, by: str | None, calibration: Calibration | None, *, splits: bool
-) -> tuple[str, float] | None:
+def _rule(judge: Judge, threshold: float | None, by: str | None, *, splits: bool) -> list[Any] | None:
     """Which column has to be how high for a pair to be kept; None where all are."""
-    if threshold is None and splits and calibration:
-        threshold, by = calibration.threshold, by or calibration.metric.value
-        if by != calibration.metric:
-            raise UsageError(
-                f"the calibration has a threshold for {calibration.metric}, not for {by}: give --threshold as well"
-            )
+    if by and by not in judge.columns:
+        more = "" if "probability" in judge.columns else "; probability comes with --calibration or --fusion"
+        raise UsageError(f"--by {by}: the pairs get no such number, but {', '.join(judge.columns)}{more}")
+    if threshold is None and splits and judge.threshold:
+        column, threshold = judge.threshold
+        if by not in (None, column):
+            raise UsageError(f"the threshold that is known is for {column}, not for {by}: give --threshold as well")
+        return [column, threshold]
     if threshold is None:
         if splits or by:
-            raise UsageError("--kept, --dropped and --by need --threshold, or a --calibration, which has one")
+            raise UsageError("--kept, --dropped and --by need --threshold, or a --calibration or --fusion, which has one")
         return None
-    if by == "probability" and not calibration:
-        raise UsageError("--by probability needs a --calibration: `vecsearch calibrate` makes one")
-    return by or "cosine", threshold
+    return [by or judge.columns[0], threshold]
 
 
-def _outputs(output: str | None, kept: str | None, dropped: str | None, rule: tuple[str, float] | None) -> list[Output]:
+def _outputs(output: str | None, kept: str | None, dropped: str | None, rule: list[Any] | None) -> list[Output]:
     import numpy as np
 
     from vecsearch.matching.stream import Output
 
-    by, threshold = rule or ("cosine", 0.0)
+    by, threshold = rule or ("", 0.0)
     takes = {
-        output: lambda columns: np.ones(len(columns[by]), bool),
+        output: lambda columns: np.ones(len(next(iter(columns.values()))), bool),
         kept: lambda columns: columns[by] >= threshold,
         dropped: lambda columns: ~(columns[by] >= threshold),  # what is no number too
     }
@@ -122,15 +155,14 @@ def _outputs(output: str | None, kept: str | None, dropped: str | None, rule: tu
     return [Output(Path(name), its) for name, its in takes.items() if name]
 
 
-def _settings(encoder: Encoder, calibration: Calibration | None, *, pairs: str, **given: Any) -> dict[str, Any]:
-    """What has to be the same for a stream to be gone on with."""
+def _of_file(pairs: str) -> dict[str, Any]:
+    """What tells whether a file is the same as before."""
     stat = Path(pairs).stat() if Path(pairs).is_file() else None
     size = {"bytes of the pairs": stat.st_size, "time of the pairs": stat.st_mtime_ns} if stat else {}
-    known = {"pairs": pairs, **size, **given, "encoder": encoder.fingerprint}
-    return known | ({"calibration": calibration.to_bytes().decode()} if calibration else {})
+    return {"pairs": pairs} | size
 
 
-def _to_files(stream: Stream, pairs: Iterator[Pair], scorer: EncoderScorer, tally: CorpusTally, as_json: bool) -> None:
+def _to_files(stream: Stream, pairs: Iterator[Pair], scorer: PairScorer, tally: CorpusTally, as_json: bool) -> None:
     begun = stream.done.pairs
     if begun:
         note(f"{begun:,} pairs were scored before")
@@ -145,7 +177,7 @@ def _to_files(stream: Stream, pairs: Iterator[Pair], scorer: EncoderScorer, tall
     emit([{"file": name, "pairs": rows} for name, rows in done.rows.items()], as_json=as_json)
 
 
-def _to_stdout(pairs: Iterator[Pair], scorer: EncoderScorer, rule: tuple[str, float] | None, as_json: bool) -> None:
+def _to_stdout(pairs: Iterator[Pair], scorer: PairScorer, rule: list[Any] | None, as_json: bool) -> None:
     from vecsearch.matching.stream import blocks, scored_rows
 
     for block in blocks(pairs):

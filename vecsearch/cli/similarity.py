@@ -11,12 +11,13 @@ from vecsearch.cli.options import (
     FOLDER,
     calibration_option,
     encoder_options,
+    named_encoders,
     open_calibrated_encoder,
     output_options,
     require_words,
 )
 from vecsearch.cli.output import emit, note
-from vecsearch.cli.pairs import pairs_options, score_pairs
+from vecsearch.cli.pairs import Judge, by_encoder, by_fusion, pairs_options, score_pairs
 from vecsearch.errors import UsageError
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ SEED = 0
 @click.option("--index", type=FOLDER, help="Compare documents of this index by id, or texts by its encoder.")
 @encoder_options
 @calibration_option
+@click.option("--fusion", type=FOLDER, metavar="FOLDER", help="Judge by several encoders: what `vecsearch fuse` made.")
 @pairs_options
 @output_options
 def similarity(
@@ -43,6 +45,7 @@ def similarity(
     layers: tuple[int, ...],
     max_tokens: int | None,
     calibration: str | None,
+    fusion: str | None,
     as_json: bool,
     **streamed: Any,
 ) -> None:
@@ -51,7 +54,7 @@ def similarity(
     A raw score says little: 0.33 may be high for one model and low for another. The percentile is the share of random
     pairs, of words of the model, of documents of the index or of texts of the file, that score lower. A [[marked]] word
     compares that word as its sentence uses it. --calibration adds how likely the two are a match, and whether they are
-    taken for one.
+    taken for one; --fusion the same by several encoders.
 
     --pairs scores a file of any length as it is read: to stdout, or to -o; --threshold splits it into --kept and --dropped.
 
@@ -64,16 +67,36 @@ def similarity(
 
     if (len(texts) != 2 or streamed["pairs"]) and (texts or not streamed["pairs"]):
         raise UsageError(f"similarity takes two texts, or --pairs FILE and none; {len(texts)} were given: put each into quotes")
-    calibrated = Calibration.load(calibration) if calibration else None
     encoder = {"encoders": encoders, "weights": encoder_weights, "pooling": pooling, "layers": layers, "max_tokens": max_tokens}
-    if index and (streamed["pairs"] or any(value not in (None, ()) for value in encoder.values())):
-        raise UsageError("an index has its own encoder and documents: give --index, or the encoder's options or --pairs")
-    if streamed["pairs"]:
-        score_pairs(open_calibrated_encoder(calibrated, **encoder), calibrated, as_json=as_json, **streamed)
-        return
-    if without := [name for name, value in streamed.items() if value is not None and value is not False]:
+    given = [name for name, value in encoder.items() if value not in (None, ())]
+    if index and (streamed["pairs"] or fusion or given):
+        raise UsageError(
+            "an index has its own encoder and documents: give --index, or an encoder, its options, --fusion or --pairs"
+        )
+    if fusion and (calibration or given not in ([], ["encoders"])):
+        raise UsageError(
+            "--fusion has its own threshold, and options for each encoder: leave --calibration and the options away"
+        )
+    without = [name for name, value in streamed.items() if value is not None and value is not False]
+    if without and not streamed["pairs"]:
         raise UsageError(f"--{without[0].replace('_', '-')} is about a file of pairs: give --pairs FILE")
-    _of_two(*texts, index, encoder, calibrated, as_json)
+    calibrated = Calibration.load(calibration) if calibration else None
+    if streamed["pairs"]:
+        judge = _fused(fusion, encoders) if fusion else by_encoder(open_calibrated_encoder(calibrated, **encoder), calibrated)
+        score_pairs(judge, as_json=as_json, **streamed)
+    elif fusion:
+        a, b = texts
+        columns = _fused(fusion, encoders).scorer([a], [b]).columns([a], [b])
+        emit([{"a": a, "b": b} | {name: its[0].item() for name, its in columns.items()}], as_json=as_json)
+    else:
+        _of_two(*texts, index, encoder, calibrated, as_json)
+
+
+def _fused(folder: str, encoders: tuple[str, ...]) -> Judge:
+    from vecsearch.matching.fusion import Fusion
+
+    fusion = Fusion.load(folder)
+    return by_fusion(fusion, named_encoders(encoders or [its.named for its in fusion.encoders.values()]))
 
 
 def _of_two(a: str, b: str, index: str | None, encoder: dict[str, Any], calibrated: Calibration | None, as_json: bool) -> None:

@@ -6,6 +6,7 @@ single query before torch would have been imported (1 to 2 seconds).
 
 from __future__ import annotations
 
+import os
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,6 +15,10 @@ from vecsearch.encoders.folder import Layer, Stack
 
 Carried = list[Any]
 """Each layer's (h, c) after a window, in the engine's own arrays; an empty list before the first."""
+
+
+PREPARED_SHAPES = "32"
+"""Shapes of batches for which oneDNN keeps its prepared LSTM: its own 1,024 take hundreds of megabytes, and few recur."""
 
 
 class Engine(Protocol):
@@ -67,6 +72,7 @@ class TorchEngine:
     def __init__(self, stack: Stack, depths: tuple[int, ...], dtype: str) -> None:
         import torch
 
+        os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", PREPARED_SHAPES)  # oneDNN reads it when it first runs
         self._dtype = getattr(torch, dtype)
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         self._embedding = torch.from_numpy(stack.embedding).to(self._device)

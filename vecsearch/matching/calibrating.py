@@ -32,44 +32,55 @@ def calibrate(
     Raises: UsageError for a precision that no threshold reaches; CorpusError where there are too few groups.
     """
     split = folds(pairs)
-    ranked = Ranked(scores, pairs.matches)
-    whole = ranked.curve()
-    place = whole.place(rule)
-    if rule.measure == "precision" and whole.precision[place] < rule.least:
-        raise UsageError(
-            f"no threshold has the precision {rule.least:g}: the highest is {whole.precision[place]:.3f}, "
-            f"at {whole.thresholds[place]:.3f} with a recall of {whole.recall[place]:.3f}; ask for less, or label more pairs"
-        )
+    whole = Ranked(scores, pairs.matches).curve()
+    check_reachable(whole, rule)
     reliability = _reliability(pairs, scores, metric, split)
     if method == "best":
         few = len(scores) < FEW
         method = "platt" if few else min(METHODS, key=lambda name: reliability[name].log_loss)
     shown = np.unique(np.linspace(0, len(whole.thresholds) - 1, POINTS).astype(np.int64))
     columns = whole.thresholds, whole.precision, whole.recall
-    figures = _of_curves(pairs, ranked, rule) | _held_out(pairs, scores, rule, split)
+    figures = worth(pairs, scores, rule, split)
     matches = int(pairs.matches.sum())
     return Calibration(
         metric=metric,
         encoder=encoder,
         pairs={"matches": matches, "others": len(scores) - matches, "groups": len(np.unique(pairs.groups))},
         rule=rule,
-        figures={name: figures[name] for name in FIGURES},
+        figures={name: estimate(its) for name, its in figures.items()},
         method=METHODS[method].fit(scores, pairs.matches),
         reliability=reliability,
         curve={name: column[shown].tolist() for name, column in zip(CURVE, columns, strict=True)},
     )
 
 
-def _of_curves(pairs: Labelled, ranked: Ranked, rule: Rule) -> dict[str, Estimate]:
+def check_reachable(curve: Curve, rule: Rule) -> None:
+    """Raise UsageError, with the highest that there is, where the rule asks for a precision that no threshold has."""
+    place = curve.place(rule)
+    if rule.measure == "precision" and curve.precision[place] < rule.least:
+        raise UsageError(
+            f"no threshold has the precision {rule.least:g}: the highest is {curve.precision[place]:.3f}, "
+            f"at {curve.thresholds[place]:.3f} with a recall of {curve.recall[place]:.3f}; ask for less, or label more pairs"
+        )
+
+
+def worth(pairs: Labelled, scores: np.ndarray, rule: Rule, split: Split) -> dict[str, Drawn]:
+    """What scores (n,) are worth: figures by the names of FIGURES, drawn by groups; equal pairs draw equal groups."""
+    ranked = Ranked(scores, pairs.matches)
+    found = _of_curves(pairs, ranked, rule) | _held_out(pairs, scores, rule, split)
+    return {name: found[name] for name in FIGURES}
+
+
+def _of_curves(pairs: Labelled, ranked: Ranked, rule: Rule) -> dict[str, Drawn]:
     """What is read off the curve of all pairs: the threshold, average precision, area under the ROC curve."""
     groups = int(pairs.groups.max()) + 1
 
-    def drawn(read: Callable[[Curve], float]) -> Estimate:
+    def drawn(read: Callable[[Curve], float]) -> Drawn:
         def of_samples(chosen: np.ndarray) -> np.ndarray:
             counts = (np.bincount(groups_drawn, minlength=groups) for groups_drawn in chosen)
             return np.array([read(ranked.curve(count[pairs.groups])) for count in counts])
 
-        return _estimate(draw(of_samples, groups))
+        return draw(of_samples, groups)
 
     return {
         "threshold": drawn(lambda curve: float(curve.thresholds[curve.place(rule)])),
@@ -78,7 +89,7 @@ def _of_curves(pairs: Labelled, ranked: Ranked, rule: Rule) -> dict[str, Estimat
     }
 
 
-def _held_out(pairs: Labelled, scores: np.ndarray, rule: Rule, split: Split) -> dict[str, Estimate]:
+def _held_out(pairs: Labelled, scores: np.ndarray, rule: Rule, split: Split) -> dict[str, Drawn]:
     """Precision, recall and F1 where each pair is judged by a threshold that was chosen without its fold."""
     chosen = np.empty(len(scores), bool)
     for learnt, held in split:
@@ -88,8 +99,8 @@ def _held_out(pairs: Labelled, scores: np.ndarray, rule: Rule, split: Split) -> 
     sums = np.zeros((int(pairs.groups.max()) + 1, 3))
     np.add.at(sums, pairs.groups, kinds)
 
-    def drawn(measure: Callable[..., np.ndarray]) -> Estimate:
-        return _estimate(draw(lambda groups: measure(*sums[groups].sum(axis=1).T), len(sums)))
+    def drawn(measure: Callable[..., np.ndarray]) -> Drawn:
+        return draw(lambda groups: measure(*sums[groups].sum(axis=1).T), len(sums))
 
     return {
         "precision": drawn(lambda found, chosen, matches: found / np.maximum(1, chosen)),
@@ -111,5 +122,6 @@ def _reliability(pairs: Labelled, scores: np.ndarray, metric: Metric, split: Spl
     return found
 
 
-def _estimate(drawn: Drawn) -> Estimate:
+def estimate(drawn: Drawn) -> Estimate:
+    """The value with its interval."""
     return Estimate(drawn.value, *drawn.interval)

@@ -1,4 +1,4 @@
-"""A calibration as a picture: precision and recall with the threshold, and how far probabilities can be believed."""
+"""Pictures: a calibration, with how far its probabilities can be believed; a fused model, with what its features are worth."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from os import PathLike
 
 from vecsearch.errors import writing
 from vecsearch.matching.calibration import Calibration
+from vecsearch.matching.fusing import Fused
 
 GREY = "#888888"
 
@@ -46,5 +47,33 @@ def write_picture(path: str | PathLike[str], made: Calibration) -> None:
         ax.grid(color=GREY, alpha=0.3)
         ax.spines[["top", "right"]].set_visible(False)
         ax.legend(frameon=False, fontsize=8)
+    with writing(path):
+        figure.savefig(path, dpi=160, facecolor="white")
+
+
+def write_importances(path: str | PathLike[str], made: Fused) -> None:
+    """Draw the average precision of each encoder and model, and the features' importances. Raises ResourceError."""
+    from matplotlib.figure import Figure
+
+    judged = made.single | made.models
+    figure = Figure(figsize=(10, 1.6 + 0.26 * max(len(judged), len(made.importances))), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for place, (name, its) in enumerate(judged.items()):
+        drawn = its.figures["average_precision"]
+        low, high = drawn.interval
+        span = [[max(0, drawn.value - low)], [max(0, high - drawn.value)]]
+        colour = "tab:orange" if name in made.models else "tab:blue"
+        left.errorbar([drawn.value], [place], xerr=span, fmt="o", markersize=5, capsize=3, color=colour)
+    left.set_yticks(range(len(judged)), judged, parse_math=False)
+    left.set(title="Average precision, held-out pairs")
+    means, spans = ([getattr(its, part) for its in made.importances] for part in ("mean", "deviation"))
+    right.barh(range(len(means)), means, xerr=spans, color="tab:orange", alpha=0.7, ecolor=GREY)
+    right.set_yticks(range(len(means)), [its.feature for its in made.importances], parse_math=False)
+    right.set(title=f"What a feature is worth to the {made.fusion.name} model")
+    for ax in (left, right):
+        ax.invert_yaxis()
+        ax.title.set_fontsize(10)
+        ax.grid(axis="x", color=GREY, alpha=0.3)
+        ax.spines[["top", "right"]].set_visible(False)
     with writing(path):
         figure.savefig(path, dpi=160, facecolor="white")

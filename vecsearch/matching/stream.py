@@ -17,7 +17,7 @@ import numpy as np
 
 from vecsearch.corpus.pairs import Pair
 from vecsearch.errors import CorpusError, UsageError, writing
-from vecsearch.files import sync, write_whole
+from vecsearch.files import sync, trim_memory, write_whole
 from vecsearch.matching.scoring import PairScorer
 
 BLOCK = 8192
@@ -119,6 +119,7 @@ class Stream:
                     self.done.rows[name] += len(chosen)
                 self.done.pairs += len(block)
                 self._keep({name: writer.flush() for name, writer in writers.items()})
+                trim_memory()
                 progress(self.done.pairs)
         for name, part in parts.items():
             with writing(name):

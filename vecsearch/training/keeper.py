@@ -15,8 +15,9 @@ from fastai.text.data import LMDataLoader
 from fastai.text.learner import LMLearner
 
 from vecsearch.errors import ResourceError
+from vecsearch.files import trim_memory
 from vecsearch.training.checkpoint import Checkpoint, below, copied
-from vecsearch.training.loop import SAVE_SECONDS, trim_memory
+from vecsearch.training.loop import SAVE_SECONDS, TRIMMED_EVERY
 
 DISCRIMINATION = 2.6
 """Factor between the learning rates of one layer and the next (Howard and Ruder 2018, section 3.2)."""
@@ -113,7 +114,8 @@ class Keeper(Callback):
     def after_batch(self) -> None:
         if not self.training:
             return
-        trim_memory(self._step)
+        if self._step % TRIMMED_EVERY == 0:
+            trim_memory()
         self._tell(f"batches, {self._name}", self._step + 1, self.n_iter * self.n_epoch)
         if time.monotonic() - self._saved > SAVE_SECONDS:
             self._save(self.epoch, self._batch + 1)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import math
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -14,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vecsearch.files import trim_memory
 from vecsearch.training.checkpoint import Checkpoint, below, copied
 from vecsearch.training.network import Network
 
@@ -113,7 +112,8 @@ def fit(
             batches = examples.batches(np.random.default_rng([plan.seed, epoch]))
         _take(network, examples, batches[within], optimiser, plan, state.step, steps)
         state.step += 1
-        trim_memory(state.step)
+        if state.step % TRIMMED_EVERY == 0:
+            trim_memory()
         progress(state.step, steps)
         if state.step % every == 0 or state.step == steps:
             score = examples.score(network)
@@ -126,15 +126,6 @@ def fit(
             saved = time.monotonic()
     network.load_state_dict(best)
     return Fitted(network.tensors(), state.best, state.start, state.scores)
-
-
-def trim_memory(step: int) -> None:
-    """Give freed memory back, every few steps: before its version 2.38 glibc keeps what lay between aligned blocks of changing
-    sizes, which torch's are, and a training grows by gigabytes. Other systems' allocators do it by themselves."""
-    if step % TRIMMED_EVERY == 0 and sys.platform == "linux":
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # musl has none
-        if trim:
-            trim(0)
 
 
 def _take(

@@ -1,0 +1,62 @@
+"""What `calibrate` and `fuse` have in common: labelled pairs, and the rule of a threshold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from vecsearch.cli.options import Share, apply_options
+from vecsearch.cli.output import note
+from vecsearch.errors import UsageError
+
+if TYPE_CHECKING:
+    from vecsearch.matching.labelled import Labelled
+    from vecsearch.matching.threshold import Rule
+
+labelled_options = apply_options(
+    click.option("--positive", type=float, metavar="T", help="PAIRS have graded scores: a match has at least this one."),
+    click.option(
+        "--precision", type=Share(), metavar="P", help="The lowest threshold of this precision, not that of the best F1."
+    ),
+    click.option("--recall", type=Share(), metavar="R", help="The highest threshold of this recall, not that of the best F1."),
+    click.option("--columns", metavar="A,B,LABEL", help="What the columns of PAIRS are called."),
+    click.option("--format", metavar="NAME", help="jsonl, csv, tsv, parquet or h5 (.gz, .xz), where the suffix does not tell."),
+    click.option("--skip-bad", is_flag=True, help="Skip records that cannot be used, and count them, instead of stopping."),
+)
+
+
+def named_columns(columns: str | None, form: str, what: str) -> Sequence[str]:
+    """The names in `--columns`, as many as `form` has. Raises UsageError for another number."""
+    names = columns.split(",") if columns else ()
+    if columns and len(names) != len(form.split(",")):
+        raise UsageError(f"--columns {columns}: name {what}: --columns {form}")
+    return names
+
+
+def threshold_rule(precision: float | None, recall: float | None) -> Rule:
+    """What the threshold is to reach. Raises UsageError where both are asked for."""
+    from vecsearch.matching.threshold import Rule
+
+    if precision and recall:
+        raise UsageError("one threshold has either the precision or the recall you ask for: give --precision or --recall")
+    return Rule("precision", precision) if precision else Rule("recall", recall) if recall else Rule()
+
+
+def read_labels(pairs: str, positive: float | None, columns: str | None, format: str | None, skip_bad: bool) -> Labelled:
+    """The labelled pairs of a file; stderr says what was skipped, and what they are."""
+    import numpy as np
+
+    from vecsearch.corpus.source import CorpusTally
+    from vecsearch.matching.labelled import read_labelled
+
+    names = named_columns(columns, "A,B,LABEL", "three, the two texts and the label")
+    tally = CorpusTally()
+    labelled = read_labelled(pairs, positive=positive, columns=names, format=format, skip_bad=skip_bad, tally=tally)
+    if tally.skipped:
+        note(f"skipped {tally.skipped:,} bad records of {pairs}; the first: {tally.first_problem}")
+    matches, groups = int(labelled.matches.sum()), len(np.unique(labelled.groups))
+    others = len(labelled.matches) - matches
+    note(f"{matches:,} matches, {others:,} others, in {groups:,} groups that share no text")
+    return labelled

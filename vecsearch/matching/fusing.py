@@ -1,0 +1,131 @@
+"""From labelled pairs and the features of several encoders to one model, compared with each encoder alone on held-out pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from vecsearch.evaluation.intervals import Drawn
+from vecsearch.matching.calibrating import BEST_F1, check_reachable, worth
+from vecsearch.matching.fusion import FusedEncoder, Fusion
+from vecsearch.matching.labelled import Labelled, folds
+from vecsearch.matching.models import MODELS, SEED, Model
+from vecsearch.matching.probability import Reliability, bounds
+from vecsearch.matching.threshold import Ranked, Rule
+from vecsearch.metric import Metric
+
+REPEATS = 5
+"""How often a feature's values are shuffled, in each fold, to see what it is worth."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What scores reach on held-out pairs: figures by the names of calibration.FIGURES; how far to be believed, where they are
+    probabilities."""
+
+    figures: dict[str, Drawn]
+    reliability: Reliability | None
+
+
+@dataclass(frozen=True, slots=True)
+class Importance:
+    """How much average precision falls on held-out pairs when a feature's values are shuffled: mean and deviation over folds
+    and repeats. `weight` is the logistic model's, of the feature in its standard deviations; None for trees."""
+
+    feature: str
+    mean: float
+    deviation: float
+    weight: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Fused:
+    """The model that is kept, and what it was compared with."""
+
+    fusion: Fusion
+    single: dict[str, Judged]
+    """Each encoder's cosine alone."""
+    models: dict[str, Judged]
+    importances: list[Importance]
+    """Of the model that is kept, the greatest first."""
+
+    @property
+    def best_single(self) -> str:
+        return max(self.single, key=lambda name: self.single[name].figures["average_precision"].value)
+
+    def gain(self, measure: str) -> Drawn:
+        """The kept model less the best single encoder, the same pairs drawn for both."""
+        return self.models[self.fusion.name].figures[measure] - self.single[self.best_single].figures[measure]
+
+
+def fuse(
+    pairs: Labelled,
+    columns: Mapping[str, np.ndarray],
+    encoders: Mapping[str, FusedEncoder],
+    *,
+    rule: Rule = BEST_F1,
+    model: str = "best",
+    progress: Callable[[int, float], None] = lambda count, share: None,
+) -> Fused:
+    """Learn from features of n pairs, `columns` (n,) float64 each, of which some are of the
+    `encoders` by their names, whether they match.
+
+    Each model is learnt on four folds and judged on the fifth, in turn. The `model` that is kept, "best" being that of the
+    highest average precision, is then learnt on all pairs. `progress` hears how many models are learnt, and what share.
+
+    Raises: UsageError for a precision that no threshold reaches; CorpusError where there are too few groups.
+    """
+    split = folds(pairs)
+    features = np.column_stack(list(columns.values()))
+    tried = MODELS if model == "best" else {model: MODELS[model]}
+    learnt: dict[str, list[Model]] = {}
+    probabilities = {name: np.empty(len(features)) for name in tried}
+    for number, (name, make) in enumerate(tried.items()):
+        learnt[name] = []
+        for fold, (learn, held) in enumerate(split, 1):
+            learnt[name].append(fitted := make().fit(features[learn], pairs.matches[learn]))
+            probabilities[name][held] = fitted.predict_proba(features[held])[:, 1]
+            done = number * len(split) + fold
+            progress(done, done / (len(tried) * len(split)))
+    limits = bounds(pairs.matches)
+    models = {
+        name: Judged(worth(pairs, its, rule, split), Reliability.of(np.clip(its, *limits), pairs.matches))
+        for name, its in probabilities.items()
+    }
+    single = {name: Judged(worth(pairs, columns[f"{name} {Metric.COSINE}"], rule, split), None) for name in encoders}
+    kept = max(models, key=lambda name: models[name].figures["average_precision"].value)
+    check_reachable(Ranked(probabilities[kept], pairs.matches).curve(), rule)
+    final = MODELS[kept]().fit(features, pairs.matches)
+    fusion = Fusion(
+        name=kept,
+        encoders=dict(encoders),
+        features=list(columns),
+        threshold=models[kept].figures["threshold"].value,
+        model=final,
+        predict=lambda rows: final.predict_proba(rows)[:, 1],
+    )
+    return Fused(fusion, single, models, _importances(learnt[kept], features, pairs, split, list(columns), final))
+
+
+def _importances(
+    learnt: list[Model], features: np.ndarray, pairs: Labelled, split: list, names: list[str], final: Model
+) -> list[Importance]:
+    """Source: Breiman 2001, Random forests; on held-out pairs, by scikit-learn."""
+    from sklearn.inspection import permutation_importance
+
+    drops = [
+        permutation_importance(
+            model, features[held], pairs.matches[held], scoring="average_precision", n_repeats=REPEATS, random_state=SEED
+        ).importances
+        for model, (_, held) in zip(learnt, split, strict=True)
+    ]
+    drops = np.concatenate(drops, axis=1)
+    line = getattr(final, "named_steps", {}).get("logisticregression")
+    weights = [None] * len(names) if line is None else line.coef_[0].tolist()
+    found = [
+        Importance(name, float(its.mean()), float(its.std()), weight)
+        for name, its, weight in zip(names, drops, weights, strict=True)
+    ]
+    return sorted(found, key=lambda its: -its.mean)

@@ -1,0 +1,127 @@
+"""A model of several encoders' scores that says how likely a pair is a match: a folder, and what scores pairs with it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vecsearch.encoders import Encoder
+from vecsearch.encoders.checkpoints import new_folder
+from vecsearch.errors import CheckpointError, UsageError
+from vecsearch.files import sha256
+from vecsearch.matching.features import PairFeatures
+from vecsearch.matching.models import MODELS, Model, model_file, read_model, write_model
+from vecsearch.metric import Metric
+
+FORMAT = 1
+CONFIG = "fusion.json"
+
+
+@dataclass(frozen=True, slots=True)
+class FusedEncoder:
+    """One of the encoders: as `--encoder` named it, and what tells whether it is the same."""
+
+    named: str
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """What `fuse` learnt. It knows its encoders, and refuses others."""
+
+    name: str
+    """Which of MODELS it is."""
+    encoders: dict[str, FusedEncoder]
+    features: list[str]
+    threshold: float
+    """What a match's probability is at least."""
+    predict: Callable[[np.ndarray], np.ndarray]
+    """Probabilities (n,) float64 of features (n, f) float64."""
+    model: Model | None = None
+    """What was learnt, to be written; None where it was read."""
+    fingerprint: str = ""
+    """32 hex digits over the files that it was read from."""
+
+    def scorer(self, encoders: Mapping[str, Encoder]) -> FusionScorer:
+        """Scores pairs by these encoders, by name. Raises UsageError for others than it was learnt from."""
+        if encoders.keys() != self.encoders.keys():
+            raise UsageError(f"the fused model is of the encoders {', '.join(self.encoders)}, not of {', '.join(encoders)}")
+        for name, its in self.encoders.items():
+            if (found := encoders[name].fingerprint) != its.fingerprint:
+                raise UsageError(
+                    f"the encoder {name} is not the one that the fused model learnt from ({its.fingerprint}; this one is "
+                    f"{found}): use that one, or run `vecsearch fuse` again"
+                )
+        return FusionScorer(self, encoders)
+
+    def save(self, folder: str | PathLike[str], facts: Mapping[str, Any]) -> None:
+        """Write a new folder, with `facts` about it for people. Raises ResourceError: one is there, or the disk refuses."""
+        with new_folder(Path(folder)) as new:
+            values = {
+                "format": FORMAT,
+                "model": self.name,
+                "threshold": self.threshold,
+                "encoders": {name: asdict(its) for name, its in self.encoders.items()},
+                "features": self.features,
+                **facts,
+            }
+            text = json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False)
+            (new / CONFIG).write_text(text + "\n", encoding="utf-8")
+            write_model(new, self.model, self.name)
+
+    @classmethod
+    def load(cls, folder: str | PathLike[str]) -> Fusion:
+        """The model in a folder. Raises CheckpointError for one that is damaged, of a newer format, or none; UsageError where
+        skops, which reads trees, is missing."""
+        path = Path(folder) / CONFIG
+        try:
+            values = json.loads(path.read_bytes())
+            if type(values["format"]) is not int or values["format"] < 1:
+                raise ValueError(f"format {values['format']!r}")
+            if values["format"] > FORMAT:
+                raise CheckpointError(f"{path} has a newer format than {FORMAT}, which this vecsearch reads: upgrade vecsearch")
+            name, features, threshold = (values[key] for key in ("model", "features", "threshold"))
+            encoders = {key: FusedEncoder(**its) for key, its in values["encoders"].items()}
+            if name not in MODELS or not 0 <= threshold <= 1:
+                raise ValueError(f"model {name!r}, threshold {threshold!r}")
+            texts = [*features, *(text for its in encoders.values() for text in (its.named, its.fingerprint))]
+            if not encoders or not features or not all(isinstance(text, str) for text in texts):
+                raise ValueError("no names of encoders and features")
+        except FileNotFoundError:
+            raise CheckpointError(f"{folder} holds no {CONFIG}; a fused model is made by `vecsearch fuse`") from None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise CheckpointError(f"{path} cannot be read ({error!r}); make it again with `vecsearch fuse`") from None
+        predict = read_model(Path(folder), name, len(features))
+        digests = [sha256(file) for file in (path, Path(folder) / model_file(name))]
+        fingerprint = hashlib.sha256(json.dumps(digests).encode()).hexdigest()[:32]
+        return cls(name, encoders, features, threshold, predict, fingerprint=fingerprint)
+
+
+class FusionScorer:
+    """A `PairScorer`: each encoder's cosine, and what the model makes of all features."""
+
+    def __init__(self, fusion: Fusion, encoders: Mapping[str, Encoder]) -> None:
+        self._fusion, self._features = fusion, PairFeatures(encoders)
+        if self._features.names != fusion.features:
+            raise UsageError(
+                "the fused model was learnt from other features than this vecsearch has: run `vecsearch fuse` again"
+            )
+
+    @property
+    def encoded(self) -> int:
+        """How many texts have been encoded, by each encoder."""
+        return self._features.encoded
+
+    def columns(self, a: Sequence[str], b: Sequence[str]) -> dict[str, np.ndarray]:
+        """Of n pairs, (n,) each: the cosines, "NAME cosine"; "probability" and "match"."""
+        features = self._features.columns(a, b)
+        probability = self._fusion.predict(np.column_stack(list(features.values())))
+        cosines = {name: features[name] for name in (f"{encoder} {Metric.COSINE}" for encoder in self._fusion.encoders)}
+        return cosines | {"probability": probability, "match": probability >= self._fusion.threshold}
