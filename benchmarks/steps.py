@@ -14,6 +14,8 @@ import lzma
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 from vecsearch.encoders import DEFAULT
@@ -29,6 +31,8 @@ POSTPROCESS = {
 }
 CONTRASTIVE = {"contrastive-splits": ("wikisplit", 2), "contrastive-paraphrases": ("science-paraphrases", 1)}
 """The pairs, and how often each is seen."""
+PAIRS = 10_000
+"""Of each kind, the first."""
 TRAINING = "--batch 128 --rate 0.002"
 
 
@@ -36,20 +40,26 @@ def main() -> None:
     data, teacher, folder = map(Path, sys.argv[1:])
     folder.mkdir(parents=True, exist_ok=True)
     movies, plain, sentences = data / "corpora" / "movies.jsonl.xz", folder / "plain", folder / "sentences.txt"
-    with lzma.open(data / "pairs" / "wikisplit.jsonl.xz", "rt") as lines:
-        pairs = map(json.loads, lines)
-        sentences.write_text("".join(f"{' '.join(pair[side].split())}\n" for pair in pairs for side in "ab"), encoding="utf-8")
+    pairs = map(json.loads, lines(data, "wikisplit"))
+    sentences.write_text("".join(f"{' '.join(pair[side].split())}\n" for pair in pairs for side in "ab"), encoding="utf-8")
     make(plain, f"train lm {movies} --epochs 1")
     for name, options in POSTPROCESS.items():
         make(folder / name, f"model postprocess {plain} {movies} {options}")
     for name, (kind, epochs) in CONTRASTIVE.items():
-        source = data / "pairs" / f"{kind}.jsonl.xz"
+        source = folder / f"{kind}.jsonl"
+        source.write_text("".join(lines(data, kind)), encoding="utf-8")
         make(folder / name, f"train similarity {source} --from {plain} --epochs {epochs} {TRAINING}")
     make(folder / "distilled", f"train similarity {sentences} --from {plain} --teacher {teacher} --epochs 2 {TRAINING}")
     static = folder / "model2vec"
     if not static.exists():
         subprocess.run([sys.executable, Path(__file__).with_name("static_model.py"), teacher, "-o", static], check=True)
     print(shlex.join(["python", "benchmarks/similarity.py", str(data), *rows(folder, plain, teacher)]))
+
+
+def lines(data: Path, kind: str) -> Iterator[str]:
+    """The first pairs of a file, as they stand there."""
+    with lzma.open(data / "pairs" / f"{kind}.jsonl.xz", "rt", encoding="utf-8") as file:
+        yield from islice(file, PAIRS)
 
 
 def make(made: Path, command: str) -> None:
