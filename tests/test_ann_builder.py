@@ -27,6 +27,9 @@ def one_thread():
         yield
 
 
+METRICS = [Metric.COSINE, pytest.param(Metric.INNER_PRODUCT, marks=pytest.mark.slow)]
+
+
 @pytest.fixture
 def quick(monkeypatch):
     """Trials over few vectors, for the defaults are for a million."""
@@ -57,7 +60,7 @@ def recall_of(source, path, outcome, queries, k) -> Recall:
     return Recall.of(recalls(truth, searcher_of(source, path, outcome)(queries, k)[0]), k)
 
 
-@pytest.mark.parametrize("metric", list(Metric))
+@pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("kind", ["gaussian", "clustered", "lognormal", "anisotropic"])
 def test_the_recall_asked_for_is_reached_on_other_queries_as_well(quick, tmp_path, kind, metric):
     source = rows_of(made_vectors(kind, 4_000, DIM, 0), metric)
@@ -110,7 +113,7 @@ def test_what_does_not_fit_the_memory_is_not_built(quick, tmp_path):
     assert outcome.reached and 0 < (tmp_path / "i").stat().st_size <= 120_000
 
 
-@pytest.mark.parametrize("memory", [1_000, 100_000])
+@pytest.mark.parametrize("memory", [1_000, pytest.param(100_000, marks=pytest.mark.slow)])
 def test_a_budget_too_small_is_refused_with_one_that_is_not(quick, tmp_path, memory):
     source = rows_of(made_vectors("gaussian", 4_000, 64, 0), Metric.COSINE)
     with pytest.raises(UsageError, match=rf"{memory:,} bytes of memory.*--memory \d+MB") as refused:
@@ -177,7 +180,7 @@ HARD = ["1", "2", "3", "equal", "zero", "one clump", "many clumps", "far", "a th
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("metric", list(Metric))
+@pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("name", HARD)
 def test_hard_vectors_give_right_answers_or_a_clear_refusal(quick, tmp_path, capfd, name, metric):
     source = rows_of(hard(name), metric)

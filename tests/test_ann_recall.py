@@ -87,6 +87,7 @@ DISTRIBUTIONS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("queries", [50, 500, 2_000])
 @pytest.mark.parametrize("name", DISTRIBUTIONS)
 def test_the_ends_of_the_interval_hold_the_true_recall(monkeypatch, name, queries):
