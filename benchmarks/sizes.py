@@ -31,7 +31,7 @@ from vecsearch.training.loop import Plan
 from vecsearch.training.network import Network
 from vecsearch.training.similarity import Source, train_similarity
 from vecsearch.training.start import new_start
-from vecsearch.training.teacher import teacher_vectors
+from vecsearch.training.teacher import Teacher
 
 SIZES = (
     *("10000:128,128", "10000:256,256", "20000:128,128", "20000:256,256"),
@@ -66,12 +66,13 @@ def main() -> None:
         plot(options.plot)
 
 
-def measure(path: Path, teacher: Path, data: Path, options: argparse.Namespace) -> None:
+def measure(path: Path, folder: Path, data: Path, options: argparse.Namespace) -> None:
     lines = path.read_text(encoding="utf-8").split("\n")[:-1]
     texts = [lines[i] for i in np.random.default_rng(0).permutation(len(lines))[: options.texts]]
     plan = Plan(epochs=options.epochs, rate=3e-3, dropout=0)
     with tempfile.TemporaryDirectory() as name:
-        vectors = teacher_vectors(teacher, texts, Path(name) / "teacher.f32")
+        teacher = Teacher(folder)
+        vectors = teacher.vectors(texts, Path(name) / "teacher.f32")
         rows = [trained(size, texts, vectors, teacher, Path(name) / str(n), plan) for n, size in enumerate(options.sizes)]
         encoders = {str(n): open_encoder(Path(name) / str(n), dtype="auto") for n in range(len(rows))}
         rates = speeds(encoders, data, rounds=3)
@@ -81,7 +82,7 @@ def measure(path: Path, teacher: Path, data: Path, options: argparse.Namespace) 
     report("sizes", [row | {"texts": len(texts), "epochs": plan.epochs, "threads": os.cpu_count()} for row in rows])
 
 
-def trained(size: Size, texts: list[str], vectors: np.ndarray, teacher: Path, output: Path, plan: Plan) -> dict[str, Any]:
+def trained(size: Size, texts: list[str], vectors: np.ndarray, teacher: Teacher, output: Path, plan: Plan) -> dict[str, Any]:
     """Train an encoder of a size; what it is, and how long that took.
 
     A file of vectors is the teacher, so that the texts are not encoded again, and the start is a folder: the words that a new

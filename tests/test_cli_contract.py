@@ -50,6 +50,35 @@ def test_every_command_and_every_option_has_help(vecsearch, words):
     assert [option.name for option in command.params if isinstance(option, click.Option) and not option.help] == []
 
 
+@pytest.mark.parametrize(
+    "words, skips",
+    [
+        ("build CORPUS -o x", True),
+        ("encode CORPUS -o x.npy", True),
+        ("similarity --pairs PAIRS -o x.csv", True),
+        ("calibrate PAIRS -o x", True),
+        ("fuse PAIRS --encoder english -o x", True),
+        ("train lm CORPUS -o x", False),
+        ("train similarity CORPUS -o x", False),
+        ("evaluate PAIRS", False),
+        ("model words english CORPUS -o x", False),
+    ],
+)
+def test_a_bad_record_can_be_skipped_where_the_command_says_so(vecsearch, tmp_path, monkeypatch, words, skips):
+    monkeypatch.chdir(tmp_path)
+    Path("corpus.jsonl").write_text('{"id": 1, "text": "a film"}\n{"text"\n')
+    Path("pairs.jsonl").write_text('{"a": "a film", "b": "a book", "label": 1}\n{"a"\n')
+    ran = vecsearch(*words.replace("CORPUS", "corpus.jsonl").replace("PAIRS", "pairs.jsonl").split())
+    remedy = ", or pass --skip-bad to leave out such lines and count them" if skips else ""
+    assert ran.code == 3 and f" Expecting ':' delimiter; mend the line{remedy}\n" in ran.err
+
+
+def test_a_bad_header_cannot_be_skipped(vecsearch, tmp_path):
+    (tmp_path / "c.csv").write_bytes(b"id,te\xffxt\n1,x\n")
+    ran = vecsearch("build", tmp_path / "c.csv", "-o", tmp_path / "x")
+    assert ran.code == 3 and "c.csv, line 1: " in ran.err and "--skip-bad" not in ran.err
+
+
 def test_help_imports_nothing_heavy():
     program = f"""
 import sys

@@ -21,7 +21,7 @@ from vecsearch.training.examples import Alike, by_length, vectors_of
 from vecsearch.training.loop import Plan
 from vecsearch.training.network import Network
 from vecsearch.training.similarity import New, Source, train_similarity
-from vecsearch.training.teacher import teacher_vectors, turned
+from vecsearch.training.teacher import Teacher, turned
 
 PLAN = Plan(epochs=4, batch=8, rate=0.01, evaluations=4)
 SIZES = (8, 10, 8)
@@ -128,12 +128,12 @@ def test_what_a_teacher_has_encoded_is_kept(tiny_folder, tmp_path, monkeypatch):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        teacher_vectors(folder, texts, kept, progress=stop)
+        Teacher(folder).vectors(texts, kept, progress=stop)
     assert kept.stat().st_size == 32 * 4 * 8
     with kept.open("ab") as file:
         file.write(b"half")
     seen = []
-    vectors = teacher_vectors(folder, texts, kept, progress=lambda done, total: seen.append(done))
+    vectors = Teacher(folder).vectors(texts, kept, progress=lambda done, total: seen.append(done))
     assert seen == [48, 60]
     np.testing.assert_allclose(vectors, normalise(UlmfitEncoder(folder, dtype="auto").encode(texts)), atol=2e-2)
 
@@ -271,6 +271,10 @@ def test_only_the_same_training_goes_on(tiny_folder, corpus, teacher, tmp_path, 
     corpus.write_text(corpus.read_text().replace("king", "queen"))
     with pytest.raises(UsageError, match="was begun with texts"):
         trained(tiny_folder, corpus, teacher, tmp_path / "new", resume=True)
+    np.save(teacher, -np.load(teacher))
+    with pytest.raises(UsageError, match="was begun with teacher"):
+        trained(tiny_folder, corpus, teacher, tmp_path / "new", resume=True)
+    assert (tmp_path / ".new.training/state.safetensors").exists()
 
 
 def test_a_damaged_checkpoint_is_named(tiny_folder, corpus, teacher, tmp_path, monkeypatch):
@@ -287,7 +291,8 @@ def test_a_disk_that_refuses_a_checkpoint_keeps_the_one_before(tmp_path):
     import torch
 
     checkpoint = Checkpoint(tmp_path / "new", {"rate": 1})
-    checkpoint.begin(resume=False)
+    with checkpoint.preparing(resume=False):
+        pass
     checkpoint.save({"x": torch.ones(3)}, {"step": 1})
     steps = [name for name, _ in trace(lambda: checkpoint.save({"x": torch.ones(3)}, {"step": 1}))]
     for at in range(steps.index("replace") + 1):
@@ -311,6 +316,7 @@ def test_a_disk_that_refuses_a_checkpoint_keeps_the_one_before(tmp_path):
         (["--teacher", "empty.npy"], 3, "empty.npy is empty: 0 rows of 4 numbers"),
         (["--teacher", "flat.npy"], 3, "flat.npy has 1 dimensions"),
         (["--teacher", "there", "--words", "30"], 3, "there is not an encoder folder"),
+        (["--teacher", "zero.npy", "--words", "30"], 2, "zero.npy has no vectors of words"),
         (["--words", "30"], 2, "a new encoder learns from a teacher"),
         (["--words", "30", "--from", "english"], 2, "give one of them"),
         (["--dims", "8,8"], 2, "give --words as well"),
@@ -333,7 +339,7 @@ def test_what_makes_no_sense_is_refused(vecsearch, corpus, tmp_path, monkeypatch
     write(tmp_path / "there/file", "x")
     ran = vecsearch("train", "similarity", corpus, "-o", "new", *options)
     assert ran.code == code and message in ran.err.replace("\n", " ")
-    assert not os.path.exists("new")
+    assert not os.path.exists("new") and not os.path.exists(".new.training")
 
 
 @pytest.mark.parametrize("lines, message", [([], "holds no documents"), (["one text"], "1 examples are too few")])

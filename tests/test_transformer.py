@@ -13,6 +13,7 @@ from vecsearch.errors import CheckpointError
 from vecsearch.index import Index
 from vecsearch.metric import normalise
 from vecsearch.training.start import new_start
+from vecsearch.training.teacher import Teacher
 
 if find_spec("transformers") is None:
     pytest.skip("transformers is not installed: the extra `transformer`", allow_module_level=True)
@@ -62,12 +63,12 @@ def test_its_words_are_whole(made, tokens, words):
 def test_a_new_encoder_borrows_the_teachers_words(made, tmp_path):
     folder = made()
     texts = ["the king", "the queen", "a king the queen"] * 3
-    start = new_start(texts, folder, words=30, dims=(6, 6), seed=0)
+    start = new_start(texts, Teacher(folder), words=30, dims=(6, 6), seed=0)
     lent = ["about", "and", "bank", "city", "film", "in", "of", "on", "river", "sat"]
     assert list(start.vocabulary.words[9:]) == ["the", "king", "queen", "a", *lent]
     expected = normalise(TransformerEncoder(folder, dtype="auto").encode(["river"]))[0]
     np.testing.assert_allclose(start.taught["river"], expected, atol=1e-2)
-    start = new_start(texts, folder, words=12, dims=(6, 6), seed=0)
+    start = new_start(texts, Teacher(folder), words=12, dims=(6, 6), seed=0)
     assert list(start.vocabulary.words[9:]) == list(start.taught) == ["the", "king", "queen"]
 
 

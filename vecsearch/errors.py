@@ -40,7 +40,11 @@ class DataError(VecsearchError):
 
 
 class CorpusError(DataError):
-    pass
+    """`skippable` is what the bad record is called, "line" or "record", where the rest could be read without it."""
+
+    def __init__(self, message: str, *, skippable: str = "") -> None:
+        super().__init__(message)
+        self.skippable = skippable
 
 
 class VectorsError(DataError):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vecsearch.cli.options import Share, apply_options
+from vecsearch.cli.options import Share, apply_options, skip_bad_option
 from vecsearch.cli.output import note
 from vecsearch.errors import UsageError
 
@@ -23,7 +23,7 @@ labelled_options = apply_options(
     click.option("--recall", type=Share(), metavar="R", help="The highest threshold of this recall, not that of the best F1."),
     click.option("--columns", metavar="A,B,LABEL", help="What the columns of PAIRS are called."),
     click.option("--format", metavar="NAME", help="jsonl, csv, tsv, parquet or h5 (.gz, .xz), where the suffix does not tell."),
-    click.option("--skip-bad", is_flag=True, help="Skip records that cannot be used, and count them, instead of stopping."),
+    skip_bad_option,
 )
 
 

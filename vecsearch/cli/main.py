@@ -25,12 +25,13 @@ from vecsearch.cli.generations import gc, rollback
 from vecsearch.cli.info import info
 from vecsearch.cli.map import map_command
 from vecsearch.cli.model import model
+from vecsearch.cli.options import SKIPS_BAD
 from vecsearch.cli.query import query
 from vecsearch.cli.similar import similar
 from vecsearch.cli.similarity import similarity
 from vecsearch.cli.train import train
 from vecsearch.cli.verify import verify
-from vecsearch.errors import VecsearchError
+from vecsearch.errors import CorpusError, VecsearchError
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -89,6 +90,9 @@ def main() -> None:
         with cli.make_context("vecsearch", sys.argv[1:]) as context:
             cli.invoke(context)
         code = 0
+    except CorpusError as error:
+        skip = f", or pass --skip-bad to leave out such {error.skippable}s and count them"
+        code = _fail(f"{error}{skip if error.skippable and SKIPS_BAD in context.meta else ''}", error.exit_code)
     except click.exceptions.Exit as end:
         code = end.exit_code
     except VecsearchError as error:

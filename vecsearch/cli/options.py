@@ -70,6 +70,22 @@ output_options = click.option(
     help="JSON lines, or a table. By default a table on a terminal and JSON lines elsewhere.",
 )
 
+SKIPS_BAD = "vecsearch.skips_bad"
+"""In a context's `meta` once the command that runs has `--skip-bad`, which is then a remedy to speak of."""
+
+
+def _skips_bad(context: click.Context, option: click.Parameter, value: bool) -> bool:
+    context.meta[SKIPS_BAD] = True
+    return value
+
+
+skip_bad_option = click.option(
+    "--skip-bad",
+    is_flag=True,
+    callback=_skips_bad,
+    help="Skip records that cannot be used, and count them, instead of stopping.",
+)
+
 corpus_options = apply_options(
     click.option("--text-field", "text_fields", multiple=True, metavar="NAME", help="Field to encode; repeat it to join more."),
     click.option("--id-field", metavar="NAME", help="Field that names a document. By default id or _id, else its number."),
@@ -79,7 +95,7 @@ corpus_options = apply_options(
         metavar="NAME",
         help="txt, jsonl, csv, tsv, parquet or h5 (.gz, .xz), where the suffix does not tell.",
     ),
-    click.option("--skip-bad", is_flag=True, help="Skip records that cannot be used, and count them, instead of stopping."),
+    skip_bad_option,
 )
 
 ready_options = apply_options(

@@ -137,8 +137,11 @@ def delimited_records(lines: Lines, source: Source, *, delimiter: str) -> Record
     csv.field_size_limit(max(csv.field_size_limit(), _LONGEST))
     faults: list[tuple[int, BadRecord]] = []
     reader = csv.reader(_cell_text(lines, faults), delimiter=delimiter, strict=True)
-    # A bad header is never skipped: the next row would take its place.
-    header_line, header = next(_rows(reader, faults, replace(source, skip_bad=False)), (0, []))
+    try:
+        # A bad header is never skipped: the next row would take its place.
+        header_line, header = next(_rows(reader, faults, replace(source, skip_bad=False)), (0, []))
+    except CorpusError as error:
+        raise CorpusError(str(error)) from None
     if twice := [name for name in header if header.count(name) > 1]:
         raise CorpusError(f'{source.where(header_line)}: the column "{twice[0]}" is there twice; give each its own name')
     for number, row in _rows(reader, faults, source):

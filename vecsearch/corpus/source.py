@@ -50,6 +50,6 @@ class Source:
         """
         message = f"{self.where(number)}: {bad.problem}"
         if not self.skip_bad:
-            raise CorpusError(f"{message}; {bad.remedy}, or pass --skip-bad to leave out such {self.unit}s and count them")
+            raise CorpusError(f"{message}; {bad.remedy}", skippable=self.unit)
         self.tally.skipped += units
         self.tally.first_problem = self.tally.first_problem or message

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,11 +41,21 @@ class Checkpoint:
         self._file = self.folder / "state.safetensors"
         self._options = json.loads(json.dumps(options))
 
-    def begin(self, *, resume: bool) -> None:
-        """Make the folder, or with `resume` go on with the one that is there.
+    @contextmanager
+    def preparing(self, *, resume: bool) -> Iterator[None]:
+        """Make the folder, or with `resume` go on with the one that is there. A new one does not outlive data that is refused.
 
         Raises: UsageError: with `resume`, when the options were others; ResourceError: the disk refuses.
         """
+        is_new = self._begin(resume=resume)
+        try:
+            yield
+        except (DataError, UsageError):
+            if is_new:
+                self.remove()
+            raise
+
+    def _begin(self, *, resume: bool) -> bool:
         known = self.folder / "options.json"
         if resume and known.is_file():
             before = json.loads(known.read_text(encoding="utf-8"))
@@ -54,11 +65,12 @@ class Checkpoint:
                         f"{self.folder} was begun with {name} {before.get(name)!r}, not {self._options.get(name)!r}; "
                         "give what it was begun with, or begin anew without --resume"
                     )
-            return
+            return False
         with writing(self.folder):
             shutil.rmtree(self.folder, ignore_errors=True)
             self.folder.mkdir(parents=True)
             known.write_text(json.dumps(self._options, indent=1) + "\n", encoding="utf-8")
+        return True
 
     def save(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Keep tensors and facts (JSON) in the place of those before. Raises ResourceError, and the ones before stay."""

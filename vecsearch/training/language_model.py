@@ -94,10 +94,10 @@ def train_language_model(
     texts = [document.text for path in files for document in read_corpus(path)]
     digest = hashlib.sha256("\0".join(texts).encode()).hexdigest()
     checkpoint = Checkpoint(output, {"texts": digest, "from": str(start) if start else None, **asdict(plan)})
-    checkpoint.begin(resume=resume)
-    model, documents, tokens = _begun(texts, start, plan, note)
-    held_out = _held_out(documents, tokens, plan.seed)
-    learner = _learner(model, documents[held_out:], documents[:held_out], plan)
+    with checkpoint.preparing(resume=resume):
+        model, documents, tokens = _begun(texts, start, plan, note)
+        held_out = _held_out(documents, tokens, plan.seed)
+        learner = _learner(model, documents[held_out:], documents[:held_out], plan)
     rate = plan.rate or (GENTLE_RATE if model.tells_alike else RATE)
     keeper = Keeper(learner, checkpoint, epochs=plan.epochs, rate=rate, seed=plan.seed, progress=progress, note=note)
     keeper.run(is_new=start is None)

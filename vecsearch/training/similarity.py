@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,12 @@ from vecsearch.encoders import find_ulmfit
 from vecsearch.encoders.checkpoints import refuse_existing
 from vecsearch.errors import DataError, UsageError
 from vecsearch.training.checkpoint import Checkpoint
-from vecsearch.training.examples import Alike, Distilled, Scored, vectors_of
-from vecsearch.training.loop import Examples, Plan, fit
+from vecsearch.training.examples import Alike, Distilled, Ids, Scored, vectors_of
+from vecsearch.training.loop import Plan, fit
 from vecsearch.training.network import Network
 from vecsearch.training.new_words import NEW_WORDS, with_new_words
 from vecsearch.training.start import Start, new_start, start_from
-from vecsearch.training.teacher import teacher_vectors, turned
+from vecsearch.training.teacher import Teacher, turned
 
 HELD_OUT, SHARE = 1000, 0.1
 """Examples that are kept aside to score by, at most, and the share of all that they are at most."""
@@ -67,7 +67,6 @@ class Trained:
     start: float
     score: float
     written: bool
-    notes: list[str] = field(default_factory=list)
 
 
 def train_similarity(
@@ -96,23 +95,37 @@ def train_similarity(
     kind, texts, labels = _read(source)
     if isinstance(start, New) and not source.teacher:
         raise UsageError("a new encoder learns from a teacher: give --teacher, or --from an encoder that is there")
-    checkpoint = Checkpoint(output, _identity(source, start, plan, max_tokens, new_words, texts))
-    checkpoint.begin(resume=resume)
+    teacher = Teacher(source.teacher) if source.teacher else None
+    checkpoint = Checkpoint(output, _identity(teacher, start, plan, max_tokens, new_words, texts))
     plain = (text for group in texts for text in group)
-    if isinstance(start, New):
-        begun = new_start(plain, source.teacher, words=start.words, dims=start.dims, seed=plan.seed)
-    else:
-        begun = with_new_words(start_from(find_ulmfit(start)), plain, new_words, note)
-    network = Network(begun.stacks, begun.depths, dropout=plan.dropout)
-    network.eval()
-    examples, count = _examples(kind, source, texts, labels, begun, network, plan, max_tokens, checkpoint, progress, note)
+    with checkpoint.preparing(resume=resume):
+        if isinstance(start, New):
+            begun = new_start(plain, teacher, words=start.words, dims=start.dims, seed=plan.seed)
+        else:
+            begun = with_new_words(start_from(find_ulmfit(start)), plain, new_words, note)
+        network = Network(begun.stacks, begun.depths, dropout=plan.dropout)
+        network.eval()
+        groups, order = _usable(texts, begun, max_tokens, plan.seed, note)
+        held_out = min(HELD_OUT, max(2, round(SHARE * len(groups))))
+        if teacher:
+            vectors = teacher.vectors(
+                [group[0] for group in texts],
+                checkpoint.folder / "teacher.f32",
+                progress=lambda done, total: progress("texts by the teacher", done, total),
+            )
+            firsts = [group[0] for group in groups]
+            examples = _distilled(firsts, vectors[order], begun, network, max_tokens, held_out, plan.batch)
+        elif labels:
+            examples = Scored([(a, b) for a, b in groups], np.array(labels)[order], held_out, plan.batch)
+        else:
+            examples = Alike(groups, held_out, plan.batch)
     fitted = fit(network, examples, plan, checkpoint, progress=lambda done, steps: progress("steps", done, steps), note=note)
     better = fitted.score > fitted.start
     if better:
         facts = {"training": kind, "score": round(fitted.score, 4), "start": round(fitted.start, 4)}
         begun.write(output, fitted.tensors, facts, half=half)
     checkpoint.remove()
-    return Trained(output, kind, count, fitted.start, fitted.score, better)
+    return Trained(output, kind, len(groups), fitted.start, fitted.score, better)
 
 
 def _read(source: Source) -> tuple[str, list[list[str]], list[float]]:
@@ -157,54 +170,40 @@ def _groups(source: Source) -> Iterator[list[str]]:
 
 
 def _identity(
-    source: Source, start: str | Path | New, plan: Plan, max_tokens: int, new_words: int, texts: list[list[str]]
+    teacher: Teacher | None, start: str | Path | New, plan: Plan, max_tokens: int, new_words: int, texts: list[list[str]]
 ) -> dict[str, Any]:
     """All that the result depends on, for a checkpoint to be known by."""
     digest = hashlib.sha256()
     for group in texts:
         digest.update("\0".join(group).encode() + b"\n")
     begun = asdict(start) if isinstance(start, New) else str(start)
-    teacher = str(source.teacher.absolute()) if source.teacher else None
     words = {"max_tokens": max_tokens, "new_words": new_words}
-    return {"texts": digest.hexdigest(), "from": begun, "teacher": teacher, **words, **asdict(plan)}
+    return {"texts": digest.hexdigest(), "from": begun, "teacher": teacher and teacher.fingerprint, **words, **asdict(plan)}
 
 
-def _examples(
-    kind: str,
-    source: Source,
-    texts: list[list[str]],
-    labels: list[float],
-    start: Start,
-    network: Network,
-    plan: Plan,
-    max_tokens: int,
-    checkpoint: Checkpoint,
-    progress: Callable[[str, int, int], None],
-    note: Callable[[str], None],
-) -> tuple[Examples, int]:
-    """The examples in a random order, those that are held out first, and how many there are. The words of a
-    new encoder are learnt beside the texts, in which many are rare."""
+def _usable(
+    texts: list[list[str]], start: Start, max_tokens: int, seed: int, note: Callable[[str], None]
+) -> tuple[list[list[Ids]], np.ndarray]:
+    """The examples whose texts all have a known word, as token ids in a random order, and the place of each in `texts` (m,).
+
+    Raises: DataError: they are too few.
+    """
     ids = [[start.ids(text, max_tokens) for text in group] for group in texts]
     usable = [i for i, group in enumerate(ids) if all(len(text) for text in group)]
     if len(usable) < len(texts):
         note(f"{len(texts) - len(usable):,} of {len(texts):,} examples have a text without a known word, and are left out")
     if len(usable) < LEAST:
         raise DataError(f"{len(usable)} examples are too few to train on and to score by: give at least {LEAST}")
-    order = np.random.default_rng(plan.seed).permutation(usable)
-    held_out = min(HELD_OUT, max(2, round(SHARE * len(order))))
-    chosen = [ids[i] for i in order]
-    if source.teacher:
-        vectors = teacher_vectors(
-            source.teacher,
-            [group[0] for group in texts],
-            checkpoint.folder / "teacher.f32",
-            progress=lambda done, total: progress("texts by the teacher", done, total),
-        )[order]
-        flat = [group[0] for group in chosen]
-        words = {word: own for word in start.taught if len(own := start.ids(word, max_tokens))}
-        vectors = np.concatenate([vectors, *(start.taught[word][None] for word in words)])
-        targets = turned(vectors, vectors_of(network, flat[:ALIGNED]))
-        return Distilled([*flat, *words.values()], targets, held_out, plan.batch), len(order)
-    if labels:
-        return Scored([(a, b) for a, b in chosen], np.array(labels)[order], held_out, plan.batch), len(order)
-    return Alike(chosen, held_out, plan.batch), len(order)
+    order = np.random.default_rng(seed).permutation(usable)
+    return [ids[i] for i in order], order
+
+
+def _distilled(
+    texts: list[Ids], vectors: np.ndarray, start: Start, network: Network, max_tokens: int, held_out: int, batch: int
+) -> Distilled:
+    """Texts and a teacher's vectors of them, turned towards the student's. The words of a new encoder are learnt beside the
+    texts, in which many are rare."""
+    words = {word: own for word in start.taught if len(own := start.ids(word, max_tokens))}
+    vectors = np.concatenate([vectors, *(start.taught[word][None] for word in words)])
+    targets = turned(vectors, vectors_of(network, texts[:ALIGNED]))
+    return Distilled([*texts, *words.values()], targets, held_out, batch)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from vecsearch.encoders import DEFAULT, find_encoder, open_encoder
+from vecsearch.encoders import DEFAULT, find_encoder
 from vecsearch.encoders.checkpoints import new_folder
 from vecsearch.encoders.folder import Stack, read_encoder, write_encoder
 from vecsearch.encoders.postprocess import FILE, sif_weights
@@ -20,7 +20,7 @@ from vecsearch.text.rules import SPECIAL_TOKENS
 from vecsearch.text.tokenizer import Tokenizer
 from vecsearch.text.vocabulary import Vocabulary
 from vecsearch.training.network import random_stack
-from vecsearch.training.teacher import reduced
+from vecsearch.training.teacher import Teacher, reduced
 
 LEAST_COUNT = 2
 """Times that a word occurs, at least, to be one of a new vocabulary's."""
@@ -99,18 +99,18 @@ def vocabulary_of(counts: Counter[str], words: int, lent: Sequence[str] = ()) ->
     return Vocabulary([*SPECIAL_TOKENS, *common[: room - len(missing)], *missing])
 
 
-def new_start(texts: Iterable[str], teacher: Path, *, words: int, dims: Sequence[int], seed: int) -> Start:
+def new_start(texts: Iterable[str], teacher: Teacher, *, words: int, dims: Sequence[int], seed: int) -> Start:
     """A new encoder: at most `words` words, of the texts and some of the teacher's own; an embedding that is the teacher's
     vectors of these words, the commoner the shorter (SIF), in `dims[0]` dimensions; and untrained layers of `dims[1:]` states.
     Its vector is the mean of embedding and last layer.
 
-    Raises: DataError: there are no words; CheckpointError: the teacher cannot be used.
+    Raises: DataError: there are no words; UsageError: the teacher is a file of vectors.
     """
-    tokenizer, encoder = english_tokenizer(), open_encoder(teacher, dtype="auto")
+    tokenizer = english_tokenizer()
     counts = Counter(token for text in texts for token in tokenizer.tokens(text))
-    vocabulary = vocabulary_of(counts, words, getattr(encoder, "words", ()))
+    vocabulary = vocabulary_of(counts, words, teacher.words)
     chosen = vocabulary.words[len(SPECIAL_TOKENS) :]
-    taught = normalise(encoder.encode(chosen))
+    taught = teacher.encode(chosen)
     vectors = normalise(reduced(taught, dims[0]))
     vectors = np.pad(vectors, ((len(SPECIAL_TOKENS), 0), (0, dims[0] - vectors.shape[1])))
     share = np.array([counts[word] for word in vocabulary.words]) / counts.total()

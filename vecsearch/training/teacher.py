@@ -1,9 +1,10 @@
-"""What another encoder makes of the same texts, as vectors that a student can have."""
+"""Whom a student learns from: another encoder, or a file of what one made, as vectors that the student can have."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -11,35 +12,64 @@ import numpy as np
 from vecsearch.corpus.vectors import VECTOR_SUFFIXES, open_vectors
 from vecsearch.encoders import open_encoder
 from vecsearch.encoders.base import Encoder
-from vecsearch.errors import DataError, writing
+from vecsearch.errors import DataError, UsageError, writing
+from vecsearch.files import sha256
 from vecsearch.metric import normalise
 
 BLOCK = 2048
 """Texts that a teacher encodes before they are stored."""
 
 
-def teacher_vectors(
-    teacher: Path, texts: Sequence[str], kept: Path, *, progress: Callable[[int, int], None] = lambda done, total: None
-) -> np.ndarray:
-    """Vectors (n, t) float32 of length 1 of texts: a file's rows, or what the encoder in a folder makes of the texts.
+class Teacher:
+    """An encoder's folder, or a file of vectors, a row for each text."""
 
-    What is encoded is stored in the file `kept` block by block, where the next call goes on.
+    def __init__(self, path: Path) -> None:
+        """Raises VectorsError, CheckpointError: the file or folder cannot be used."""
+        self._path = path
+        of_file = path.suffix in VECTOR_SUFFIXES
+        self._file = open_vectors(path) if of_file else None
+        self._encoder = None if of_file else open_encoder(path, dtype="auto")
 
-    Raises: VectorsError, CheckpointError: the file or folder cannot be used; DataError: a file of another number of rows, or
-    vectors that are all zero.
-    """
-    if teacher.suffix in VECTOR_SUFFIXES:
-        file = open_vectors(teacher)
-        if file.rows != len(texts):
-            raise DataError(
-                f"{teacher} has {file.rows:,} vectors for {len(texts):,} texts; it needs one for each, in their order"
+    @cached_property
+    def fingerprint(self) -> str:
+        """Equal for two teachers exactly when they give the same vectors."""
+        return self._encoder.fingerprint if self._encoder else sha256(self._path)
+
+    @property
+    def words(self) -> Sequence[str]:
+        """The words that it knows, where it has a vocabulary."""
+        return getattr(self._encoder, "words", ())
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        """Vectors (n, t) float32 of length 1 of any texts. Raises UsageError for a file, which has those of its rows alone."""
+        if not self._encoder:
+            raise UsageError(
+                f"{self._path} has no vectors of words, which a new encoder begins with; "
+                "give an encoder's folder as the teacher, or --from an encoder that is there"
             )
-        vectors = np.concatenate(list(file.blocks(BLOCK)))
-    else:
-        vectors = _encoded(open_encoder(teacher, dtype="auto"), texts, kept, progress)
-    if not vectors.any():
-        raise DataError(f"the teacher {teacher} has no vectors but zero for these texts; give another")
-    return normalise(vectors)
+        return normalise(self._encoder.encode(texts))
+
+    def vectors(
+        self, texts: Sequence[str], kept: Path, *, progress: Callable[[int, int], None] = lambda done, total: None
+    ) -> np.ndarray:
+        """Vectors (n, t) float32 of length 1 of the texts to learn from: a file's rows, or what the encoder makes of them.
+
+        What is encoded is stored in the file `kept` block by block, where the next call goes on.
+
+        Raises: DataError: a file of another number of rows, or vectors that are all zero; VectorsError: a row is not finite;
+        ResourceError: the disk refuses.
+        """
+        if self._encoder:
+            vectors = _encoded(self._encoder, texts, kept, progress)
+        elif self._file.rows == len(texts):
+            vectors = np.concatenate(list(self._file.blocks(BLOCK)))
+        else:
+            raise DataError(
+                f"{self._path} has {self._file.rows:,} vectors for {len(texts):,} texts; it needs one for each, in their order"
+            )
+        if not vectors.any():
+            raise DataError(f"the teacher {self._path} has no vectors but zero for these texts; give another")
+        return normalise(vectors)
 
 
 def _encoded(encoder: Encoder, texts: Sequence[str], kept: Path, progress: Callable[[int, int], None]) -> np.ndarray:
