@@ -1,7 +1,10 @@
-"""A full disk while `vecsearch train` runs: it is said, what was kept stays, and --resume ends with the same weights."""
+"""A full disk or a kill while `vecsearch train` runs: what was kept stays, and --resume ends with the same weights."""
 
 import errno
 import json
+import signal
+import subprocess
+import sys
 from contextlib import nullcontext
 
 import numpy as np
@@ -16,6 +19,24 @@ COMMANDS = {
     "similarity": ("--epochs", 2, "--batch", 16, "--rate", 0.02),
     "lm": ("--epochs", 2, "--batch", 8, "--length", 15, "--rate", 0.05, "--dims", "8,10,8", "--words", 60),
 }
+KILLED = """
+import os, signal, sys
+from vecsearch.cli.main import main
+from vecsearch.training import keeper, loop
+
+loop.SAVE_SECONDS = keeper.SAVE_SECONDS = 0
+kept, real = [], os.replace
+
+def replace(source, target):
+    kept.append(target)
+    if len(kept) == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+    real(source, target)
+
+os.replace = replace
+main()
+"""
+"""The command line, killed when it has written its fifth checkpoint, and the fourth is still in its place."""
 
 
 @pytest.fixture
@@ -30,9 +51,9 @@ def train(vecsearch, tiny_folder, tmp_path, monkeypatch):
     corpus.write_text("".join(f"{' '.join(text)}\n" for text in texts))
     np.save(teacher, np.array([sum(vectors[word] for word in text) for text in texts], np.float32))
 
-    def run(command, output, *options):
+    def run(command, output, *options, by=vecsearch):
         start = ("--teacher", teacher, "--from", tiny_folder(("forward",), (8, 10, 8))) if command == "similarity" else ()
-        return vecsearch("train", command, corpus, "-o", tmp_path / output, *start, *COMMANDS[command], *options, "--json")
+        return by("train", command, corpus, "-o", tmp_path / output, *start, *COMMANDS[command], *options, "--json")
 
     return run
 
@@ -68,5 +89,20 @@ def test_a_disk_that_is_full_at_a_checkpoint(train, saves, tmp_path, command, fu
     saves.full_at = 0
     resumed = train(command, "parts", "--resume")
     assert resumed.code == 0 and json.loads(resumed.out) == json.loads(whole.out) | {"encoder": str(tmp_path / "parts")}
+    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "parts")]
+    assert weights[0] == weights[1] and not kept.exists()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_killed_at_a_checkpoint(train, tmp_path, command):
+    def killed(*arguments):
+        return subprocess.run([sys.executable, "-c", KILLED, *map(str, arguments)], capture_output=True, check=False)
+
+    assert train(command, "whole").code == 0
+    assert train(command, "parts", by=killed).returncode == -signal.SIGKILL
+    kept = tmp_path / ".parts.training"
+    assert (kept / "state.safetensors").exists() and (kept / "state.tmp").exists() and not (tmp_path / "parts").exists()
+    resumed = train(command, "parts", "--resume")
+    assert resumed.code == 0 and "going on" in resumed.err
     weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "parts")]
     assert weights[0] == weights[1] and not kept.exists()
