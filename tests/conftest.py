@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 from vecsearch.ann import Rows
 from vecsearch.corpus.document import Document
@@ -17,6 +18,12 @@ from vecsearch.encoders.folder import write_encoder
 from vecsearch.metric import Metric, norms
 from vecsearch.text.rules import SPECIAL_TOKENS
 from vecsearch.text.vocabulary import Vocabulary
+
+# How fast a machine is decides no test; a fixture's folder may serve all examples of a property.
+settings.register_profile(
+    "vecsearch", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
+settings.load_profile("vecsearch")
 
 WORDS = (
     *SPECIAL_TOKENS,

@@ -51,7 +51,7 @@ def vectors_of(seed: int, n: int, dim: int, *, scale: float = 1.0) -> np.ndarray
 @pytest.mark.parametrize("few", [1, 100], ids=["faiss", "numpy"])
 @pytest.mark.parametrize("metric", list(Metric))
 @given(seed=st.integers(0, 1000), n=st.integers(1, 60), dim=st.integers(1, 9), k=st.integers(1, 70), block=st.integers(1, 70))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_exact_search_is_the_reference(few, metric, seed, n, dim, k, block):
     vectors, queries = vectors_of(seed, n, dim), vectors_of(seed + 1, 3, dim)
     with pytest.MonkeyPatch.context() as patch:

@@ -51,7 +51,7 @@ def test_each_vector_is_in_its_nearest_list_and_in_the_one_that_complements_it(m
 
 @pytest.mark.parametrize("metric", list(Metric))
 @given(seed=st.integers(0, 50), n=st.integers(20, 150), k=st.integers(1, 200))
-@settings(deadline=None, max_examples=8)
+@settings(max_examples=8)
 def test_with_every_list_read_nothing_is_lost_and_nothing_found_twice(metric, seed, n, k):
     source = rows_of(made_vectors("lognormal", n, 8, seed), metric)
     index = ann.construct("PCA8,IVF4x2,PQ8x4fs_64", source, np.arange(n))

@@ -66,7 +66,7 @@ def check(few, metric, seed, n, dim, k, block, queries, own):
     queries=st.integers(1, 5),
     own=st.booleans(),
 )
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_ground_truth_is_every_score_sorted(few, metric, seed, n, dim, k, block, queries, own):
     check(few, metric, seed, n, dim, k, block, queries, own)
 
@@ -158,7 +158,7 @@ def test_another_version_computes_again(passes, monkeypatch):
 
 
 @given(st.data())
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_a_damaged_entry_is_computed_again_and_mended(tmp_path_factory, data):
     passes = Passes(tmp_path_factory.mktemp("truth"))
     first = passes.ask()

@@ -61,7 +61,7 @@ def test_among_more_vectors_more_candidates_are_ranked_again(size, reached):
 
 
 @given(st.integers(0, 100), st.floats(0.5, 0.97), st.sampled_from([10, 25, 60]))
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_the_least_setting_and_the_fewest_candidates_that_do_are_found(seed, target, ranks):
     needs = np.random.default_rng(seed).geometric(0.03, (400, K))
     searcher = Known(needs, ranks=ranks)
@@ -81,7 +81,7 @@ def test_where_nothing_is_enough_the_dearest_is_kept():
 
 
 @given(st.integers(0, 100), st.floats(0.5, 0.97))
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_what_promises_a_proof_passes_on_average_as_well(seed, target):
     recalls = np.random.default_rng(seed).binomial(K, 0.95, 300) / K
     assert not will_prove(recalls, K, target) or on_average(recalls, K, target)
@@ -148,7 +148,7 @@ def test_a_searcher_that_loses_hits_is_not_proved(broken, tmp_path):
 
 
 @given(n=st.integers(1, 400), dim=st.integers(1, 4), k=st.integers(1, 30), metric=st.sampled_from(list(Metric)))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_held_out_rows_are_three_samples_without_one_row_in_common(tmp_path_factory, n, dim, k, metric):
     vectors = np.arange(n * dim, dtype=np.float32).reshape(n, dim) + 1  # every row differs
     source = rows_of(vectors, metric)
@@ -164,7 +164,7 @@ def test_held_out_rows_are_three_samples_without_one_row_in_common(tmp_path_fact
 
 
 @given(st.integers(1, 60), st.integers(0, 60))
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_queries_of_your_own_are_split_and_hold_out_no_row(tmp_path_factory, n, count):
     source = rows_of(made_vectors("gaussian", n, 3, 0), Metric.COSINE)
     own = np.arange(3 * count, dtype=np.float32).reshape(count, 3)

@@ -49,7 +49,7 @@ def quick(monkeypatch):
 
 
 @given(SCORED)
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_curves_are_those_of_sklearn(scored):
     scores, matches, weights = arrays(scored)
     curve = Ranked(scores, matches).curve(weights)
@@ -64,7 +64,7 @@ def test_curves_are_those_of_sklearn(scored):
 
 
 @given(SCORED, st.sampled_from([0.25, 0.5, 0.75, 0.9, 1.0]))
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_a_threshold_is_the_one_that_brute_force_finds(scored, least):
     scores, matches, _ = arrays(scored)
     curve = Ranked(scores, matches).curve()
@@ -124,7 +124,7 @@ def test_a_precision_that_cannot_be_reached_is_refused_with_the_best_one(quick):
 
 @pytest.mark.parametrize("method", METHODS)
 @given(scored=SCORED, scale=st.sampled_from([1e-3, 1.0, 1e4]), asked=st.lists(st.floats(-1e5, 1e5), min_size=2))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_a_probability_never_falls_and_is_never_0_or_1(method, scored, scale, asked):
     scores, matches, _ = arrays(scored)
     fitted = METHODS[method].fit(scores * np.float32(scale), matches)
@@ -135,7 +135,7 @@ def test_a_probability_never_falls_and_is_never_0_or_1(method, scored, scale, as
 
 
 @given(SCORED)
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_isotonic_is_that_of_sklearn(scored):
     scores, matches, _ = arrays(scored)
     least, most = bounds(matches)
@@ -209,7 +209,7 @@ def test_pairs_are_of_one_group_when_texts_lead_from_one_to_the_other(edges):
 
 
 @given(st.integers(0, 2**32), st.integers(30, 120))
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_a_text_is_never_on_both_sides_of_a_fold(seed, n):
     rng = np.random.default_rng(seed)
     a, b = rng.integers(0, n, n).astype(str).tolist(), rng.integers(n, 3 * n, n).astype(str).tolist()

@@ -149,7 +149,7 @@ def test_a_weight_beyond_float16(checkpoint):
 
 @pytest.mark.parametrize("zipped", [True, False])
 @given(keep=st.floats(0, 0.99))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_a_truncated_file(tmp_path_factory, zipped, keep):
     whole = io.BytesIO()
     torch.save(state_dict(), whole, _use_new_zipfile_serialization=zipped)
@@ -250,7 +250,7 @@ def test_a_damaged_archive(checkpoint):
 
 
 @given(data=st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_flipped_bit_in_an_archive_is_harmless_or_seen(tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("flipped")
     torch.save(state_dict(), folder / "model.pth")

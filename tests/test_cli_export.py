@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 import pytest
 from faults import limited, stepping, trace
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from store_builds import QUICK_DISK
 
@@ -125,11 +125,7 @@ def round_trip(suffix, examples=20):
     """A test over corpora that a format can hold, each with a folder of its own."""
 
     def decorate(test):
-        checks = settings(
-            deadline=None,
-            max_examples=examples,
-            suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-        )
+        checks = settings(max_examples=examples)
 
         def run(made, vecsearch, drawn):
             with tempfile.TemporaryDirectory(dir=QUICK_DISK) as folder:
@@ -182,7 +178,7 @@ def test_the_projector_gets_a_row_of_cells_for_each_vector(export_it, vecsearch,
 
 
 @given(corpora(".vec"))
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_word2vec_text_holds_every_vector_under_a_word(drawn):
     documents, vectors, _ = drawn
     words = ["".join("_" if letter.isspace() else letter for letter in document.id) for document in documents]
@@ -296,7 +292,7 @@ def test_an_index_without_documents(vecsearch, index, tmp_path, suffix):
 
 
 @given(passages=st.lists(st.integers(1, 2 * READ_ROWS), min_size=1, max_size=12), deleted=st.sets(st.integers(0, 11)))
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 def test_blocks_are_small_and_hold_every_living_row_once(passages, deleted):
     class Passages:
         dim, fingerprint = 1, "passages"

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 from conftest import documents, made_vectors
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from threadpoolctl import threadpool_limits
 
@@ -64,7 +64,7 @@ def fit(points: np.ndarray, k: int, *, spherical: bool = False, seed: int = 0) -
     spherical=st.booleans(),
     seed=st.integers(0, 99),
 )
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @example(kind="clustered", n=4, dim=1, share=0.0, spherical=True, seed=0)  # two points and their opposites
 def test_every_point_is_with_its_nearest_centre_and_the_inertia_is_what_it_says(kind, n, dim, share, spherical, seed):
     points = made_vectors(kind, n, dim, seed)
@@ -114,7 +114,7 @@ def test_another_seed_begins_elsewhere():
     n=st.integers(1, 1500), part=st.integers(1, 60), dim=st.integers(1, 40), k=st.integers(1, 150), seed=st.integers(0, 99),
     spherical=st.booleans(),
 )  # fmt: skip
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @example(n=114, part=1, dim=1, k=56, seed=1, spherical=False)  # two centres are equally near to a point in float32
 def test_a_points_cluster_does_not_depend_on_what_is_asked_with_it(n, part, dim, k, seed, spherical):
     points, centres = made_vectors("gaussian", n, dim, seed), made_vectors("gaussian", k, dim, seed + 1)
@@ -442,7 +442,7 @@ def test_settings_that_make_no_sense_are_refused(tmp_path, asked, message):
 
 
 @given(seed=st.integers(0, 99))
-@settings(deadline=None, max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=5)
 def test_one_cluster_is_allowed(tmp_path_factory, seed):
     with index_of(tmp_path_factory.mktemp("c") / "i", made_vectors("gaussian", 30, 4, seed)) as index:
         made = clustering.cluster(index, clustering.Settings(k=1))

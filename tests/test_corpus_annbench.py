@@ -27,7 +27,7 @@ def data_sets(draw):
 
 
 @pytest.mark.parametrize("metric", list(Metric))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(data=data_sets())
 def test_round_trip(tmp_path_factory, metric, data):
     path = tmp_path_factory.mktemp("a") / "a.hdf5"

@@ -69,7 +69,7 @@ def test_a_bad_json_line_is_named(tmp_path, problem):
     assert caught.value.exit_code == 3
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(lines=st.lists(st.none() | st.sampled_from(sorted(bad_lines())), min_size=1, max_size=12))
 def test_skipping_counts_what_it_leaves_out_and_nothing_else(tmp_path_factory, lines):
     path = tmp_path_factory.mktemp("c") / "films.jsonl"

@@ -66,7 +66,7 @@ def expected(records: list[dict]) -> list[Document]:
 
 
 @pytest.mark.parametrize("compression", ["", ".gz", ".xz"])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(records=corpora, extra=values)
 def test_json_lines_round_trip(tmp_path_factory, compression, records, extra):
     path = tmp_path_factory.mktemp("c") / f"corpus.jsonl{compression}"
@@ -77,7 +77,7 @@ def test_json_lines_round_trip(tmp_path_factory, compression, records, extra):
 
 @pytest.mark.parametrize("compression", ["", ".gz", ".xz"])
 @pytest.mark.parametrize(("suffix", "delimiter"), [(".csv", ","), (".tsv", "\t")])
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(records=corpora)
 def test_separated_values_round_trip(tmp_path_factory, compression, suffix, delimiter, records):
     path = tmp_path_factory.mktemp("c") / f"corpus{suffix}{compression}"
@@ -86,7 +86,7 @@ def test_separated_values_round_trip(tmp_path_factory, compression, suffix, deli
 
 
 @pytest.mark.parametrize("compression", ["", ".gz", ".xz"])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     lines=st.lists(strings.filter(lambda line: "\n" not in line and line.strip()), min_size=1),
     ends=st.sampled_from(["\n", "\r\n"]),
@@ -98,7 +98,7 @@ def test_lines_round_trip(tmp_path_factory, compression, lines, ends):
     assert read(path) == [Document(str(number), line) for number, line in enumerate(lines, 1)]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(records=corpora)
 def test_column_formats_round_trip(tmp_path_factory, records):
     folder = tmp_path_factory.mktemp("c")

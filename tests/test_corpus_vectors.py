@@ -31,7 +31,7 @@ def read(path) -> np.ndarray:
 
 
 @pytest.mark.parametrize("suffix", [".npy", ".h5", ".hdf5"])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(table=tables, size=st.integers(1, 8))
 def test_round_trip(tmp_path_factory, suffix, table, size):
     path = tmp_path_factory.mktemp("v") / f"v{suffix}"
@@ -53,7 +53,7 @@ def test_written_npy_is_what_numpy_reads(tmp_path):
     assert np.array_equal(np.load(tmp_path / "v.npy"), table)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     ids=st.lists(
         st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), min_size=1), min_size=1, max_size=9

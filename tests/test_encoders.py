@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from conftest import WORDS, random_tensors
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vecsearch.encoders import UlmfitEncoder, batches, open_encoder, ulmfit
@@ -24,7 +24,7 @@ from vecsearch.text.vocabulary import Vocabulary
 POOLINGS = ("raw", "mean", "max", "last", "concat")
 DIRECTIONS = (("forward",), ("forward", "backward"))
 TEXTS = st.lists(st.sampled_from([*WORDS[9:], "Bank", "FILM", "zzyzx"]), max_size=40).map(" ".join)
-SLOW_FIXTURES = settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FEW_EXAMPLES = settings(max_examples=25)
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_vectors_are_the_pooled_states_of_fastais_model(tiny_folder, monkeypatch
 @pytest.mark.parametrize("pooling", POOLINGS)
 @pytest.mark.parametrize("directions", DIRECTIONS, ids=len)
 @given(texts=st.lists(TEXTS, min_size=1, max_size=12), data=st.data())
-@SLOW_FIXTURES
+@FEW_EXAMPLES
 def test_a_text_has_one_vector(tiny_folder, small_windows, pooling, directions, texts, data):
     encoder = UlmfitEncoder(tiny_folder(directions), pooling=pooling)
     together = encoder.encode(texts)

@@ -21,7 +21,7 @@ GRADES = st.dictionaries(st.sampled_from(IDS), st.integers(-1, 3), min_size=1)
 
 
 @given(run=RUN, grades=GRADES, k=st.sampled_from([1, 3, 10]))
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_measures_of_a_ranking_are_those_of_trec_eval(run, grades, k):
     assume(max(grades.values()) > 0)
     ranked = ranking(list(run), list(run.values()))
@@ -37,7 +37,6 @@ def test_measures_of_a_ranking_are_those_of_trec_eval(run, grades, k):
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.floats(-5, 5, width=32)), min_size=3, max_size=40))
-@settings(deadline=None)
 def test_correlations_are_scipys(values):
     a, b = (np.array(side, np.float64) for side in zip(*values, strict=True))
     if np.ptp(a) == 0 or np.ptp(b) == 0:

@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from conftest import WORDS, documents
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from vecsearch.cli import hits as cli_hits
@@ -28,7 +28,7 @@ PIECES = st.sampled_from(
      "\x1b[31m", " @-@ "]
 )  # fmt: skip
 TEXTS = st.one_of(st.text(max_size=60), st.lists(PIECES, max_size=15).map(" ".join), st.lists(PIECES, max_size=8).map("".join))
-SLOW_FIXTURES = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FEW_EXAMPLES = settings(max_examples=40)
 QUESTION = "a film of war on the river in the city"
 
 
@@ -62,7 +62,7 @@ def encoder(request, tiny_folder, directions):
 # -- the sum is the score ----------------------------------------------------------------------------------------------
 
 
-@SLOW_FIXTURES
+@FEW_EXAMPLES
 @given(text=TEXTS, max_tokens=st.none() | st.integers(1, 12))
 @example(text="", max_tokens=None)
 @example(text="zzyzx", max_tokens=None)
@@ -91,7 +91,7 @@ def test_a_share_is_the_state_or_the_embedding_of_its_token(tiny_folder):
 
 
 @pytest.mark.parametrize("metric", Metric)
-@SLOW_FIXTURES
+@FEW_EXAMPLES
 @given(text=TEXTS, max_tokens=st.none() | st.integers(1, 12))
 def test_contributions_add_up_to_the_score(encoder, metric, text, max_tokens):
     encoder.max_tokens = max_tokens
@@ -148,7 +148,7 @@ def test_vectors_in_bfloat16_are_off_by_what_they_were_rounded(tmp_path, monkeyp
 # -- words -------------------------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150)
 @given(text=TEXTS, cut=st.none() | st.integers(1, 10))
 @example(text="xxbos \n xxup", cut=None)
 @example(text="xxrep 99999999999999999999 a b", cut=None)
@@ -165,7 +165,7 @@ def test_spans_are_words_of_the_text_in_order_and_nothing_is_dropped(tokenizer, 
         assert total(words) == pytest.approx(contributions.sum(), abs=1e-9)
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(
     words=st.lists(st.sampled_from(["king", "Queen", "RIVER", "bank", "İstanbul", "naïve", "straße", ",", "."]), max_size=20)
 )

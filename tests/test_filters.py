@@ -115,7 +115,7 @@ def numbered(data, tmp_path_factory):
         yield opened
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(low=st.integers(0, ROWS - 1), count=st.integers(1, ROWS), k=st.integers(1, 50))
 def test_any_rows_any_k(data, numbered, low, count, k):
     vectors, queries = data
@@ -235,7 +235,7 @@ def reference(rows, where):
     return [n for (n,) in db.execute(f"SELECT n FROM t WHERE {where} ORDER BY n")]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(FIELDS, min_size=1, max_size=6), st.lists(CONDITIONS, min_size=1, max_size=10), st.data())
 def test_conditions_are_those_of_sqlite(rows, conditions, data):
     # A name that no document has is refused: each stands in one of them.
@@ -252,7 +252,7 @@ def test_conditions_are_those_of_sqlite(rows, conditions, data):
 
 
 @given(st.lists(st.integers(-9, 9) | st.none(), min_size=1, max_size=8), st.integers(-9, 9))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_conditions_are_those_of_python(years, bound):
     with briefly(*({"year": year} for year in years)) as opened:
         assert met(opened, f"year > {bound}") == [i for i, year in enumerate(years) if year is not None and year > bound]

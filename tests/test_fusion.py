@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import AxisEncoder
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 from sklearn.metrics import average_precision_score
@@ -67,7 +67,6 @@ def test_features_are_those_that_a_hand_counts():
 
 
 @given(PAIRS)
-@settings(deadline=None)
 def test_features_do_not_depend_on_order_or_company(pairs):
     a, b = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
     features = PairFeatures({"worded": Worded()})

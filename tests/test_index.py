@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import documents
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vecsearch import building
@@ -100,7 +100,7 @@ def test_no_hit_is_no_error(letters):
 
 
 @given(n=st.integers(1, 30), k=st.integers(1, 35), cut=st.integers(1, 30), seed=st.integers(0, 99))
-@settings(deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20)
 def test_ready_vectors_are_searched_as_numpy_would(tmp_path_factory, n, k, cut, seed):
     vectors = np.random.default_rng(seed).standard_normal((n, 5)).astype(np.float32)
     blocks = (vectors[i : i + cut] for i in range(0, n, cut))

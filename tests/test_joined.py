@@ -32,7 +32,7 @@ def vectors(dim):
     return arrays(np.float32, (2, dim), elements=st.floats(-4, 4, width=16))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(vectors(3), vectors(1), vectors(5), st.tuples(*[st.floats(0.01, 100)] * 3))
 def test_a_cosine_is_the_weighted_mean_of_the_parts(a, b, c, weights):
     joined = JoinedEncoder([Fixed(a), Fixed(b), Fixed(c)], weights).encode(["", ""])

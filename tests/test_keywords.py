@@ -84,7 +84,7 @@ TEXTS = st.lists(
 )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.lists(TEXTS, min_size=1, max_size=3), st.lists(st.sampled_from(["king", "queen", "bank", "the", "tomato"]), max_size=4)
 )
@@ -99,7 +99,7 @@ def test_scores_are_bm25(segments, query):
         assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(TEXTS, st.lists(st.sampled_from(["king", "queen", "bank", "river", "of", "the"]), min_size=2, max_size=3))
 def test_a_phrase_is_a_term_of_its_own(texts, phrase):
     with index_of(texts) as opened:
@@ -212,7 +212,7 @@ def test_what_means_something_to_fts5_is_a_plain_word(query, ids):
         assert set(found(opened, query)) == ids
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.text(max_size=30))
 def test_any_text_can_be_asked(plain, text):
     assert set(found(plain, text)) <= {"d0", "d1"}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from conftest import AxisEncoder
 from faults import FULL, failing, killed, moments
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from vecsearch.corpus.pairs import Pair, read_pairs
@@ -78,7 +78,6 @@ def test_what_was_asked_lately_is_not_encoded_again_and_what_was_not_is_forgotte
 
 
 @given(pairs=st.lists(st.tuples(SOME, SOME), min_size=1, max_size=30), size=st.integers(1, 30))
-@settings(deadline=None)
 def test_scores_do_not_depend_on_the_blocks(pairs, size):
     a, b = zip(*pairs, strict=True)
     scorer = EncoderScorer(AxisEncoder(), a, b)

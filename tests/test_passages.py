@@ -120,7 +120,7 @@ def assert_passages_are_right(opened, texts, chunks):
     assert len(opened) == len(texts)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(DOCUMENTS, DOCUMENTS, st.data())
 def test_passages_stay_right_through_add_delete_and_compact(first, second, data):
     chunks = data.draw(CHUNKS)

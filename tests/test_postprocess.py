@@ -41,7 +41,7 @@ def made(vecsearch, texts, tiny_folder, tmp_path):
 
 
 @given(st.integers(1, 6), st.booleans(), st.integers(0, 3), st.booleans(), st.integers(0, 20))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_directions_are_those_of_the_variance(keep, centre, remove, whiten, seed):
     rng = np.random.default_rng(seed)
     vectors = (rng.standard_normal((100, 6)) * [9, 5, 3, 2, 1, 0.5] + 2).astype(np.float32)

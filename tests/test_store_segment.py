@@ -47,7 +47,7 @@ def fill(folder, documents, vectors, cuts=(), *, reopen=False) -> SegmentWriter:
     return writer
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(rows(), st.data())
 def test_round_trip_in_blocks_and_after_interruptions(content, data):
     documents, vectors = content

@@ -49,7 +49,7 @@ def searched(pattern: re.Pattern[str], string: str) -> int:
 
 
 @given(branches=BRANCHES, flags=FLAGS, strings=st.lists(STRINGS, min_size=1, max_size=10))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_lengths_are_those_of_a_search(branches, flags, strings):
     begins = re.compile("|".join(f"^{branch}" for branch in branches), flags)
     ends = re.compile("|".join(f"{branch}$" for branch in branches), flags)
@@ -85,7 +85,7 @@ def test_the_affixes_of_languages_are_those_of_a_search(lang):
     pieces = st.sampled_from([*"!,$%😀…°a5-)(:\n.", "a.", "A.", "10km", "'s", "......", "km²", "5€", "°c."])
 
     @given(st.lists(pieces, max_size=12), st.text("ab.", min_size=1, max_size=2), st.sampled_from([5, 200, 3000]))
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     def check(pieces, filler, count):
         string = filler * count + "".join(pieces)
         for pattern, length in compared:

@@ -183,7 +183,7 @@ def test_long_chunks_are_spacys(lang):
     pair = Pair(lang)
 
     @given(st.lists(st.text(".…", max_size=70) | st.sampled_from([*"!,$%😀a5-)(:\n", "a.", "A.", "10km", "'s"]), min_size=30))
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     def check(pieces):
         text = "".join(pieces) + "!?" * 40
         assert pair.splitter.split(text) == list(next(iter(pair.spacy([text]))))

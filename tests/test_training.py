@@ -89,7 +89,7 @@ def test_dropout_is_for_training_alone(tiny_folder):
 
 
 @given(st.lists(st.integers(1, 50), min_size=2, max_size=300), st.integers(2, 20), st.integers(0, 5))
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_batches_hold_each_example_once(lengths, batch, seed):
     batches = by_length(np.array(lengths), batch, np.random.default_rng(seed))
     found = np.concatenate(batches)
@@ -101,7 +101,7 @@ def test_batches_hold_each_example_once(lengths, batch, seed):
 
 
 @given(st.integers(2, 12), st.integers(2, 12), st.integers(0, 9))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_targets_are_turned_and_stay_alike(size, dim, seed):
     rng = np.random.default_rng(seed)
     targets, vectors = normalise(rng.standard_normal((50, size)).astype(np.float32)), rng.standard_normal((30, dim))

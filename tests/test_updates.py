@@ -158,7 +158,7 @@ class Model:
 
 @pytest.mark.parametrize("spec", ["exact", "HNSW4"])
 @given(changes=CHANGES)
-@settings(deadline=None, max_examples=200 if FULL else 12)
+@settings(max_examples=200 if FULL else 12)
 def test_any_changes_do_what_they_do_to_a_dict(spec, changes):
     with TemporaryDirectory(dir=QUICK_DISK) as name:
         model = Model(Path(name) / "index", spec)

@@ -100,7 +100,7 @@ def test_capitals_count_where_the_model_has_them(tmp_path):
     assert found.tolist() == [0, 1, 1, 2, 0, 3] and encoder.tally.unknown == 1
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.lists(st.sampled_from([*NAMES, "zzyzx", "(Queen)", "bread-soup"]), max_size=30).map(" ".join), max_size=9))
 def test_a_text_has_one_vector(tmp_path_factory, texts):
     folder = tmp_path_factory.getbasetemp() / "one-vector"

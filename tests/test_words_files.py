@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import word_files as made
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -36,7 +36,7 @@ FORMATS = {
     "word2vec binary without newlines": (".w2v", lambda words, vectors: made.word2vec_binary(words, vectors, b"")),
     "fastText binary": (".bin", lambda words, vectors: made.fasttext_binary(words, vectors, minn=0, maxn=0)),
 }
-QUICK = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+QUICK = settings(max_examples=60)
 WORD = st.text(st.characters(exclude_categories=["Cs", "Cc", "Z"]), min_size=1, max_size=12).filter(str.strip)
 FINITE = st.floats(width=32, allow_nan=False, allow_infinity=False)
 
