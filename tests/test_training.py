@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+from functools import partial
 
 import numpy as np
 import pytest
@@ -211,6 +212,20 @@ def test_groups_are_drawn_from_each_time(tiny_folder):
     assert set(firsts.ravel()) == set(seconds.ravel()) == {0, 1, 2} and (firsts != seconds).all()
 
 
+@pytest.mark.parametrize("shared", ["first", "second", "none"])
+def test_pairs_that_share_a_text_are_not_told_apart(tiny_folder, shared):
+    network = Network(read_encoder(tiny_folder(("forward",), SIZES)).stacks, (2,), dropout=0).eval()
+    questions, answers = [[10, 11], [12]], [[13], [14, 15]]
+    if shared != "none":
+        one = questions if shared == "first" else answers
+        one[1] = one[0]
+    groups = [list(map(np.array, pair)) for pair in zip(questions, answers, strict=True)]
+    loss = float(Alike([*groups, *groups], 2, 2).loss(network, np.arange(2), np.random.default_rng(0)).detach())
+    assert (loss == 0) is (shared != "none")
+    score = Alike([*groups, *groups], 2, 2).score(network)
+    assert score == 1 if shared != "none" else score <= 1
+
+
 def test_what_is_no_better_is_not_written(vecsearch, corpus, teacher, tiny_folder, tmp_path, monkeypatch):
     monkeypatch.setattr("vecsearch.training.examples.Distilled.score", lambda self, network: 0.5)
     ran, row = learnt(
@@ -268,12 +283,18 @@ def test_only_the_same_training_goes_on(tiny_folder, corpus, teacher, tmp_path, 
         trained(
             tiny_folder, corpus, teacher, tmp_path / "new", resume=True, plan=Plan(epochs=4, batch=8, rate=0.02, evaluations=4)
         )
-    corpus.write_text(corpus.read_text().replace("king", "queen"))
-    with pytest.raises(UsageError, match="was begun with texts"):
-        trained(tiny_folder, corpus, teacher, tmp_path / "new", resume=True)
-    np.save(teacher, -np.load(teacher))
-    with pytest.raises(UsageError, match="was begun with teacher"):
-        trained(tiny_folder, corpus, teacher, tmp_path / "new", resume=True)
+    begun = partial(trained, tiny_folder, corpus, teacher, tmp_path / "new", resume=True)
+    config = tiny_folder(("forward",), SIZES) / "config.json"
+    for path, changed, what in [
+        (corpus, corpus.read_bytes().replace(b"king", b"queen"), "texts"),
+        (teacher, teacher.read_bytes()[:-1] + b"\1", "teacher"),
+        (config, config.read_bytes().replace(b'"source"', b' "source"'), "from"),
+    ]:
+        before = path.read_bytes()
+        path.write_bytes(changed)
+        with pytest.raises(UsageError, match=f"was begun with {what} "):
+            begun()
+        path.write_bytes(before)
     assert (tmp_path / ".new.training/state.safetensors").exists()
 
 

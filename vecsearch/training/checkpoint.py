@@ -59,7 +59,7 @@ class Checkpoint:
         known = self.folder / "options.json"
         if resume and known.is_file():
             before = json.loads(known.read_text(encoding="utf-8"))
-            for name in before.keys() | self._options.keys():
+            for name in before | self._options:
                 if before.get(name) != self._options.get(name):
                     raise UsageError(
                         f"{self.folder} was begun with {name} {before.get(name)!r}, not {self._options.get(name)!r}; "

@@ -91,7 +91,8 @@ class Distilled:
 
 class Alike:
     """Groups of texts that say the same, among which those of other groups are to be told apart (InfoNCE: van den Oord, Li and
-    Vinyals 2018). A group of one text is compared with itself under another dropout (SimCSE: Gao, Yao and Chen 2021)."""
+    Vinyals 2018). A group of one text is compared with itself under another dropout (SimCSE: Gao, Yao and Chen 2021). Partners
+    of a text that recurs, as a question with several answers does, are not told apart from one another."""
 
     def __init__(self, groups: Sequence[Sequence[Ids]], held_out: int, batch: int) -> None:
         self._groups, self._aside = groups[held_out:], groups[:held_out]
@@ -105,7 +106,8 @@ class Alike:
         pairs = [_two(self._groups[i], rng) for i in batch]
         texts = [text for side in zip(*pairs, strict=True) for text in side]
         a, b = functional.normalize(encoded(network, texts)).chunk(2)  # (b, d) each
-        likeness, own = a @ b.T / TEMPERATURE, torch.arange(len(batch))
+        likeness = (a @ b.T / TEMPERATURE).masked_fill(torch.from_numpy(_share_a_text(pairs)), -torch.inf)
+        own = torch.arange(len(batch))
         return (functional.cross_entropy(likeness, own) + functional.cross_entropy(likeness.T, own)) / 2
 
     def score(self, network: Network) -> float:
@@ -116,7 +118,7 @@ class Alike:
         pairs = [(group[0], group[-1]) if len(group) > 1 else _halves(group[0]) for group in self._aside]
         a, b = (vectors_of(network, side) for side in zip(*pairs, strict=True))
         likeness = a @ b.T
-        ranks = (likeness > np.diag(likeness)[:, None]).sum(axis=1) + 1
+        ranks = ((likeness > np.diag(likeness)[:, None]) & ~_share_a_text(pairs)).sum(axis=1) + 1
         return float((1 / ranks).mean())
 
 
@@ -144,6 +146,14 @@ class Scored:
         """Spearman's correlation of cosines with the held-out scores."""
         a, b = (vectors_of(network, side) for side in zip(*self._aside, strict=True))
         return spearman(np.einsum("pd,pd->p", a, b), self._truth)
+
+
+def _share_a_text(pairs: Sequence[tuple[Ids, Ids]]) -> np.ndarray:
+    """Which pairs have a text in common with which others: (n, n) bool. What is in the one may well go with the other."""
+    numbers: dict[bytes, int] = {}
+    a, b = (np.array([numbers.setdefault(text.tobytes(), len(numbers)) for text in side]) for side in zip(*pairs, strict=True))
+    one_way = (a[:, None] == a) | (b[:, None] == b) | (a[:, None] == b)
+    return (one_way | one_way.T) & ~np.eye(len(pairs), dtype=bool)
 
 
 def _two(group: Sequence[Ids], rng: np.random.Generator) -> tuple[Ids, Ids]:

@@ -30,7 +30,7 @@ from vecsearch.training.keeper import Keeper, Stream
 from vecsearch.training.network import random_stack
 from vecsearch.training.new_words import NEW_WORDS, with_new_words
 from vecsearch.training.sampled import SampledDecoder, SampledSoftmax
-from vecsearch.training.start import Start, english_tokenizer, start_from, vocabulary_of
+from vecsearch.training.start import Start, english_tokenizer, identity_of, start_from, vocabulary_of
 
 HELD_OUT, SHARE = 200_000, 0.1
 """Tokens that perplexity is measured on, at most, and the share of all that they are at most."""
@@ -93,7 +93,7 @@ def train_language_model(
     refuse_existing(output)
     texts = [document.text for path in files for document in read_corpus(path)]
     digest = hashlib.sha256("\0".join(texts).encode()).hexdigest()
-    checkpoint = Checkpoint(output, {"texts": digest, "from": str(start) if start else None, **asdict(plan)})
+    checkpoint = Checkpoint(output, {"texts": digest, "from": start and identity_of(start), **asdict(plan)})
     with checkpoint.preparing(resume=resume):
         model, documents, tokens = _begun(texts, start, plan, note)
         held_out = _held_out(documents, tokens, plan.seed)

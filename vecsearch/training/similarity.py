@@ -22,7 +22,7 @@ from vecsearch.training.examples import Alike, Distilled, Ids, Scored, vectors_o
 from vecsearch.training.loop import Plan, fit
 from vecsearch.training.network import Network
 from vecsearch.training.new_words import NEW_WORDS, with_new_words
-from vecsearch.training.start import Start, new_start, start_from
+from vecsearch.training.start import Start, identity_of, new_start, start_from
 from vecsearch.training.teacher import Teacher, turned
 
 HELD_OUT, SHARE = 1000, 0.1
@@ -176,7 +176,7 @@ def _identity(
     digest = hashlib.sha256()
     for group in texts:
         digest.update("\0".join(group).encode() + b"\n")
-    begun = asdict(start) if isinstance(start, New) else str(start)
+    begun = asdict(start) if isinstance(start, New) else identity_of(start)
     words = {"max_tokens": max_tokens, "new_words": new_words}
     return {"texts": digest.hexdigest(), "from": begun, "teacher": teacher and teacher.fingerprint, **words, **asdict(plan)}
 

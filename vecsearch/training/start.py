@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from vecsearch.encoders import DEFAULT, find_encoder
+from vecsearch.encoders import DEFAULT, find_encoder, find_ulmfit
 from vecsearch.encoders.checkpoints import new_folder
-from vecsearch.encoders.folder import Stack, read_encoder, write_encoder
+from vecsearch.encoders.folder import CONFIG, Stack, read_encoder, write_encoder
 from vecsearch.encoders.postprocess import FILE, sif_weights
 from vecsearch.errors import DataError
+from vecsearch.files import sha256
 from vecsearch.metric import normalise
 from vecsearch.text.rules import SPECIAL_TOKENS
 from vecsearch.text.tokenizer import Tokenizer
@@ -66,6 +67,11 @@ class Start:
         kept = {name: value for name, value in self.source.items() if name == "licence"}
         with new_folder(output) as folder:
             write_encoder(folder, tensors, self.vocabulary, self.tokenizer, source={**kept, **source}, layers=self.layers)
+
+
+def identity_of(name: str | Path) -> str:
+    """An encoder's name, and what is in it: config.json has the hash of every other file. Raises as `find_ulmfit`."""
+    return f"{name} ({sha256(find_ulmfit(name) / CONFIG)[:16]})"
 
 
 def start_from(folder: Path) -> Start:
