@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import lzma
+import re
 import sys
 from itertools import islice
 
@@ -435,3 +436,11 @@ def test_the_demo_builds_once(vecsearch, tmp_path, monkeypatch):
     second = vecsearch("demo", "-o", tmp_path / "python")
     assert second.code == 0 and second.err == "" and (tmp_path / "python" / "CURRENT").read_bytes() == current
     assert vecsearch("verify", tmp_path / "python").code == 0
+
+
+def test_where_nobody_watches_a_line_says_how_far_a_job_has_come(vecsearch, corpus, tiny_folder, tmp_path, monkeypatch):
+    build = "build", corpus, "--encoder", tiny_folder(("forward",)), "-o"
+    assert "so far" not in vecsearch(*build, tmp_path / "quick").err
+    monkeypatch.setattr("vecsearch.cli.progress.LINE_SECONDS", 0)
+    err = vecsearch(*build, tmp_path / "long").err
+    assert re.search(r"^100%: 5 documents, [\d,]+/s \[00:0\d so far, 00:00 left\]$", err, re.MULTILINE), err

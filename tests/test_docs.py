@@ -29,7 +29,8 @@ from vecsearch.encoders import open_encoder
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "indexes" / "README.md"]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-LINK = re.compile(r"\]\(([^)#]+)(?:#[^)]*)?\)")
+LINK = re.compile(r"\]\(([^)#]*)(?:#([^)]*))?\)")
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 DECIMAL = r"-?\d+\.\d+"
 TOLERANCE = {"rel_tol": 0.02, "abs_tol": 0.005}
 QUOTED = re.compile(r'"[^"]*"')
@@ -161,9 +162,18 @@ def test_examples_print_what_is_shown(document: Path, run_document: Callable[[st
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_lead_somewhere(document: Path) -> None:
-    prose = BLOCK.sub("", document.read_text(encoding="utf-8"))
-    links = [link for link in LINK.findall(prose) if not link.startswith("https://")]
-    assert [link for link in links if not (document.parent / link).exists()] == []
+    links = [link for link in LINK.findall(prose(document)) if not link[0].startswith("https://")]
+    for path, heading in links:
+        place = document.parent / path if path else document
+        assert place.exists(), path
+        if heading:
+            slugs = [re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in HEADING.findall(prose(place))]
+            assert heading in slugs, f"{path}#{heading} is none of {slugs}"
+
+
+def prose(document: Path) -> str:
+    """A document without its blocks of code."""
+    return BLOCK.sub("", document.read_text(encoding="utf-8"))
 
 
 def test_readme_shows_every_command() -> None:
