@@ -4,7 +4,7 @@
 
 DATA holds corpora/movies.jsonl.xz and pairs/ (wikisplit, science-paraphrases: .jsonl.xz with "a" and "b"), TEACHER a sentence
 transformer. FOLDER gets an encoder a row, each by one command, which is printed; what is there already is left alone. It
-takes an hour on two cores. The last line is the command that measures them all.
+takes a little over an hour on two cores. The last line is the command that measures them all.
 """
 
 from __future__ import annotations
