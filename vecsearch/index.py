@@ -301,6 +301,11 @@ class Index:
         queries = checked_queries(vectors, self.dim)
         return self._view.search(queries, k, metric=metric, exact=exact, where=where)
 
+    def remarks(self, where: str) -> list[str]:
+        """What a person should know of the answer to a condition, a sentence each: how many texts it passes over because it
+        compares their field with a number, and which of its names mean two things. Raises UsageError as `search` does."""
+        return self._view.remarks(where)
+
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Query vectors of `texts`, (n, dim) float32; a [[marked]] word is encoded as its sentence uses it."""
         return getattr(self.encoder, "encode_in_context", self.encoder.encode)(texts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -17,7 +18,7 @@ from vecsearch.errors import UsageError
 from vecsearch.hits import Hit, Neighbors, best_of_each
 from vecsearch.metric import Metric
 from vecsearch.store.documents import Documents
-from vecsearch.store.filters import CLUSTER, field_names, matching
+from vecsearch.store.filters import CLUSTER, Condition
 from vecsearch.store.keywords import Keywords, best_passage
 from vecsearch.store.records import Span
 from vecsearch.store.segment import Segment
@@ -34,12 +35,12 @@ FILTERS = 8
 
 
 def alive_blocks(
-    snapshot: Snapshot, size: int, *, clusters: bool = False
+    snapshot: Snapshot, size: int, *, cluster_field: str | None = None
 ) -> Iterator[tuple[list[Document], np.ndarray, list[Span] | None]]:
     """The documents that are not deleted, in order, with their vectors (b, dim) float32 and the passages that these stand for
     (None where each is a whole document), about `size` rows at a time. Reads neither what is deleted nor an index of FAISS.
 
-    With `clusters` the number of a document's cluster, or None, is its field CLUSTER, whatever it had under that name.
+    With `cluster_field`, a name that no field has, that is a field more: the number of the document's cluster, or None.
     """
     first = 0
     for segment, alive in zip(snapshot.segments, snapshot.alive, strict=True):
@@ -50,12 +51,21 @@ def alive_blocks(
             placed = zip(places.tolist(), map(stored.span, rows.tolist()), strict=True)
             spans = [(place, *span) for place, span in placed if span] if stored.split else None
             documents = stored.get(numbers.tolist())
-            if clusters:
+            if cluster_field is not None:
                 documents = [
-                    replace(document, fields=document.fields | {CLUSTER: snapshot.cluster(int(starts[number]))})
+                    replace(document, fields=document.fields | {cluster_field: snapshot.cluster(int(starts[number]))})
                     for document, number in zip(documents, numbers, strict=True)
                 ]
             yield documents, segment.read(rows), spans
+
+
+def free_cluster_field(snapshot: Snapshot) -> str:
+    """The name under which clusters stand among the documents' fields: `cluster`, or with as many _ as no field has."""
+    taken = {name for segment in snapshot.segments for name in segment.documents.columns}
+    name = CLUSTER
+    while name in taken:
+        name += "_"
+    return name
 
 
 def _row_blocks(segment: Segment, alive: np.ndarray | None, size: int) -> Iterator[np.ndarray]:
@@ -85,22 +95,41 @@ def documents_alive(snapshot: Snapshot) -> int:
 
 
 def masks(snapshot: Snapshot, where: str | None) -> list[np.ndarray | None]:
-    """The rows that are not deleted and whose documents meet a condition. Raises UsageError as `matching` does."""
+    """The rows that are not deleted and whose documents meet a condition. Raises UsageError as `Condition` does."""
     if where is None:
         return snapshot.alive
-    names: dict[str, str] = {}
-    for segment in snapshot.segments:
-        names |= {name.lower(): name for name in field_names(segment.documents)}
+    condition = _condition(snapshot, where)
     found, first = [], 0
-    for segment, alive in zip(snapshot.segments, snapshot.alive, strict=True):
+    for number, (segment, alive) in enumerate(zip(snapshot.segments, snapshot.alive, strict=True)):
         clusters = None
         if snapshot.clustering:
             clusters = snapshot.clustering.labels[first + segment.documents.first_rows()]
         mask = np.zeros(segment.rows, bool)
-        mask[segment.documents.rows(matching(segment.documents, where, list(names.values()), clusters))] = True
+        mask[segment.documents.rows(condition.matching(number, clusters))] = True
         first += segment.rows
         found.append(mask if alive is None else mask & alive)
     return found
+
+
+def remarks(snapshot: Snapshot, where: str) -> list[str]:
+    """What should be known of a condition's answer: texts that count as missing beside a number, names that mean two things."""
+    condition = _condition(snapshot, where)
+    passed: Counter[str] = Counter()
+    for number, (segment, alive) in enumerate(zip(snapshot.segments, snapshot.alive, strict=True)):
+        for field, numbers in condition.passed_over(number).items():
+            starts = segment.documents.first_rows()[numbers]
+            passed[field] += len(starts) if alive is None else int(alive[starts].sum())
+    texts = [
+        f"{count:,} documents have a text as {field!r}, which the condition reads as a number: they count as if they had none"
+        for field, count in passed.items()
+        if count
+    ]
+    return [*condition.remarks, *texts]
+
+
+def _condition(snapshot: Snapshot, where: str) -> Condition:
+    parts = [segment.documents for segment in snapshot.segments]
+    return Condition(where, parts, clustered=snapshot.clustering is not None)
 
 
 class View:
@@ -183,6 +212,10 @@ class View:
                 more = np.where(more < 0, -1, more + first)
             scores, rows = (more_scores, more) if not rows.size else ann.merge((scores, more_scores), (rows, more), k)
         return Neighbors(rows, scores)
+
+    def remarks(self, where: str) -> list[str]:
+        """As `remarks` has it, of this generation."""
+        return remarks(self.snapshot, where)
 
     def hits(self, neighbors: Neighbors) -> list[list[Hit]]:
         """The documents behind rows and scores, a list for each query."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from vecsearch.cli.hits import note_remarks
 from vecsearch.cli.options import FOLDER, output_options, where_option
 from vecsearch.cli.output import emit
 from vecsearch.errors import UsageError
@@ -21,6 +22,8 @@ def delete(index: str, ids: tuple[str, ...], where: str | None, as_json: bool) -
     if not ids and where is None:
         raise UsageError("give the ids of the documents to delete, or --where")
     with Index.open(index, check=False) as opened:
+        if where is not None:
+            note_remarks(opened, where)
         deleted = opened.delete(ids, where=where)
         row = {"index": index, "deleted": deleted, "documents": len(opened), "generation": opened.manifest.generation}
     emit([row], as_json=as_json)

@@ -21,7 +21,7 @@ READ_ROWS = 256
 @click.argument("index", type=FOLDER)
 @click.option("-o", "--output", type=FOLDER, required=True, help="File to write; its suffix is the format.")
 @click.option("--vectors", "with_vectors", is_flag=True, help="With .jsonl: the vectors as well.")
-@click.option("--clusters", is_flag=True, help="The number of each document's cluster as its field cluster.")
+@click.option("--clusters", is_flag=True, help="Each document's cluster too, as the field cluster, or cluster_.")
 @click.option("--generation", type=click.IntRange(1), metavar="N", help="Export an older generation that the index keeps.")
 @click.option("--replace", is_flag=True, help="Take the place of files that are there already.")
 @output_options
@@ -41,7 +41,8 @@ def export(
     """
     from vecsearch.corpus.exports import Content
     from vecsearch.corpus.exports import export as write
-    from vecsearch.searching import alive_blocks
+    from vecsearch.searching import alive_blocks, free_cluster_field
+    from vecsearch.store.filters import CLUSTER
     from vecsearch.store.snapshot import open_snapshot
 
     _check_output(output, with_vectors=with_vectors, replace=replace)
@@ -57,10 +58,13 @@ def export(
         manifest = snapshot.manifest
         if clusters and not snapshot.clustering:
             raise UsageError(f"{index} has no clusters: vecsearch cluster makes them")
+        cluster_field = free_cluster_field(snapshot) if clusters else None
+        if cluster_field not in (None, CLUSTER):
+            notes.append(f'documents have a field "{CLUSTER}": the clusters of the index are written as "{cluster_field}"')
         rows = manifest.rows - manifest.deleted
         with progress_bar("vectors", lambda: written / max(1, rows)) as progress:
             content = Content(
-                partial(alive_blocks, snapshot, READ_ROWS, clusters=clusters),
+                partial(alive_blocks, snapshot, READ_ROWS, cluster_field=cluster_field),
                 rows=rows,
                 dim=manifest.dim,
                 with_vectors=with_vectors,

@@ -29,6 +29,9 @@ ROUNDED = 0.02
 """By how much of all their contributions, signs aside, words may miss the score of a vector that was rounded to bfloat16;
 measured is a tenth of that."""
 
+_OWN = ("rank", "score", "id", "text")
+"""Columns of the table that are no fields."""
+
 NOTHING_KNOWN = "no word in it is known to the model"
 """Why a text may find nothing."""
 
@@ -51,14 +54,14 @@ def emit_hits(
         words = [words_of(query, hit) for hit in kept] if words_of else []
         if not as_json and len(answers) > 1:
             click.echo(f"query: {query}")
-        columns = ["rank", "score", "id", *(show or _titles(kept))]
+        columns = ["rank", "score", "id", *map(_heading, show or _titles(kept))]
         # A word is its own text: its column would only say the id again. Below the table coloured texts are shown whole.
         if any(hit.text != hit.id for hit in kept) and not (words and coloured):
             columns.append("text")
         rows = [_row(query, rank, hit) for rank, hit in enumerate(kept, 1)]
         if as_json and words_of:
             rows = [row | {"explanation": list(map(asdict, of_row))} for row, of_row in zip(rows, words, strict=True)]
-        shown = rows if as_json else [{**row["fields"], **row, "text": row.get("passage", row["text"])} for row in rows]
+        shown = rows if as_json else [_shown(row, columns[3:]) for row in rows]
         emit(shown, as_json=as_json, columns=columns)
         if not as_json:
             _show_words(kept, words, coloured=coloured)
@@ -73,6 +76,17 @@ def _row(query: str, rank: int, hit: Hit) -> dict[str, Any]:
     row = {"query": query, "rank": rank, "score": hit.score, "id": hit.id, "text": hit.text, "fields": hit.fields}
     more = {"passage": hit.passage, "cluster": hit.cluster}
     return row | {name: value for name, value in more.items() if value is not None}
+
+
+def _heading(field: str) -> str:
+    """What the column of a field is called: as the field is, but where a column of its own has that name."""
+    return f"fields.{field}" if field in _OWN else field
+
+
+def _shown(row: dict[str, Any], columns: Sequence[str]) -> dict[str, Any]:
+    """A row of the table. The column of a field never shows what else there is under its name."""
+    fields = {_heading(name): value for name, value in row["fields"].items()}
+    return fields | {name: row.get(name) for name in _OWN} | {"text": row.get("passage", row["text"])}
 
 
 def _titles(hits: Sequence[Hit]) -> list[str]:
@@ -120,6 +134,12 @@ def _note_other_vectors(hits: Sequence[Hit], words: Sequence[list[Word]]) -> Non
                 f"note: the words of {hit.id!r} add up to {total:.3f}, not to its score: "
                 "its vector was made of something else than this text"
             )
+
+
+def note_remarks(index: Index, where: str) -> None:
+    """Say on stderr what should be known of the answer to a condition, before it is asked. Raises UsageError as that does."""
+    for remark in index.remarks(where):
+        note(f"note: {remark}")
 
 
 def note_limits(index: Index, k: int, *, left_out: int = 0) -> None:

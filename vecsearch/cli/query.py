@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vecsearch.cli.hits import NOTHING_KNOWN, emit_hits, note_limits
+from vecsearch.cli.hits import NOTHING_KNOWN, emit_hits, note_limits, note_remarks
 from vecsearch.cli.options import FOLDER, encoder_choice, metric_option, open_named_encoder, output_options, where_option
 from vecsearch.cli.output import emit, note
 from vecsearch.errors import UsageError
@@ -106,6 +106,8 @@ def query(
         raise UsageError("--weights belongs to --hybrid")
     encoder = open_named_encoder(encoders, encoder_weights) if encoders or encoder_weights else None
     with Index.open(index, generation=generation, encoder=encoder) as opened:
+        if where is not None:
+            note_remarks(opened, where)
         if cluster is not None:
             where = _within_cluster(opened, cluster, where)
         options: dict[str, Any] = {"metric": Metric(metric) if metric else None, "exact": exact, "where": where}
@@ -148,7 +150,7 @@ def _within_cluster(index: Index, number: int, where: str | None) -> str:
         raise UsageError("the index has no clusters: vecsearch cluster makes them")
     if number >= (count := len(index.clustering.clusters)):
         raise UsageError(f"there is no cluster {number}; the index has {count:,}, counted from 0: vecsearch clusters")
-    return f"cluster = {number}" + (f" AND (\n{where}\n)" if where else "")
+    return f"document.cluster = {number}" + (f" AND (\n{where}\n)" if where is not None else "")
 
 
 def _explained(

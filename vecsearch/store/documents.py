@@ -6,12 +6,14 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from threading import Lock as ThreadLock
 
 import numpy as np
 
 from vecsearch.corpus.document import Document
+from vecsearch.store.fields import FIELDS, Column, problems, read_columns
 from vecsearch.store.layout import damaged, reading
 from vecsearch.store.records import numbers_of, sound
 
@@ -92,6 +94,12 @@ class Documents:
                 documents.append(Document(found[0], found[1], json.loads(found[2])))
         return documents
 
+    @cached_property
+    def columns(self) -> dict[str, Column]:
+        """The fields that documents have, by name: where a condition finds them."""
+        with self.reading() as db:
+            return read_columns(db, self.tables)
+
     def known(self, ids: Iterable[str]) -> dict[str, int]:
         """Number of each of the ids that is there."""
         with self.reading() as db:
@@ -110,10 +118,8 @@ class Documents:
             first, last = db.execute("SELECT min(rowid), max(rowid) FROM documents").fetchone()
             if self._count and (first, last) != (0, self._count - 1):
                 checks.append(f"its {self._count} documents are numbered {first} to {last}, not 0 to {self._count - 1}")
-            if "fields" in self.tables:
-                differ = "documents LEFT JOIN fields ON fields.rowid = number WHERE fields.id IS NOT documents.id"
-                if wrong := db.execute(f"SELECT count(*) FROM {differ}").fetchone()[0]:
-                    checks.append(f"its fields are those of other documents, for {wrong} of {self._count}")
+            if FIELDS in self.tables:
+                checks += problems(db)
             if self.split:
                 db.create_function("characters", 1, len)  # SQLite's own length ends at NUL
                 inside = "ifnull(start BETWEEN 0 AND stop AND stop <= characters(text), 0)"

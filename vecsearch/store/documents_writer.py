@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from vecsearch.errors import writing
-from vecsearch.store.records import Record, Span, numbers_of, quoted, sound
+from vecsearch.store.fields import write_fields
+from vecsearch.store.records import Record, Span, numbers_of, sound
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS documents (
@@ -37,10 +37,6 @@ CREATE VIRTUAL TABLE words USING fts5(text, content = documents, content_rowid =
 INSERT INTO words(words) VALUES ('rebuild');
 INSERT INTO words(words) VALUES ('optimize');
 """
-MOST_FIELDS = 500
-"""Fields that documents can be filtered by, those that most documents have: SQLite's tables have so many columns."""
-RESERVED = {"id", "text", "number", "rowid", "oid", "_rowid_"}
-"""Names that mean something else in a condition than a field of the documents."""
 
 
 @dataclass(frozen=True)
@@ -51,17 +47,6 @@ class Progress:
     documents: int = 0
     digest: str = ""
     counts: dict[str, int] = field(default_factory=dict)
-
-
-def _column_values(fields: dict[str, Any], names: Sequence[str]) -> Iterator[Any]:
-    """What SQLite keeps of the fields `names`: numbers, texts, NULL; JSON for anything else."""
-    for name in names:
-        value = fields.get(name)
-        if isinstance(value, list | dict):
-            value = json.dumps(value, ensure_ascii=False)
-        elif isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
-            value = float(value)
-        yield value
 
 
 class DocumentsWriter:
@@ -117,32 +102,11 @@ class DocumentsWriter:
         """
         with sound(self._path), writing(self._path), self._db:
             self._db.execute("BEGIN IMMEDIATE")
-            names = self._field_names()
-            self._db.execute("DROP TABLE IF EXISTS fields")
-            # Compared with a number, a column of numeric affinity counts '1994', as a CSV file has it, as a number.
-            self._db.execute(f"CREATE TABLE fields ({', '.join(['id TEXT', *(f'{quoted(name)} NUMERIC' for name in names)])})")
-            rows = self._db.cursor().execute("SELECT number, id, fields FROM documents")
-            marks = ", ".join("?" * (2 + len(names)))
-            columns = ", ".join(["rowid", "id", *map(quoted, names)])
-            self._db.executemany(
-                f"INSERT INTO fields ({columns}) VALUES ({marks})",
-                ((number, id, *_column_values(json.loads(fields), names)) for number, id, fields in rows),
-            )
+            write_fields(self._db)
             for statement in _WORDS.strip().split("\n"):
                 self._db.execute(statement)
         with sound(self._path), writing(self._path):
             self._db.execute("PRAGMA incremental_vacuum").fetchall()
-
-    def _field_names(self) -> list[str]:
-        """Fields of the documents, those that most of them have first; of names that differ by case alone the first."""
-        found = self._db.execute(
-            "SELECT key FROM documents, json_each(fields) GROUP BY key ORDER BY count(*) DESC, key LIMIT ?", (2 * MOST_FIELDS,)
-        )
-        names: dict[str, str] = {}
-        for (name,) in found:
-            if name and "\0" not in name:
-                names.setdefault(name.lower(), name)
-        return [name for lower, name in names.items() if lower not in RESERVED][:MOST_FIELDS]
 
     def close(self) -> None:
         self._db.close()

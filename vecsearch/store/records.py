@@ -51,11 +51,6 @@ def extend_digest(digest: str, records: Iterable[Record]) -> str:
     return digest
 
 
-def quoted(name: str) -> str:
-    """An SQL name, whatever is in it."""
-    return '"' + name.replace('"', '""') + '"'
-
-
 @contextmanager
 def sound(path: Path) -> Iterator[None]:
     """Turn SQLite's and JSON's complaints about the bytes of `path` into the error that names it."""

@@ -1,0 +1,109 @@
+"""The fields of a segment's documents as columns of two tables, which conditions are asked of.
+
+`field_names` has the name of each field, the number of its column, and how many documents have an integer, a float, a text and
+an integer beyond 64 bits there. `field_values` has a row for each document, with a column of no affinity for each of the fields
+that most documents have. Both are made from the documents alone.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+FIELDS, VALUES = "field_names", "field_values"
+MOST_COLUMNS = 500
+"""Fields that have a column: SQLite's tables have so many. Others, which few documents have, are read from the documents."""
+_KINDS = ("integer", "real", "text", "blob")
+"""What SQLite's typeof calls a field's value; a blob is an integer beyond 64 bits, as its digits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """Where a field of a segment is kept: the number of its column, None where it has none, and the kinds of values there."""
+
+    place: int | None
+    kinds: frozenset[str]
+
+
+def column_value(value: Any) -> Any:
+    """A field's value as its column has it: a number, a text, or NULL; lists and objects are JSON, booleans 0 and 1, and an
+    integer beyond 64 bits its digits as bytes."""
+    if isinstance(value, list | dict):
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, int):
+        return int(value) if -(1 << 63) <= value < 1 << 63 else str(value).encode()
+    return value
+
+
+def write_fields(db: sqlite3.Connection) -> None:
+    """Make both tables from the documents that are there, within the transaction that is under way."""
+    counts: Counter[tuple[str, str]] = Counter()
+    present: Counter[str] = Counter()
+    for _, values in _fields_of_all(db):
+        present.update(values.keys())
+        counts.update((name, _kind(value)) for name, value in values.items())
+    names = [name for name, _ in sorted(present.items(), key=lambda item: (-item[1], item[0]))]
+    columns = names[:MOST_COLUMNS]
+    db.execute(f"DROP TABLE IF EXISTS {FIELDS}")
+    db.execute(f"DROP TABLE IF EXISTS {VALUES}")
+    db.execute(f"CREATE TABLE {FIELDS} (name TEXT PRIMARY KEY, place INTEGER, integers, reals, texts, bigs) WITHOUT ROWID")
+    db.executemany(
+        f"INSERT INTO {FIELDS} VALUES (?, ?, ?, ?, ?, ?)",
+        (
+            (name, place if place < MOST_COLUMNS else None, *(counts[name, kind] for kind in _KINDS))
+            for place, name in enumerate(names)
+        ),
+    )
+    db.execute(f"CREATE TABLE {VALUES} (number INTEGER PRIMARY KEY{''.join(f', c{n}' for n in range(len(columns)))})")
+    marks = ", ".join("?" * (1 + len(columns)))
+    db.executemany(f"INSERT INTO {VALUES} VALUES ({marks})", _rows(db, columns))
+
+
+def _fields_of_all(db: sqlite3.Connection) -> Iterator[tuple[int, dict[str, Any]]]:
+    for number, fields in db.cursor().execute("SELECT rowid, fields FROM documents ORDER BY rowid"):
+        yield number, json.loads(fields)
+
+
+def _rows(db: sqlite3.Connection, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+    for number, values in _fields_of_all(db):
+        yield number, *(column_value(values.get(name)) for name in columns)
+
+
+def _kind(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, float):
+        return "real"
+    if isinstance(value, int):
+        return "integer" if -(1 << 63) <= value < 1 << 63 else "blob"
+    return "text"
+
+
+def read_columns(db: sqlite3.Connection, tables: set[str]) -> dict[str, Column]:
+    """The fields of a segment, by name. A file of an earlier version has no columns for them."""
+    if FIELDS not in tables:
+        names = db.execute("SELECT DISTINCT key FROM documents, json_each(documents.fields)") if "documents" in tables else ()
+        return {name: Column(None, frozenset(_KINDS)) for (name,) in names}
+    return {
+        name: Column(place, frozenset(kind for kind, count in zip(_KINDS, counts, strict=True) if count))
+        for name, place, *counts in db.execute(f"SELECT * FROM {FIELDS}")
+    }
+
+
+def problems(db: sqlite3.Connection) -> Iterator[str]:
+    """How the columns differ from the documents that they were made of."""
+    places = {name: place for name, place in db.execute(f"SELECT name, place FROM {FIELDS}")}
+    columns = [name for name, place in sorted(places.items(), key=lambda item: item[1] or 0) if place is not None]
+    wrong = 0
+    cursor = db.cursor().execute(f"SELECT * FROM {VALUES} ORDER BY number")
+    for made in _rows(db, columns):
+        wrong += cursor.fetchone() != made
+    wrong += len(cursor.fetchall())
+    if wrong:
+        yield f"its columns of fields are not those of its documents, for {wrong} of them"
+    if missing := {name for _, values in _fields_of_all(db) for name in values} - places.keys():
+        yield f"its documents have a field {min(missing)!r}, which its names of fields lack"

@@ -1,0 +1,238 @@
+"""Which documents meet a condition on their fields: asked of SQLite, which is shown no name that a person wrote."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from vecsearch.corpus.cells import cell_value
+from vecsearch.errors import UsageError
+from vecsearch.store.documents import Documents
+from vecsearch.store.fields import FIELDS, VALUES, Column, column_value
+from vecsearch.store.filters.grammar import Node, Refused, parse
+from vecsearch.store.filters.sql import ANY, BIG, FUNCTIONS, NUMBER, ORDER, TEXT, WRITTEN, Value, Writer
+
+MOST_SECONDS = 30
+"""A condition that takes longer is given up: nested ones can take as long as they like."""
+MOST_BYTES = 1 << 26
+"""Longest text that SQLite may make while it looks at a condition."""
+STEPS = 1000
+"""Of SQLite's virtual machine, between two looks at the clock: a single one can take milliseconds over a long text."""
+CLUSTER = "cluster"
+"""Stands in a condition for the number of a document's cluster, in an index that has clusters."""
+OWN = "document"
+"""Before a dot: what follows is the document's own, whatever fields there are. `document.id`, `document.text`."""
+OF_FIELDS = "fields"
+"""Before a dot: what follows is a field."""
+
+_CLUSTER_OF = "_cluster_of"
+_FIELD = "_field"
+_NUMBER = "_number"
+_ALLOWED = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION}
+_TABLES = {VALUES, "documents", "json_each", "json_tree", ""}
+_CALLED = FUNCTIONS | {_CLUSTER_OF, _FIELD, _NUMBER, "->", "->>"}
+_SHOWN = 20
+"""Names of fields that a message lists."""
+
+
+class Condition:
+    """A condition on the documents of an index: `parts` are those of its segments, `clustered` whether it has clusters.
+
+    It is an SQL expression over fields; `id`, `text` and, in an index that has clusters, `cluster` are the document's own where
+    no document has a field of that name, and `document.id` always. A field that a document does not have is NULL.
+
+    Raises UsageError for one that is not understood, or names what no document has.
+    """
+
+    def __init__(self, where: str, parts: Sequence[Documents], *, clustered: bool) -> None:
+        self._where, self._parts = where, parts
+        self._columns = [part.columns for part in parts]
+        self._fields = {name for columns in self._columns for name in columns}
+        self._own = ["id", "text", *([CLUSTER] if clustered else [])]
+        self._said: dict[str, str] = {}
+        with self._refusing():
+            self._tree = parse(where)
+            # Whatever the segments hold, and were there none, the names are known.
+            Writer(lambda node: self._found(node, {}, [])).condition(self._tree)
+
+    def matching(self, part: int, clusters: np.ndarray | None = None) -> np.ndarray:
+        """Numbers of a part's documents that meet the condition, rising: (m,) int64. `clusters` (documents,) int is the number
+        of each document's cluster, or one below 0. Raises UsageError for what SQLite refuses, or takes too long over."""
+        columns, names = self._columns[part], []
+        with self._refusing():
+            sql = Writer(lambda node: self._found(node, columns, names)).condition(self._tree)
+            return self._ask(part, sql, names, clusters)
+
+    def passed_over(self, part: int) -> dict[str, np.ndarray]:
+        """Numbers of a part's documents that have a text, by the names of fields that the condition compares with numbers."""
+        columns, names = self._columns[part], []
+        found = {}
+        with self._refusing():
+            writer = Writer(lambda node: self._found(node, columns, names))
+            writer.condition(self._tree)
+            for field, value in writer.passed_over.items():
+                if "text" in value.kinds:
+                    found[field] = self._ask(part, f"typeof({value.sql}) = 'text'", names, None)
+        return found
+
+    @property
+    def remarks(self) -> list[str]:
+        """What the person who wrote it should know of its names."""
+        return list(self._said.values())
+
+    # -- names -------------------------------------------------------------------------------------------------------
+
+    def _found(self, node: Node, columns: dict[str, Column], names: list[str]) -> Value:
+        """What a name stands for; the names of fields that have no column go to `names`."""
+        *table, name = node.value
+        owned = name.lower() if name.lower() in self._own else None
+        if [part.lower() for part in table] == [OWN] and owned:
+            return self._own_value(owned)
+        if not table or [part.lower() for part in table] == [OF_FIELDS]:
+            if field := self._field(name):
+                if owned and not table:
+                    self._said[name] = f"{name} is the documents' field {field!r} here; {OWN}.{owned} is their own"
+                return _column(field, columns.get(field), names)
+            if owned and not table:
+                return self._own_value(owned)
+        raise self._unknown(".".join(node.value), quoted=node.quoted and not table)
+
+    def _field(self, name: str) -> str | None:
+        """The field of that name, or the only one that differs from it by case alone. Raises Refused for one of several."""
+        alike = sorted(field for field in self._fields if field.casefold() == name.casefold())
+        if name in alike:
+            if others := [field for field in alike if field != name]:
+                self._said[name] = f"there is a field {others[0]!r} as well, which {name!r} is not"
+            return name
+        if len(alike) > 1:
+            raise Refused(f"names {name!r}, which may be {' or '.join(map(repr, alike))}; write it as that field is written")
+        return alike[0] if alike else None
+
+    @staticmethod
+    def _own_value(name: str) -> Value:
+        if name == "id":
+            return Value("d.id", TEXT, number=f"{_NUMBER}(d.id)")
+        return Value("d.text", TEXT) if name == "text" else Value(f"{_CLUSTER_OF}(d.rowid)", NUMBER)
+
+    def _unknown(self, name: str, *, quoted: bool) -> Refused:
+        fields = sorted(self._fields)
+        known = ", ".join([*fields[:_SHOWN], *(["…"] if len(fields) > _SHOWN else []), *self._own])
+        more = "; texts stand in single quotes: genre = 'noir'" if quoted else ""
+        return Refused(f"names {name!r}, which no document has; there are: {known}{more}")
+
+    # -- SQLite ------------------------------------------------------------------------------------------------------
+
+    def _ask(self, part: int, sql: str, names: Sequence[str], clusters: np.ndarray | None) -> np.ndarray:
+        documents = self._parts[part]
+        tables, number = "documents AS d", "d.rowid"
+        if VALUES in documents.tables:
+            # The documents, which may be long, are only looked at where the condition does: a "d." in a literal does no harm.
+            also = " JOIN documents AS d ON d.rowid = v.number" if "d." in sql else ""
+            tables, number = f"{VALUES} AS v{also}", "v.number"
+        # Within the lock, so that a condition that SQLite refuses is not taken for a damaged file.
+        with documents.reading() as db, self._refusing(), _bounded(db):
+            _define(db, names, clusters, earlier=FIELDS not in documents.tables)
+            query = f"SELECT {number} FROM {tables} WHERE {sql} ORDER BY {number}"
+            return np.array(db.execute(query).fetchall(), np.int64).reshape(-1)
+
+    @contextmanager
+    def _refusing(self) -> Iterator[None]:
+        """Turn what is wrong with the condition into a UsageError, in the words of the person who wrote it."""
+        try:
+            yield
+        except Refused as error:
+            raise UsageError(f"the condition {self._where!r} {error}") from None
+        except RecursionError:
+            raise UsageError(
+                f"the condition {self._where[:200]!r} is not understood (too long); ask in several steps"
+            ) from None
+        except (sqlite3.Error, sqlite3.Warning, ValueError, OverflowError) as error:
+            if isinstance(error, sqlite3.DatabaseError) and "malformed" in str(error) and "JSON" not in str(error):
+                raise
+            raise UsageError(f"the condition {self._where!r} {_reason(error)}") from None
+
+
+def _column(field: str, column: Column | None, names: list[str]) -> Value:
+    """The values of a field in a segment, which may not have it."""
+    if column is None:
+        return Value("NULL", frozenset(), field=field)
+    if column.place is None:
+        names.append(field)
+        place = len(names) - 1
+        return Value(f"{_FIELD}(d.fields, {place}, 0)", ANY, exact=f"{_FIELD}(d.fields, {place}, 1)", field=field)
+    own = f"v.c{column.place}"
+    if BIG not in column.kinds:
+        return Value(own, column.kinds, field=field)
+    # Where SQLite computes with such integers, they are rounded as SQLite rounds any.
+    rounded = f"(CASE typeof({own}) WHEN 'blob' THEN CAST(CAST({own} AS TEXT) AS REAL) ELSE {own} END)"
+    return Value(rounded, column.kinds - {BIG} | {"real"}, exact=own, field=field)
+
+
+def _define(db: sqlite3.Connection, names: Sequence[str], clusters: np.ndarray | None, *, earlier: bool) -> None:
+    """The functions that conditions are written with. In a file of an `earlier` version a text that is written as a number is
+    one, as what came from a CSV file was."""
+
+    def field(fields: str, place: int, exact: int) -> Any:
+        value = column_value(json.loads(fields).get(names[place]))
+        if earlier and isinstance(value, str):
+            value = column_value(cell_value(value))
+        return float(value) if isinstance(value, bytes) and not exact else value
+
+    db.create_function(_FIELD, 3, field, deterministic=True)
+    db.create_function(ORDER, 2, _order, deterministic=True)
+    db.create_function(WRITTEN, 1, json.dumps, deterministic=True)
+    db.create_function(_NUMBER, 1, _number, deterministic=True)
+    if clusters is not None:
+        db.create_function(_CLUSTER_OF, 1, lambda number: int(clusters[number]) if clusters[number] >= 0 else None)
+
+
+def _number(text: str) -> int | float | None:
+    value = cell_value(text)
+    return None if isinstance(value, str) else float(value) if abs(value) >= 1 << 63 else value
+
+
+def _order(left: Any, right: Any) -> int | None:
+    """Which of two values is more: positive, 0, or negative; None where one is missing, or one alone is a text."""
+    left, right = (int(value) if isinstance(value, bytes) else value for value in (left, right))
+    if left is None or right is None or isinstance(left, str) != isinstance(right, str):
+        return None
+    return (left > right) - (left < right)
+
+
+@contextmanager
+def _bounded(db: sqlite3.Connection) -> Iterator[None]:
+    """While entered, the connection only reads what a condition is about, for a while."""
+    until = time.monotonic() + MOST_SECONDS
+
+    def authorise(action: int, first: str | None, second: str | None, *_: str | None) -> int:
+        denied = (
+            action not in _ALLOWED
+            or (action == sqlite3.SQLITE_READ and (first or "").lower() not in _TABLES)
+            or (action == sqlite3.SQLITE_FUNCTION and (second or "").lower() not in _CALLED)
+        )
+        return sqlite3.SQLITE_DENY if denied else sqlite3.SQLITE_OK
+
+    db.execute("SELECT 1 FROM json_each('[]')")  # SQLite sets it up when it is first used, and may not later
+    longest = db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MOST_BYTES)
+    db.set_authorizer(authorise)
+    db.set_progress_handler(lambda: time.monotonic() > until, STEPS)
+    try:
+        yield
+    finally:
+        db.set_progress_handler(None, 0)
+        db.set_authorizer(None)
+        db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, longest)
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong with a condition that SQLite refuses."""
+    said = str(error)
+    if "interrupted" in said:
+        return f"takes longer than {MOST_SECONDS} s; ask for less"
+    return f"is not understood ({said}); write one such as: year > 1990 and genre = 'noir'"

@@ -1,0 +1,321 @@
+"""A condition's tree as SQL over the columns of one segment, in which numbers compare with numbers and texts with texts.
+
+SQLite alone has every text above every number, so that `year > 1990` would find "unknown", and by affinity it would turn
+'01234' into 1234. Here, compared with a number, a text counts as a missing value; compared with a text, a number counts as the
+text that it is written as. Which of the two a comparison is, its operands say: a literal, or a function whose result is always
+of one kind. Two fields compare as what they are: numbers with numbers, texts with texts, and nothing else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from vecsearch.store.filters.grammar import Node, Refused
+
+NUMBER = frozenset({"integer", "real"})
+TEXT = frozenset({"text"})
+BIG = "blob"
+"""How an integer beyond 64 bits is stored: its digits, as the one kind of value that no field has otherwise."""
+ANY = NUMBER | TEXT
+
+ORDER = "_order"
+"""Function of SQLite's that compares two values, whole numbers of any length among them: negative, 0, positive, or NULL."""
+WRITTEN = "_written"
+"""Function of SQLite's that writes a float as JSON does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """An expression in SQL, and the kinds of values that it can have beside NULL, as SQLite's typeof calls them.
+
+    `always` is "number" or "text" where it is that for all documents there could be, whatever those of this segment have: what
+    it is compared with is then read as the same. `exact` is an expression in which integers beyond 64 bits keep their digits,
+    `number` one that is the value where it is a number, and NULL otherwise.
+    """
+
+    sql: str
+    kinds: frozenset[str] = ANY
+    always: str = ""
+    exact: str = ""
+    number: str = ""
+    field: str = ""
+    """The field that it is, for what is said of it."""
+
+
+_TEXTS = "t"
+_NUMBERS = "n"
+_ASIS = "r"
+_FUNCTIONS: dict[str, tuple[str, str]] = {
+    **dict.fromkeys(("abs", "ceil", "ceiling", "floor", "round", "sign"), ("number", _NUMBERS)),
+    **dict.fromkeys(("coalesce", "ifnull", "max", "min", "json_extract"), ("", _ASIS)),
+    **dict.fromkeys(("date", "datetime", "strftime", "time"), ("text", _ASIS)),
+    **dict.fromkeys(("julianday", "unixepoch"), ("number", _ASIS)),
+    **dict.fromkeys(("glob", "instr", "length", "like", "unicode"), ("number", _TEXTS)),
+    **dict.fromkeys(("lower", "ltrim", "replace", "rtrim", "trim", "upper"), ("text", _TEXTS)),
+    **dict.fromkeys(("hex", "json", "json_type", "typeof"), ("text", _ASIS)),
+    **dict.fromkeys(("json_array_length", "json_valid"), ("number", _ASIS)),
+    **dict.fromkeys(("substr", "substring"), ("text", _TEXTS + _NUMBERS)),
+}
+"""What a condition may call: what the result always is, and what the arguments are read as, the last letter for all others."""
+FUNCTIONS = frozenset(_FUNCTIONS) | {ORDER, WRITTEN}
+_EACH = {"key", "value", "type", "atom", "id", "parent", "fullkey", "path"}
+"""The columns of json_each."""
+_INTEGER = re.compile("[0-9]+")
+
+
+class Writer:
+    """Writes the SQL of one condition. `resolve` finds what a name that is no sub-select's stands for, and raises Refused."""
+
+    def __init__(self, resolve: Callable[[Node], Value]) -> None:
+        self._resolve = resolve
+        self._scopes: list[dict[str, str]] = []
+        self._selects = 0
+        self.passed_over: dict[str, Value] = {}
+        """The fields that are compared with numbers, or computed with, and so count as missing where they are texts."""
+
+    def condition(self, node: Node) -> str:
+        """SQL that is true, false or NULL."""
+        return self._truth(node)
+
+    # -- what a value counts as --------------------------------------------------------------------------------------
+
+    def _number(self, value: Value) -> str:
+        if value.field and value.always != "number":
+            self.passed_over[value.field] = value
+        if value.number:
+            return value.number
+        if value.kinds <= NUMBER:
+            return value.sql
+        return f"CASE WHEN typeof({value.sql}) IN ('integer', 'real') THEN {value.sql} END"
+
+    def _text(self, value: Value) -> str:
+        exact = value.exact or value.sql
+        if value.kinds <= TEXT:
+            return exact
+        if "real" not in value.kinds:
+            return f"CAST({exact} AS TEXT)"
+        return f"CASE typeof({exact}) WHEN 'real' THEN {WRITTEN}({exact}) ELSE CAST({exact} AS TEXT) END"
+
+    def _truth(self, node: Node) -> str:
+        value = self._value(node)
+        return f"({self._number(value)})" if value.kinds else "NULL"
+
+    # -- each kind of node -------------------------------------------------------------------------------------------
+
+    def _value(self, node: Node) -> Value:
+        return getattr(self, f"_{node.kind}_node")(node)
+
+    def _number_node(self, node: Node) -> Value:
+        exact = ""
+        if _INTEGER.fullmatch(node.value) and int(node.value) >= 1 << 63:
+            exact = f"x'{node.value.encode().hex()}'"
+        return Value(node.value, NUMBER | {BIG} if exact else NUMBER, "number", exact)
+
+    def _text_node(self, node: Node) -> Value:
+        return Value(node.value, TEXT, "text")
+
+    def _null_node(self, node: Node) -> Value:
+        return Value("NULL", frozenset())
+
+    def _truth_node(self, node: Node) -> Value:
+        return Value(node.value, NUMBER, "number")
+
+    def _name_node(self, node: Node) -> Value:
+        *table, name = node.value
+        for scope in reversed(self._scopes):
+            alias = scope.get(table[0].lower()) if len(table) == 1 else next(iter(scope.values()), None) if not table else None
+            if alias and name.lower() in _EACH:
+                return Value(f"{alias}.{name.lower()}")
+        return self._resolve(node)
+
+    def _and_node(self, node: Node) -> Value:
+        return Value(_balanced([self._truth(part) for part in node.parts], node.value), NUMBER, "number")
+
+    _or_node = _and_node
+
+    def _not_node(self, node: Node) -> Value:
+        return Value(f"(NOT {self._truth(node.parts[0])})", NUMBER, "number")
+
+    def _sign_node(self, node: Node) -> Value:
+        (part,) = node.parts
+        value = self._value(part)
+        if node.value == "+":
+            return value
+        if node.value == "-" and part.kind == "number" and value.exact:
+            return replace(value, sql=f"(-{value.sql})", exact=f"x'{('-' + part.value).encode().hex()}'")
+        return Value(f"({node.value} {self._number(value)})", NUMBER, "number")
+
+    def _arithmetic_node(self, node: Node) -> Value:
+        left, right = map(self._value, node.parts)
+        if node.value == "||":
+            return Value(f"({self._text(left)} || {self._text(right)})", TEXT, "text")
+        return Value(f"({self._number(left)} {node.value} {self._number(right)})", NUMBER, "number")
+
+    def _json_node(self, node: Node) -> Value:
+        left, right = map(self._value, node.parts)
+        if node.value == "->":
+            return Value(f"({left.sql} -> {right.sql})", TEXT, "text")
+        return Value(f"({left.sql} ->> {right.sql})")
+
+    def _collate_node(self, node: Node) -> Value:
+        value = self._value(node.parts[0])
+        if node.value.upper() not in ("BINARY", "NOCASE", "RTRIM"):
+            raise Refused(f"is not understood (no such collation sequence: {node.value}); there are BINARY, NOCASE and RTRIM")
+        return Value(f"({self._text(value)} COLLATE {node.value.upper()})", TEXT, value.always)
+
+    def _cast_node(self, node: Node) -> Value:
+        value = self._value(node.parts[0])
+        if node.value == "TEXT":
+            return Value(f"({self._text(value)})", TEXT, "text")
+        if node.value in ("INT", "INTEGER", "REAL", "NUMERIC"):
+            return Value(f"CAST({value.sql} AS {node.value})", NUMBER, "number")
+        raise Refused(f"is not understood (CAST AS {node.value}); there are TEXT, INTEGER, REAL and NUMERIC")
+
+    def _compare_node(self, node: Node) -> Value:
+        return self._compared(node.value, *map(self._value, node.parts))
+
+    def _compared(self, operator: str, left: Value, right: Value) -> Value:
+        if "text" in (left.always, right.always):
+            sql = f"({self._text(left)} {operator} {self._text(right)})"
+        elif "number" in (left.always, right.always):
+            numbers = [self._number(left), self._number(right)]
+            exactly = left.exact or right.exact
+            sql = self._ordered(operator, left, right) if exactly else f"({numbers[0]} {operator} {numbers[1]})"
+        elif left.exact or right.exact:
+            sql = self._ordered(operator, left, right)
+        elif (left.kinds | right.kinds) <= NUMBER or (left.kinds | right.kinds) <= TEXT:
+            sql = f"({left.sql} {operator} {right.sql})"
+        else:
+            same = f"(typeof({left.sql}) = 'text') = (typeof({right.sql}) = 'text')"
+            sql = f"(CASE WHEN {same} THEN {left.sql} {operator} {right.sql} END)"
+        return Value(sql, NUMBER, "number")
+
+    @staticmethod
+    def _ordered(operator: str, left: Value, right: Value) -> str:
+        return f"({ORDER}({left.exact or left.sql}, {right.exact or right.sql}) {operator} 0)"
+
+    def _is_node(self, node: Node) -> Value:
+        left, right = map(self._value, node.parts)
+        if not right.kinds:
+            sql = f"({left.exact or left.sql} {node.value} NULL)"
+        elif "text" in (left.always, right.always):
+            sql = f"({self._text(left)} {node.value} {self._text(right)})"
+        elif "number" in (left.always, right.always):
+            sql = f"({self._number(left)} {node.value} {self._number(right)})"
+            if left.exact or right.exact:
+                equal = f"({ORDER}({left.exact or left.sql}, {right.exact or right.sql}) IS 0)"
+                sql = equal if node.value == "IS" else f"(NOT {equal})"
+        else:
+            sql = f"({left.exact or left.sql} {node.value} {right.exact or right.sql})"
+        return Value(sql, NUMBER, "number")
+
+    def _between_node(self, node: Node) -> Value:
+        value, low, high = map(self._value, node.parts)
+        sql = f"({self._compared('>=', value, low).sql} AND {self._compared('<=', value, high).sql})"
+        return Value(f"(NOT {sql})" if node.value else sql, NUMBER, "number")
+
+    def _in_node(self, node: Node) -> Value:
+        value, *items = map(self._value, node.parts)
+        if len(node.parts) == 2 and node.parts[1].kind == "select":
+            sql = self._in_select(value, items[0])
+        else:
+            sql = self._in_items(value, items)
+        return Value(f"(NOT {sql})" if node.value else sql, NUMBER, "number")
+
+    def _in_items(self, value: Value, items: Sequence[Value]) -> str:
+        if not items:
+            return "(0)"
+        parts = []
+        for kind, read in (("text", self._text), ("number", self._number)):
+            # Of one kind they are looked up together; numbers beyond 64 bits, and what is of either kind, each by itself.
+            alike = [item for item in items if item.always == kind and not (kind == "number" and (item.exact or value.exact))]
+            if alike and (kind == "text" or value.always != "text"):
+                parts.append(f"({read(value)} IN ({', '.join(map(read, alike))}))")
+                items = [item for item in items if item not in alike]
+        parts += [self._compared("=", value, item).sql for item in items]
+        return _balanced(parts, "OR")
+
+    def _in_select(self, value: Value, select: Value) -> str:
+        read = {"text": self._text, "number": self._number}.get(select.always)
+        return f"({read(value) if read else value.exact or value.sql} IN {select.sql})"
+
+    def _like_node(self, node: Node) -> Value:
+        texts = [self._text(self._value(part)) for part in node.parts]
+        escape = f" ESCAPE {texts[2]}" if texts[2:] else ""
+        not_ = "NOT " if node.value else ""
+        return Value(f"({texts[0]} {not_}{node.kind.upper()} {texts[1]}{escape})", NUMBER, "number")
+
+    _glob_node = _like_node
+
+    def _case_node(self, node: Node) -> Value:
+        has_base, has_else = node.value
+        parts = list(node.parts)
+        base = self._value(parts.pop(0)) if has_base else None
+        otherwise = [self._value(parts.pop())] if has_else else []
+        branches, results = [], []
+        for when, then in zip(parts[::2], parts[1::2], strict=True):
+            test = self._compared("=", base, self._value(when)).sql if base else self._truth(when)
+            results.append(self._value(then))
+            branches.append(f"WHEN {test} THEN {results[-1].sql}")
+        results += otherwise
+        end = f" ELSE {otherwise[0].sql}" if otherwise else ""
+        return Value(f"(CASE {' '.join(branches)}{end} END)", *_together(results))
+
+    def _call_node(self, node: Node) -> Value:
+        name, values = node.value, [self._value(part) for part in node.parts]
+        if name == "nullif" and len(values) == 2:
+            equal = self._compared("=", *values).sql
+            return Value(f"(CASE WHEN {equal} THEN NULL ELSE {values[0].sql} END)", values[0].kinds, values[0].always)
+        if name == "iif" and len(values) == 3:
+            chosen = f"(CASE WHEN {self._truth(node.parts[0])} THEN {values[1].sql} ELSE {values[2].sql} END)"
+            return Value(chosen, *_together(values[1:]))
+        if name not in _FUNCTIONS:
+            raise Refused(f"does more than look at the fields of a document (not authorized to use function: {name})")
+        result, reads = _FUNCTIONS[name]
+        reads = reads + reads[-1:] * len(values)
+        ways = {_TEXTS: self._text, _NUMBERS: self._number, _ASIS: lambda value: value.sql}
+        arguments = [ways[read](value) for read, value in zip(reads, values, strict=False)]
+        kinds = {"number": NUMBER, "text": TEXT, "": ANY}[result]
+        if name in ("coalesce", "ifnull", "max", "min") and values:
+            kinds, result = _together(values)
+        return Value(f"{name}({', '.join(arguments)})", kinds, result)
+
+    # -- sub-selects -------------------------------------------------------------------------------------------------
+
+    def _exists_node(self, node: Node) -> Value:
+        return Value(f"(EXISTS {self._value(node.parts[0]).sql})", NUMBER, "number")
+
+    def _select_node(self, node: Node) -> Value:
+        distinct, count, aliases, has_where = node.value
+        columns, sources = node.parts[:count], node.parts[count : count + len(aliases)]
+        tables, scope = [], {}
+        self._scopes.append(scope)
+        for alias, source in zip(aliases, sources, strict=True):
+            arguments = ", ".join(self._value(part).sql for part in source.parts)
+            own = f"j{self._selects}"
+            self._selects += 1
+            tables.append(f"{source.value}({arguments}) AS {own}")
+            scope[alias.lower()] = own
+        values = [self._value(column) for column in columns]
+        where = f" WHERE {self._truth(node.parts[-1])}" if has_where else ""
+        self._scopes.pop()
+        shown = ", ".join(value.sql for value in values)
+        sql = f"(SELECT {'DISTINCT ' if distinct else ''}{shown} FROM {', '.join(tables)}{where})"
+        return Value(sql, *_together(values[:1]))
+
+
+def _together(values: Sequence[Value]) -> tuple[frozenset[str], str]:
+    """The kinds that one of several values can have, and what it always is, if they agree."""
+    kinds = frozenset[str]().union(*(value.kinds - {BIG} for value in values))
+    always = {value.always for value in values if value.kinds}
+    return kinds, always.pop() if len(always) == 1 else ""
+
+
+def _balanced(parts: Sequence[str], operator: str) -> str:
+    """Parts joined by AND or OR so that the tree of a thousand of them is ten deep: SQLite takes a depth of 1000."""
+    if len(parts) == 1:
+        return parts[0]
+    middle = len(parts) // 2
+    return f"({_balanced(parts[:middle], operator)} {operator} {_balanced(parts[middle:], operator)})"
