@@ -24,7 +24,8 @@ from vecsearch.corpus.passages import Chunks
 from vecsearch.errors import UsageError
 from vecsearch.index import Index
 from vecsearch.metric import Metric, normalise
-from vecsearch.store.snapshot import read_manifest
+from vecsearch.searching import alive_blocks, free_cluster_field
+from vecsearch.store.snapshot import open_snapshot, read_manifest
 
 WAYS = pytest.mark.parametrize("way", clustering.WAYS)
 
@@ -376,20 +377,41 @@ def test_a_document_that_was_split_is_in_one_cluster(tmp_path, axis):
 @pytest.mark.parametrize("spec", ["exact", "HNSW8"])
 def test_the_cluster_is_a_field_for_conditions(tmp_path, spec):
     vectors, _ = blobs(300, 8, 4)
-    fields = [{"cluster": "theirs", "n": i} for i in range(300)]
-    with index_of(tmp_path / "i", vectors, fields=fields, spec=spec) as index:
+    with index_of(tmp_path / "i", vectors, fields=[{"n": i} for i in range(300)], spec=spec) as index:
         query = vectors[:1]
-        assert len(index.nearest(query, 300, where="cluster = 'theirs'")[0]) == 300
+        with pytest.raises(UsageError, match="names 'cluster', which no document has"):
+            index.nearest(query, 300, where="cluster = 1")
         made = clustering.cluster(index, clustering.Settings(k=4))
         for number in range(4):
-            hits = index.nearest(query, 300, where=f"cluster = {number} and n < 200")[0]
             expected = {f"d{i}" for i in np.flatnonzero(made.labels[:200] == number)}
-            assert {hit.id for hit in hits} == expected and {hit.cluster for hit in hits} == {number}
+            for name in ("cluster", "document.cluster"):
+                hits = index.nearest(query, 300, where=f"{name} = {number} and n < 200")[0]
+                assert {hit.id for hit in hits} == expected and {hit.cluster for hit in hits} == {number}
         updating.delete(index.folder, where="cluster = 2")
         index.refresh()
         assert clustering.sizes(index)[0][2] == 0
         assert len(index.nearest(query, 300, where="cluster is null")[0]) == 0
         assert index.keywords(["text"], 300)[0][0].cluster is not None
+
+
+def test_a_field_that_is_called_cluster_stays_one(tmp_path):
+    """Before and after there are clusters, and beside those in an export."""
+    vectors, _ = blobs(60, 8, 4)
+    fields = [{"cluster": "theirs" if i % 2 else i} for i in range(60)]
+    with index_of(tmp_path / "i", vectors, fields=fields) as index:
+        for _ in range(2):
+            assert len(index.nearest(vectors[:1], 60, where="cluster = 'theirs'")[0]) == 30
+            assert len(index.nearest(vectors[:1], 60, where="cluster >= 30")[0]) == 15
+            made = clustering.cluster(index, clustering.Settings(k=4))
+        assert index.remarks("cluster = 'theirs'") == [
+            "cluster is the documents' field 'cluster' here; document.cluster is their own"
+        ]
+        own = index.nearest(vectors[:1], 60, where="document.cluster = 1 and fields.cluster = 'theirs'")[0]
+        assert {hit.id for hit in own} == {f"d{i}" for i in np.flatnonzero(made.labels == 1) if i % 2}
+    with open_snapshot(tmp_path / "i") as snapshot:
+        name = free_cluster_field(snapshot)
+        written = [document.fields for block in alive_blocks(snapshot, 16, cluster_field=name) for document in block[0]]
+    assert written == [own | {"cluster_": int(label)} for own, label in zip(fields, made.labels, strict=True)]
 
 
 def test_a_change_meanwhile_is_noticed(tmp_path):

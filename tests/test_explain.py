@@ -40,13 +40,14 @@ def said(words: list[Word]) -> list[str]:
     return [word.word for word in words]
 
 
-class Asked:
+class Asked(Index):
     """As much of an index as `explain` looks at."""
 
     metric = Metric.COSINE
+    encoder = dim = None
 
     def __init__(self, encoder):
-        self.encoder = encoder
+        self.encoder, self.dim = encoder, encoder.dim
 
 
 @pytest.fixture(params=DIRECTIONS, ids=" ".join)

@@ -22,6 +22,7 @@ LAYERS = (
     {"encoders"},
     {"text", "corpus"},
     {"metric", "files"},
+    {"checks"},
     {"errors"},
 )
 """From the top; a module imports from layers below its own, and from its own folder: two parts of one layer are strangers."""

@@ -67,7 +67,7 @@ def held(folder: Path, generation: int | None = None) -> Held:
 
 # -- any sequence of changes, against a dict ---------------------------------------------------------------------------
 
-IDS = st.sampled_from([f"d{i}" for i in range(8)] + ["é", "a'b", ""])
+IDS = st.sampled_from([f"d{i}" for i in range(8)] + ["é", "a'b", " "])
 TEXTS = st.text("abc", min_size=1, max_size=6).map(lambda letters: f"x {letters}")
 CHANGES = st.lists(
     st.one_of(

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from vecsearch import ann
-from vecsearch.corpus.document import Document
+from vecsearch import ann, checks
+from vecsearch.corpus.document import Document, checked_documents
 from vecsearch.corpus.passages import Chunks, Splitter
-from vecsearch.encoders.base import Encoder, encode_blocks
+from vecsearch.encoders.base import Encoder, check_encoder, encode_blocks
 from vecsearch.errors import CorpusError, ResourceError, UsageError, VectorsError
 from vecsearch.files import cache_folder, sha256
 from vecsearch.metric import Metric, norms
@@ -27,6 +27,8 @@ BLOCK_DOCUMENTS = 4096
 """Documents that are encoded and committed together: what an interrupted build can lose."""
 BLOCK_CHARACTERS = 4 << 20
 """A block of long documents ends here, so that memory does not depend on how long they are."""
+MOST_DIM = 1 << 24
+"""Numbers in a vector at the most: one has 64 MB then."""
 
 
 def build(
@@ -51,17 +53,33 @@ def build(
     note: Callable[[str], None],
 ) -> None:
     """Make an index in `folder`; `Index.build` says what from."""
-    if encoder and dim not in (None, encoder.dim):
+    if encoder is not None:
+        check_encoder(encoder)
+    if encoder and checks.count("dim", encoder.dim if dim is None else dim, least=1, most=MOST_DIM) != encoder.dim:
         raise UsageError(f"the vectors have the length {dim}, those of the encoder {encoder.dim}: it has not made them")
     dim = encoder.dim if encoder else dim
     if dim is None:
-        raise TypeError("an index over ready vectors needs their dim")
+        raise TypeError("there is neither an encoder nor the dim of ready vectors; give one of them")
+    dim = checks.count("dim", dim, least=1, most=MOST_DIM)
+    metric = Metric(metric)
     if spec is not None:
-        ann.check_spec(spec, dim, metric)
+        ann.check_spec(checks.text("spec", spec), dim, metric)
+    checks.instance("goal", goal, ann.Goal, give="Goal(recall=0.95)")
     if queries is not None:
-        queries = checked_queries(queries, dim)
-    if chunks and vectors is not None:
+        queries = checked_queries(queries, dim, "queries")
+    if chunks is not None and vectors is not None:
         raise UsageError("ready vectors stand for whole documents: they cannot be split into passages")
+    if chunks is not None:
+        checks.instance("chunks", chunks, Chunks, give="Chunks(200, 40)")
+    keep = checks.count("keep", keep, least=1, most=checks.MANY)
+    documents = checked_documents(documents)
+    vectors = checks.blocks("vectors", vectors, dim) if vectors is not None else None
+    if encoder is None and vectors is None:
+        raise TypeError("there is neither an encoder nor vectors; give one of them")
+    checks.kept("provenance", provenance)
+    checks.functions(counts=counts, progress=progress, indexing=indexing, note=note)
+    checks.kept("what counts returned", counts())
+    replace, resume = checks.flag("replace", replace), checks.flag("resume", resume)
     dtype = getattr(encoder, "dtype", "float32")
     signature = {"encoder": encoder.fingerprint if encoder else None, "dtype": dtype, **provenance}
     signature |= {"chunks": vars(chunks)} if chunks else {}
@@ -113,8 +131,7 @@ def blocks(
     segment.skip(remaining)
     if vectors is not None:
         return _paired(remaining, vectors, segment.rows)
-    if encoder is None:
-        raise TypeError("either an encoder or vectors")
+    assert encoder is not None  # who has neither an encoder nor vectors was told so
     split = Splitter(chunks, getattr(encoder, "tokens", None)).split if chunks else None
     return encoded(remaining, lambda texts: encode_blocks(encoder, texts), split)
 
@@ -243,11 +260,12 @@ def _tally(encoder: Encoder | None) -> Counter[str]:
     return Counter(tally.as_dict() if tally else {})
 
 
-def checked_queries(vectors: np.ndarray, dim: int) -> np.ndarray:
-    """The vectors as (q, dim) float32. Raises UsageError for another shape, and for what no score can be computed of."""
-    queries = np.ascontiguousarray(vectors, np.float32)
+def checked_queries(vectors: np.ndarray, dim: int, name: str = "vectors") -> np.ndarray:
+    """The vectors, given under this name, as (q, dim) float32. Raises UsageError for another shape, for NaN and infinity."""
+    queries = checks.array(name, vectors)
     if queries.ndim != 2 or queries.shape[1] != dim:
-        raise UsageError(f"the query vectors have the shape {queries.shape}, the index holds vectors of length {dim}")
+        one = "; give a single one as vector[None]" if queries.shape == (dim,) else ""
+        raise UsageError(f"the query vectors have the shape {queries.shape}, the index holds vectors of length {dim}{one}")
     if not math.isfinite(np.vdot(queries, queries)):
         # Their sum is not; float64 tells whether one of them is too long, or only all together.
         with np.errstate(over="ignore", invalid="ignore"):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from vecsearch import checks
+from vecsearch.errors import UsageError
 
 RRF_RANK = 60
 """Added to ranks before lists are fused, so that the first of one list does not decide alone (Cormack et al. 2009)."""
@@ -20,6 +24,22 @@ class Neighbors(NamedTuple):
 
     rows: np.ndarray
     scores: np.ndarray
+
+
+def checked_neighbors(neighbors: Neighbors, of: int) -> Neighbors:
+    """Rows below `of`, or -1 for none, with a score for each. Raises TypeError and UsageError for anything else."""
+    checks.instance("neighbors", neighbors, Neighbors, give="what Index.search returned")
+    try:
+        rows, scores = (np.asarray(part) for part in neighbors)
+    except ValueError as error:
+        raise TypeError(f"neighbors holds lists of unequal lengths ({error}); give what Index.search returned") from None
+    if rows.ndim != 2 or rows.shape != scores.shape or rows.dtype.kind not in "iu" or scores.dtype.kind not in "iuf":
+        raise TypeError(
+            f"neighbors holds {checks.described(rows)} and {checks.described(scores)}; give what Index.search returned"
+        )
+    if len(found := rows[rows != -1]):
+        checks.rows("neighbors", found, of)
+    return Neighbors(rows, scores)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +62,16 @@ def best_of_each(hits: Sequence[Hit], k: int) -> list[Hit]:
     for hit in hits:
         best.setdefault(hit.id, hit)
     return list(best.values())[:k]
+
+
+def two_weights(weights: Sequence[float]) -> tuple[float, float]:
+    """The weights of two lists. Raises TypeError for no numbers, UsageError for not two of them, or none that counts."""
+    given = [checks.number("weights", weight) for weight in checks.iterable("weights", weights, "two numbers")]
+    if len(given) != 2 or min(given) < 0 or not 0 < sum(given) < math.inf:
+        raise UsageError(
+            f"the weights are {' and '.join(map(str, given)) or 'none'}; give two numbers from 0, of which one is above 0"
+        )
+    return given[0], given[1]
 
 
 def fused(lists: Sequence[Sequence[Hit]], weights: Sequence[float], k: int) -> list[Hit]:

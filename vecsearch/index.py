@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vecsearch import ann, updating
+from vecsearch import ann, checks, updating
 from vecsearch.building import build, checked_queries
-from vecsearch.corpus.document import Document
+from vecsearch.corpus.document import Document, checked_documents
 from vecsearch.corpus.passages import Chunks
 from vecsearch.encoders import Encoder, Tally, can_open, open_encoder
+from vecsearch.encoders.base import check_encoder, checked_vectors
 from vecsearch.errors import UsageError, VecsearchError
-from vecsearch.hits import Hit, Neighbors, fused
+from vecsearch.hits import Hit, Neighbors, checked_neighbors, fused, two_weights
 from vecsearch.metric import Metric
 from vecsearch.searching import View
 from vecsearch.store.clusters import Clustering
@@ -53,7 +53,7 @@ class Index:
         *,
         vectors: Iterable[np.ndarray] | None = None,
         dim: int | None = None,
-        metric: Metric = Metric.COSINE,
+        metric: Metric | str = Metric.COSINE,
         spec: str | None = None,
         goal: ann.Goal | None = None,
         queries: np.ndarray | None = None,
@@ -86,27 +86,28 @@ class Index:
 
         Raises UsageError, CorpusError, VectorsError and ResourceError; whatever happens, an old index at `folder` stays whole.
         """
+        place = checks.path("folder", folder)
         build(
-            Path(folder),
+            place,
             documents,
             encoder,
             vectors=vectors,
             dim=dim,
             metric=metric,
             spec=spec,
-            goal=goal or ann.Goal(),
+            goal=ann.Goal() if goal is None else goal,
             queries=queries,
             chunks=chunks,
             keep=keep,
             replace=replace,
             resume=resume,
-            provenance=provenance or {},
+            provenance={} if provenance is None else provenance,
             counts=counts,
             progress=progress,
             indexing=indexing,
             note=note,
         )
-        return cls.open(folder, encoder=encoder, check=False)
+        return cls.open(place, encoder=encoder, check=False)
 
     @classmethod
     def open(
@@ -117,15 +118,20 @@ class Index:
         `generation` is one that is kept, the newest without it. `encoder` stands in for the one that the index carries, for
         encoders of your own; it must have the same fingerprint. Raises UnsupportedIndexError, DamagedIndexError, UsageError.
         """
+        folder, check = checks.path("folder", folder), checks.flag("check", check)
+        if generation is not None:
+            generation = checks.count("generation", generation, least=1)
+        if encoder is not None:
+            check_encoder(encoder)
         while True:
-            snapshot = open_snapshot(Path(folder), generation=generation, check=check)
+            snapshot = open_snapshot(folder, generation=generation, check=check)
             try:
                 _check_encoder(snapshot, encoder)
                 return cls(snapshot, encoder or _carried_encoder(snapshot))
             except VecsearchError:
                 snapshot.close()
                 # A writer may have replaced this generation between the two steps; then the new one is opened.
-                if generation is not None or read_manifest(Path(folder)).generation == snapshot.manifest.generation:
+                if generation is not None or read_manifest(folder).generation == snapshot.manifest.generation:
                     raise
 
     def refresh(self) -> bool:
@@ -182,6 +188,12 @@ class Index:
         `provenance` says where they come from; `resume` goes on with an interrupted add of the same. Raises CorpusError,
         VectorsError, UsageError, ResourceError; the index is then what it was.
         """
+        resume, documents = checks.flag("resume", resume), checked_documents(documents)
+        if vectors is not None:
+            vectors = checks.blocks("vectors", vectors, self.dim)
+        if provenance is not None:
+            checks.kept("provenance", provenance)
+        checks.functions(progress=progress, indexing=indexing, note=note)
         encoder = None if vectors is not None else self.encoder
         signature = {"encoder": encoder.fingerprint if encoder else None, **(provenance or {})}
         changes = updating.add(
@@ -193,6 +205,7 @@ class Index:
 
     def delete(self, ids: Sequence[str] = (), *, where: str | None = None) -> int:
         """Delete the documents with these ids, or those that meet a condition; returns how many. Raises UsageError."""
+        ids, where = checks.texts("ids", ids, call="index.delete"), _condition(where)
         changes = updating.delete(self.folder, ids=ids, where=where)
         self.refresh()
         return changes.deleted
@@ -206,12 +219,15 @@ class Index:
         note: Callable[[str], None] = _silent,
     ) -> None:
         """Merge all segments into one without what was deleted, index it again, and measure its recall again."""
+        if queries is not None:
+            queries = checked_queries(queries, self.dim, "queries")
+        checks.functions(progress=progress, indexing=indexing, note=note)
         updating.compact(self.folder, queries=queries, progress=progress, indexing=indexing, note=note)
         self.refresh()
 
     def rollback(self, generation: int) -> None:
         """Bring a generation back that is kept, as the newest. Raises UsageError for another."""
-        updating.rollback(self.folder, generation)
+        updating.rollback(self.folder, checks.count("generation", generation, least=None))
         self.refresh()
 
     # -- what it holds -----------------------------------------------------------------------------------------------
@@ -258,16 +274,16 @@ class Index:
         raise UsageError("this index was built from ready vectors and carries no encoder: search it with vectors or ids")
 
     def documents(self, rows: Sequence[int]) -> list[Document]:
-        """The documents at `rows`, in that order."""
+        """The documents at `rows`, in that order. Raises UsageError for a row that there is not."""
         view = self._view
-        return [view.stored(row)[0] for row in rows]
+        return [view.stored(row)[0] for row in checks.rows("rows", rows, view.snapshot.manifest.rows).tolist()]
 
     def rows(self, ids: Sequence[str]) -> list[int]:
         """The rows of the documents with these ids, the first of each where texts are split into passages.
 
         Raises UsageError naming the ids that the index does not have.
         """
-        return [rows[0] for rows in self._view.rows(ids)]
+        return [rows[0] for rows in self._view.rows(checks.texts("ids", ids, call="index.rows"))]
 
     def alive(self) -> np.ndarray:
         """The rows that are not deleted, rising: (r,) int64."""
@@ -283,13 +299,20 @@ class Index:
         return self._view.snapshot.clustering
 
     def vectors(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
-        """The stored vectors at `rows`: (n, dim) float32, as encoded."""
-        return self._view.vectors(rows)
+        """The stored vectors at `rows`: (n, dim) float32, as encoded. Raises UsageError for a row that there is not."""
+        view = self._view
+        return view.vectors(checks.rows("rows", rows, view.snapshot.manifest.rows))
 
     # -- searching ---------------------------------------------------------------------------------------------------
 
     def search(
-        self, vectors: np.ndarray, k: int = 10, *, metric: Metric | None = None, exact: bool = False, where: str | None = None
+        self,
+        vectors: np.ndarray,
+        k: int = 10,
+        *,
+        metric: Metric | str | None = None,
+        exact: bool = False,
+        where: str | None = None,
     ) -> Neighbors:
         """The k best rows for each query vector: (q, dim) float -> Neighbors (q, k'); k' is k, or how many rows there are.
 
@@ -297,9 +320,9 @@ class Index:
         "year > 1990 and genre = 'noir'". Raises UsageError for k < 1, another dimension, a query that is not finite, or a
         condition that is not understood.
         """
-        _check_k(k)
-        queries = checked_queries(vectors, self.dim)
-        return self._view.search(queries, k, metric=metric, exact=exact, where=where)
+        view, options = self._view, _options(metric, exact, where)
+        k = _hits_wanted(k, view)
+        return view.search(checked_queries(vectors, self.dim), k, **options)
 
     def remarks(self, where: str) -> list[str]:
         """What a person should know of the answer to a condition, a sentence each: how many texts it passes over because it
@@ -308,38 +331,51 @@ class Index:
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Query vectors of `texts`, (n, dim) float32; a [[marked]] word is encoded as its sentence uses it."""
-        return getattr(self.encoder, "encode_in_context", self.encoder.encode)(texts)
+        return self._encoded(checks.texts("texts", texts, call="index.encode"))
+
+    def _encoded(self, texts: list[str]) -> np.ndarray:
+        encoder = self.encoder
+        return checked_vectors(encoder, getattr(encoder, "encode_in_context", encoder.encode)(texts), len(texts))
 
     def query(
         self,
         texts: Sequence[str],
         k: int = 10,
         *,
-        metric: Metric | None = None,
+        metric: Metric | str | None = None,
         exact: bool = False,
         where: str | None = None,
     ) -> list[list[Hit]]:
         """The k best documents for each text, best first; none for a text without a word that the model knows."""
-        return self._by_meaning(self._view, texts, k, metric=metric, exact=exact, where=where)
+        view, texts = self._view, checks.texts("texts", texts, call="index.query")
+        return self._by_meaning(view, texts, _hits_wanted(k, view), **_options(metric, exact, where))
 
-    def _by_meaning(self, view: View, texts: Sequence[str], k: int, **options: Any) -> list[list[Hit]]:
-        _check_k(k)
-        vectors = checked_queries(self.encode(texts), self.dim)
+    def _by_meaning(self, view: View, texts: list[str], k: int, **options: Any) -> list[list[Hit]]:
+        vectors = checked_queries(self._encoded(texts), self.dim)
         found = view.nearest(vectors, k, **options)
         return [hits if vector.any() else [] for hits, vector in zip(found, vectors, strict=True)]
 
-    def nearest(self, vectors: np.ndarray, k: int = 10, **options: Any) -> list[list[Hit]]:
+    def nearest(
+        self,
+        vectors: np.ndarray,
+        k: int = 10,
+        *,
+        metric: Metric | str | None = None,
+        exact: bool = False,
+        where: str | None = None,
+    ) -> list[list[Hit]]:
         """The k best documents for each query vector (q, dim), with the options of `search`."""
-        _check_k(k)
-        return self._view.nearest(checked_queries(vectors, self.dim), k, **options)
+        view, options = self._view, _options(metric, exact, where)
+        k = _hits_wanted(k, view)
+        return view.nearest(checked_queries(vectors, self.dim), k, **options)
 
     def keywords(self, texts: Sequence[str], k: int = 10, *, where: str | None = None) -> list[list[Hit]]:
         """The k best documents for each text by the words they share, scored by BM25; a "phrase in quotes" has to be there.
 
         Finds names, codes and rare words that the model has never seen. Raises UsageError as `search` does.
         """
-        _check_k(k)
-        return self._view.keywords(texts, k, where=where)
+        view, texts = self._view, checks.texts("texts", texts, call="index.keywords")
+        return view.keywords(texts, _hits_wanted(k, view), where=_condition(where))
 
     def hybrid(
         self,
@@ -354,11 +390,10 @@ class Index:
 
         A document's score is the sum of weight / (60 + rank) over the two lists (Cormack et al. 2009, Reciprocal rank fusion).
         """
-        _check_k(k)
-        if not (sum(weights) > 0 and min(weights) >= 0 and math.isfinite(sum(weights))):
-            raise UsageError(f"the weights are {weights[0]} and {weights[1]}; give two numbers from 0, of which one is above 0")
-        view, depth = self._view, max(FUSED, k)
-        by_meaning = self._by_meaning(view, texts, depth, exact=exact, where=where)
+        view, texts, options = self._view, checks.texts("texts", texts, call="index.hybrid"), _options(None, exact, where)
+        k, weights = _hits_wanted(k, view), two_weights(weights)
+        depth = max(FUSED, k)
+        by_meaning = self._by_meaning(view, texts, depth, **options)
         by_words = view.keywords(texts, depth, where=where)
         return [fused(pair, weights, k) for pair in zip(by_meaning, by_words, strict=True)]
 
@@ -367,20 +402,21 @@ class Index:
         ids: Sequence[str],
         k: int = 10,
         *,
-        metric: Metric | None = None,
+        metric: Metric | str | None = None,
         exact: bool = False,
         where: str | None = None,
     ) -> list[list[Hit]]:
         """The k documents most like each of the documents `ids`, itself left out; of a split one, like all of its passages."""
-        _check_k(k)
-        view = self._view
+        view, ids, options = self._view, checks.texts("ids", ids, call="index.similar"), _options(metric, exact, where)
+        k = _hits_wanted(k, view)
         own = np.array([view.vectors(rows).mean(axis=0) for rows in view.rows(ids)], np.float32).reshape(-1, self.dim)
-        found = view.nearest(own, k + 1, metric=metric, exact=exact, where=where)
+        found = view.nearest(own, k + 1, **options)
         return [[hit for hit in hits if hit.id != id][:k] for id, hits in zip(ids, found, strict=True)]
 
     def hits(self, neighbors: Neighbors) -> list[list[Hit]]:
         """The documents behind rows and scores, a list for each query; documents that were split may come several times."""
-        return self._view.hits(neighbors)
+        view = self._view
+        return view.hits(checked_neighbors(neighbors, view.snapshot.manifest.rows))
 
 
 def _generation_named(folder: Path) -> int:
@@ -406,6 +442,19 @@ def _carried_encoder(snapshot: Snapshot) -> Encoder | None:
     return open_encoder(folder) if folder and can_open(folder) else None
 
 
-def _check_k(k: int) -> None:
+def _hits_wanted(k: int, view: View) -> int:
+    """How many hits are looked for: k, or as many as there are rows. Raises TypeError, and UsageError for k < 1."""
+    k = checks.count("k", k, least=None)
     if k < 1:
         raise UsageError(f"k is {k}; ask for at least 1 hit")
+    return min(k, max(1, view.snapshot.manifest.rows))
+
+
+def _condition(where: str | None) -> str | None:
+    return None if where is None else checks.text("where", where)
+
+
+def _options(metric: Metric | str | None, exact: bool, where: str | None) -> dict[str, Any]:
+    """What a search is asked for beside vectors, looked at. Raises TypeError, and UsageError for an unknown metric."""
+    metric = None if metric is None else Metric(metric)
+    return {"metric": metric, "exact": checks.flag("exact", exact), "where": _condition(where)}

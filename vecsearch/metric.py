@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-
 import numpy as np
+
+from vecsearch import checks
+from vecsearch.checks import Choice
+from vecsearch.errors import UsageError
 
 EXACT = "exact"
 """The kind of an index without a FAISS file: every query looks at every vector."""
@@ -12,8 +14,8 @@ SHORTEST = np.finfo(np.float32).smallest_subnormal
 """The least length there is above 0, which a zero vector is divided by."""
 
 
-class Metric(StrEnum):
-    """How two vectors are compared. Higher is better, always."""
+class Metric(Choice):
+    """How two vectors are compared. Higher is better, always. A name, "cosine" or "ip", does wherever one is asked for."""
 
     COSINE = "cosine"
     INNER_PRODUCT = "ip"
@@ -34,6 +36,9 @@ def normalise(vectors: np.ndarray, lengths: np.ndarray | None = None) -> np.ndar
 
 def pair_scores(a: np.ndarray, b: np.ndarray, metric: Metric) -> np.ndarray:
     """Score of row i of `a` with row i of `b`: two (n, d) float32 -> (n,) float32."""
+    a, b, metric = checks.array("a", a), checks.array("b", b), Metric(metric)
+    if a.ndim != 2 or a.shape != b.shape:
+        raise UsageError(f"a has the shape {a.shape} and b {b.shape}; give vectors of as many rows, (n, d) both")
     if metric is Metric.COSINE:
         a, b = normalise(a), normalise(b)
     return np.einsum("nd,nd->n", a, b)
@@ -53,6 +58,6 @@ class Background:
 
     def percentile(self, scores: np.ndarray, metric: Metric) -> np.ndarray:
         """Percent of the random pairs that score lower than each of n `scores`: (n,) float64; NaN where there are none."""
-        ranked = self._sorted[metric]
+        ranked = self._sorted[Metric(metric)]
         below = np.searchsorted(ranked, scores, side="left")
         return 100.0 * below / len(ranked) if len(ranked) else np.full(len(below), np.nan)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from vecsearch import ann
+from vecsearch import ann, checks
 from vecsearch.building import blocks, goal_entry, goal_of, indexed
 from vecsearch.corpus.document import Document
 from vecsearch.corpus.passages import Chunks
@@ -274,6 +274,7 @@ def rollback(folder: Path, generation: int) -> Manifest:
 
 def collect(folder: Path, keep: int) -> list[str]:
     """Remove the generations before the last `keep`, and what interrupted work has left; returns the paths of what is gone."""
+    keep = checks.count("keep", keep, least=1, most=checks.MANY)
     with _updating(folder) as (writer, manifest):
         return writer.collect(manifest, keep)
 

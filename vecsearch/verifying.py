@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from vecsearch import ann
+from vecsearch import ann, checks
 from vecsearch.errors import DamagedIndexError, ResourceError, UnsupportedIndexError, VecsearchError
 from vecsearch.metric import Metric
 from vecsearch.store.snapshot import Snapshot, open_snapshot
@@ -25,6 +25,7 @@ def verify_apart(folder: Path) -> Verification:
 
     Raises UnsupportedIndexError: no such folder, not an index, or a newer format. ResourceError: it must not be read.
     """
+    folder = checks.path("folder", folder)
     child = subprocess.run([sys.executable, "-m", __name__, str(folder)], capture_output=True, text=True, check=False)
     said = [json.loads(line) for line in child.stdout.splitlines() if line.startswith("{")]
     last = said[-1] if said else {}

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from vecsearch import checks
 from vecsearch.ann.approximate import ApproximateSearcher
 from vecsearch.ann.construction import Rows, add, construct, read, write
 from vecsearch.ann.planner import EXACT_NUMBERS, exact_bytes
@@ -34,6 +35,14 @@ class Goal:
     recall: float | None = None
     k: int = 10
     memory: int | None = None
+
+    def __post_init__(self) -> None:
+        """Raises: TypeError: no numbers. UsageError: a recall that is no share, a k or a memory below 1."""
+        if self.recall is not None and not checks.number("recall", self.recall, 0, 1) > 0:
+            raise UsageError(f"the recall is {self.recall}; give a share above 0 and up to 1, such as 0.95")
+        object.__setattr__(self, "k", checks.count("k", self.k, least=1))
+        if self.memory is not None:
+            object.__setattr__(self, "memory", checks.count("memory", self.memory, least=1))
 
 
 @dataclass(frozen=True)

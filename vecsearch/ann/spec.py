@@ -49,6 +49,8 @@ def new_index(spec: str, dim: int, *, euclidean: bool) -> Any:
     """An empty FAISS index for the points of vectors of length `dim`. Raises UsageError when FAISS does not accept the spec."""
     import faiss
 
+    if not spec.isascii() or "\0" in spec:
+        raise UsageError(f"the spec {spec!r} holds letters that no kind of index has; try HNSW32")
     if re.search(r"HNSW0*[01](?!\d)|IVF0*1x2|[A-Za-z]0+(?!\d)", spec):
         # FAISS takes these for valid and then crashes, or never returns.
         raise UsageError(

@@ -64,9 +64,6 @@ def bench(
     from vecsearch.quality.curves import write_report
     from vecsearch.quality.workload import export_annbench, open_workload
 
-    if output:
-        with writing(output):
-            Path(output).mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="vecsearch-bench-") as folder:
         workload = open_workload(
             source,
@@ -80,6 +77,9 @@ def bench(
         if not (specs or workload.built or export):
             raise UsageError(f"{source} holds vectors: say with --spec which kinds of index to build over them")
         measuring = measure(workload, specs, Path(folder), threads=threads)
+        if output:  # made before what takes long, and not before it is known that there is something to measure
+            with writing(output):
+                Path(output).mkdir(parents=True, exist_ok=True)
         if len(workload.queries) < number:
             note(f"note: {len(workload.queries):,} queries, not the {number:,} of --number: there are no more")
         if export:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vecsearch import checks
 from vecsearch.clustering.graph import Progress, alike, silent
 from vecsearch.clustering.points import Points
 from vecsearch.corpus.document import Document
@@ -25,6 +26,9 @@ class Pair:
 def duplicates(index: Index, threshold: float, *, progress: Progress = silent) -> tuple[list[Pair], int]:
     """Every two documents whose cosine is at least `threshold`, best first, and how many documents have more such others than
     are looked for; those without a vector are like none. Raises UsageError for a threshold that is no cosine above 0."""
+    checks.instance("index", index, Index, give="an Index")
+    checks.functions(progress=progress)
+    threshold = checks.number("threshold", threshold)
     if not 0 < threshold <= 1:
         raise UsageError(f"the threshold is {threshold}; give a cosine above 0 and up to 1, such as 0.95")
     points = Points(index)

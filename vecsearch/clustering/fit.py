@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from vecsearch import updating
+from vecsearch import checks, updating
 from vecsearch.building import checked_queries
 from vecsearch.clustering.communities import communities, usual_threshold, within
 from vecsearch.clustering.criterion import chosen_k
@@ -41,12 +41,19 @@ class Settings:
     size: int = SIZE
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        """Raises: TypeError: no numbers. UsageError: a way that there is not."""
+        checks.one_of("way", self.way, WAYS)
+        for name in ("k", "size", "seed"):
+            if (value := getattr(self, name)) is not None or name != "k":
+                object.__setattr__(self, name, checks.count(name, value, least=0 if name == "seed" else None))
+        if self.threshold is not None:
+            object.__setattr__(self, "threshold", checks.number("threshold", self.threshold))
+
     def check(self, documents: int) -> None:
         """Raise UsageError for settings that no clusters of so many documents can have."""
         if not documents:
             raise UsageError("there is no document with a vector in the index, so there are no clusters")
-        if self.way not in WAYS:
-            raise UsageError(f"there is no way {self.way!r} to make clusters; choose among {', '.join(WAYS)}")
         if self.k is not None and not 1 <= self.k <= documents:
             raise UsageError(f"k is {self.k}, and {documents:,} documents have a vector: ask for 1 to {documents:,} clusters")
         if self.threshold is not None and not -1 <= self.threshold <= 1:
@@ -69,7 +76,11 @@ def cluster(
     same clusters. `progress` hears how many documents of how many were looked at in this step, `note` what is done. Raises
     UsageError for settings that no clusters can have, ResourceError where the disk refuses; the index is then what it was.
     """
-    settings = settings or Settings()
+    checks.instance("index", index, Index, give="an Index")
+    settings = Settings() if settings is None else checks.instance("settings", settings, Settings, give="Settings(k=10)")
+    if labels is not None:
+        checks.text("labels", labels)
+    checks.functions(progress=progress, note=note)
     points = Points(index)
     settings.check(int(points.known.sum()))
     found, centres, reach, used = _WAYS[settings.way](points, settings, progress, note)
@@ -151,7 +162,7 @@ def _of_rows(points: Points, labels: np.ndarray) -> np.ndarray:
 
 
 def _clustering_of(index: Index) -> Clustering:
-    if index.clustering is None:
+    if checks.instance("index", index, Index, give="an Index").clustering is None:
         raise UsageError("the index has no clusters: vecsearch cluster makes them")
     return index.clustering
 
@@ -159,6 +170,7 @@ def _clustering_of(index: Index) -> Clustering:
 def assign(index: Index, *, progress: Progress = silent) -> int:
     """Give the documents that were added since the clusters were made their cluster, and keep that; returns how many there
     were. A document gets the cluster that it would have got when these were made. Raises UsageError where there are none."""
+    checks.functions(progress=progress)
     clustering = _clustering_of(index)
     points = Points(index)
     labels = clustering.labels[points.rows]
@@ -188,7 +200,8 @@ def nearest_clusters(index: Index, vectors: np.ndarray) -> np.ndarray:
     Among density clusters that is the cluster of the nearest document, if it is as near as a document of that cluster has to
     be to another. Raises UsageError where there are none.
     """
-    return _nearest(Points(index), _clustering_of(index), checked_queries(vectors, index.dim))
+    clustering = _clustering_of(index)
+    return _nearest(Points(index), clustering, checked_queries(vectors, index.dim))
 
 
 def _nearest(points: Points, clustering: Clustering, vectors: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from vecsearch import checks
 from vecsearch.clustering.points import Points
 from vecsearch.corpus.document import Document
 from vecsearch.errors import UsageError, writing
@@ -56,6 +57,9 @@ def make_map(index: Index, *, way: str = "pca", seed: int = 0, most: int = MOST)
 
     The same index and seed give the same map. Raises UsageError for an index without documents, or without umap-learn for UMAP.
     """
+    checks.instance("index", index, Index, give="an Index")
+    checks.one_of("way", way, WAYS)
+    seed, most = checks.count("seed", seed), checks.count("most", most, least=1)
     points = Points(index)
     if not len(points):
         raise UsageError("the index holds no document: there is nothing to show")

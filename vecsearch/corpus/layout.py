@@ -10,23 +10,30 @@ from typing import Any
 
 import numpy as np
 
+from vecsearch.corpus.cells import cell_value
 from vecsearch.corpus.document import Document
 from vecsearch.corpus.source import BadRecord
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where a corpus keeps ids and texts. Without `id_field` a document's id is its record's number."""
+    """Where a corpus keeps ids and texts. Without `id_field` a document's id is its record's number.
+
+    Where records are of cells, an empty one is a field that its document does not have.
+    """
 
     text_fields: Sequence[str]
     id_field: str | None
     beir: bool
+    cells: bool = False
 
     @classmethod
-    def of(cls, first: dict[str, Any], *, text_fields: Sequence[str], id_field: str | None, beir: bool) -> Layout:
+    def of(
+        cls, first: dict[str, Any], *, text_fields: Sequence[str], id_field: str | None, beir: bool, cells: bool = False
+    ) -> Layout:
         """The layout that was asked for, and for the rest the one that a corpus with this first record has."""
         found = next((name for name in ("id", "_id") if name in first), None)
-        return cls(tuple(text_fields) or ("text",), id_field or found, beir and not text_fields)
+        return cls(tuple(text_fields) or ("text",), id_field or found, beir and not text_fields, cells)
 
     def document(self, number: int, record: dict[str, Any], where: str) -> Document:
         """The document in `record`.
@@ -37,7 +44,10 @@ class Layout:
         if "text" in self.text_fields:
             shown -= {"text"}
         try:
-            fields = {name: _json_value(value) for name, value in record.items() if name in shown}
+            if self.cells:
+                fields = {name: cell_value(value) for name, value in record.items() if value and name in shown}
+            else:
+                fields = {name: _json_value(value) for name, value in record.items() if name in shown}
         except RecursionError as error:
             raise BadRecord("its fields are nested too deeply", "flatten them") from error
         return Document(self._id(number, record), self._text(record), fields, where)

@@ -8,9 +8,10 @@ from itertools import chain
 from os import PathLike
 from typing import Any
 
+from vecsearch import checks
 from vecsearch.corpus.readers import read_records
 from vecsearch.corpus.source import BadRecord, CorpusTally, Source
-from vecsearch.errors import CorpusError
+from vecsearch.errors import CorpusError, UsageError
 
 TEXTS = (("a", "b"), ("text1", "text2"), ("sentence1", "sentence2"), ("word1", "word2"), ("query", "result"))
 """What the two texts of a pair are called where nobody says."""
@@ -47,6 +48,9 @@ def read_pairs(
 
     Raises: CorpusError for a file without such columns, and for a record that cannot be used, naming it.
     """
+    columns = checks.texts("columns", columns)
+    if len(columns) not in (0, 2, 3):
+        raise UsageError(f"columns are {', '.join(columns)}; name the two texts and, where there is one, the score")
     records, source = read_records(path, format=format, skip_bad=skip_bad, tally=tally)
     first = next(records, None)
     if first is None:

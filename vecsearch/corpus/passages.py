@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
+from vecsearch import checks
 from vecsearch.errors import UsageError
 
 _WORD = re.compile(r"\S+")
@@ -20,7 +21,9 @@ class Chunks:
     overlap: int = 0
 
     def __post_init__(self) -> None:
-        """Raises: UsageError: passages that are empty, or that never come to the end of the text."""
+        """Raises: TypeError: no whole numbers. UsageError: passages that are empty, or never come to the end of the text."""
+        for name in ("tokens", "overlap"):
+            object.__setattr__(self, name, checks.count(name, getattr(self, name), least=None))
         if self.tokens < 1 or not 0 <= self.overlap < self.tokens:
             raise UsageError(f"passages of {self.tokens} tokens cannot overlap by {self.overlap}; give 0 ≤ overlap < chunk")
 

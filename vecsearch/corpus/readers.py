@@ -8,6 +8,7 @@ from itertools import chain
 from os import PathLike
 from pathlib import Path
 
+from vecsearch import checks
 from vecsearch.corpus.columns import hdf5_records, parquet_records, require_pyarrow
 from vecsearch.corpus.document import Document
 from vecsearch.corpus.layout import Layout
@@ -43,8 +44,11 @@ def read_corpus(
 
     Raises: UsageError for an unknown format; CorpusError for a file that cannot be used, naming it and the line.
     """
+    text_fields = checks.texts("text_fields", text_fields)
+    id_field = None if id_field is None else checks.text("id_field", id_field)
     records, source = read_records(path, format=format, skip_bad=skip_bad, tally=tally)
-    layout = partial(Layout.of, text_fields=text_fields, id_field=id_field, beir=Path(path).is_dir())
+    cells = _format(_find(path), format)[0] in ("csv", "tsv")
+    layout = partial(Layout.of, text_fields=text_fields, id_field=id_field, beir=Path(path).is_dir(), cells=cells)
     return _documents(records, layout, source)
 
 
@@ -55,6 +59,10 @@ def read_records(
 
     Raises: UsageError for an unknown format; CorpusError for a file that cannot be opened.
     """
+    path, skip_bad = checks.path("path", path), checks.flag("skip_bad", skip_bad)
+    format = None if format is None else checks.text("format", format)
+    if tally is not None:
+        checks.instance("tally", tally, CorpusTally, give="CorpusTally()")
     file = _find(path)
     kind, compression = _format(file, format)
     name = "stdin" if file == "-" else file

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from vecsearch.encoders.base import Encoder, Tally, encode_blocks
+from vecsearch import checks
+from vecsearch.encoders.base import DTYPES, Encoder, Tally, encode_blocks
 from vecsearch.encoders.folder import is_ulmfit
 from vecsearch.encoders.joined import JoinedEncoder, is_joined, joined_folders
 from vecsearch.encoders.onnx import OnnxEncoder, OnnxTextEncoder, is_onnx, takes_texts
+from vecsearch.encoders.pooling import Pooling
 from vecsearch.encoders.transformer import TransformerEncoder, is_transformer
 from vecsearch.encoders.ulmfit import UlmfitEncoder
 from vecsearch.encoders.words.encoder import WordsEncoder, is_words
@@ -70,7 +72,7 @@ def find_encoder(name: str | Path) -> Path:
 
     Raises CheckpointError when there is neither, or a file of no kind that is known.
     """
-    path = Path(name)
+    path = checks.path("name", name)
     if path.is_dir() or (path.is_file() and can_open(path)):
         return path
     shipped = Path(__file__).parent.parent / "models"
@@ -110,6 +112,10 @@ def open_encoder(name: str | Path = DEFAULT, **options: Any) -> Any:
     A `dtype` of "auto" leaves the choice to any kind. Raises CheckpointError for what cannot be used, UsageError for an option
     that this kind of encoder does not have.
     """
+    if options.get("dtype") is not None:
+        checks.one_of("dtype", options["dtype"], DTYPES)
+    if options.get("pooling") is not None:
+        options["pooling"] = Pooling(options["pooling"])
     path = find_encoder(name)
     kind = kind_of(path)
     taken = inspect.signature(kind.open).parameters

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from vecsearch import checks
 from vecsearch.encoders.fastai_files import Checkpoint, read_checkpoint
 from vecsearch.encoders.folder import write_encoder
 from vecsearch.errors import CheckpointError, UsageError, writing
@@ -57,8 +58,13 @@ def import_checkpoint(
 
     Raises CheckpointError for a file that cannot be used, UsageError when `output` is not empty, ResourceError for a full disk.
     """
-    if dtype not in ("float32", "float16"):
-        raise ValueError(f"dtype {dtype!r} is neither float32 nor float16")
+    checkpoint, output = checks.path("checkpoint", checkpoint), checks.path("output", output)
+    vocabulary = None if vocabulary is None else checks.path("vocabulary", vocabulary)
+    backward = None if backward is None else checks.path("backward", backward)
+    sentencepiece = None if sentencepiece is None else checks.path("sentencepiece", sentencepiece)
+    source = {} if source is None else checks.kept("source", source)
+    lang, unsafe = checks.text("lang", lang), checks.flag("unsafe", unsafe)
+    dtype = checks.one_of("dtype", dtype, ("float32", "float16"))
     refuse_existing(output)
     paths = {"forward": checkpoint} | ({"backward": backward} if backward else {})
     read = {direction: read_checkpoint(path, vocabulary, unsafe=unsafe) for direction, path in paths.items()}

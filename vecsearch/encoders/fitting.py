@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vecsearch import checks
 from vecsearch.corpus.readers import read_corpus
 from vecsearch.encoders import find_ulmfit
 from vecsearch.encoders.checkpoints import new_folder, refuse_existing
@@ -33,7 +34,7 @@ def fit_postprocess(
     remove: int,
     dim: int | None,
     whiten: bool,
-    pooling: Pooling | None = None,
+    pooling: Pooling | str | None = None,
     layers: Sequence[int] | None = None,
 ) -> UlmfitEncoder:
     """Write the encoder, with a postprocess fitted on the first MOST_TEXTS texts of a corpus, to the folder `output`; what came
@@ -42,6 +43,10 @@ def fit_postprocess(
     Raises: UsageError: there is a postprocess already, a pooling that has no weights, or a layer that is not there; DataError:
     too few texts; errors of the corpus and of the encoder.
     """
+    encoder, corpus, output = checks.path("encoder", encoder), checks.path("corpus", corpus), checks.path("output", output)
+    sif, dim = None if sif is None else checks.number("sif", sif, 0), None if dim is None else checks.count("dim", dim, least=1)
+    centre, whiten, remove = checks.flag("centre", centre), checks.flag("whiten", whiten), checks.count("remove", remove)
+    pooling = None if pooling is None else Pooling(pooling)
     refuse_existing(output)
     source = find_ulmfit(encoder)
     pooled = UlmfitEncoder(source, pooling=pooling, layers=layers)

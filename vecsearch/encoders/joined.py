@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from vecsearch.encoders.base import Encoder, Tally
+from vecsearch import checks
+from vecsearch.encoders.base import ENCODES, Encoder, Tally, check_encoder, encode_texts
 from vecsearch.errors import CheckpointError, UsageError
 from vecsearch.metric import normalise
 
@@ -34,8 +35,11 @@ class JoinedEncoder:
     kind = "several encoders joined"
 
     def __init__(self, parts: Sequence[Encoder], weights: Sequence[float] | None = None) -> None:
-        self.parts = tuple(parts)
-        given = tuple(1.0 for _ in self.parts) if weights is None else tuple(float(weight) for weight in weights)
+        self.parts = tuple(
+            check_encoder(part, ENCODES, name="one of the parts") for part in checks.iterable("parts", parts, "encoders")
+        )
+        each = [1.0] * len(self.parts) if weights is None else checks.iterable("weights", weights, "numbers")
+        given = tuple(checks.number("weights", weight) for weight in each)
         if len(given) != len(self.parts):
             raise UsageError(
                 f"there are {len(self.parts)} encoders and {len(given)} weights; give one weight for each, in order"
@@ -68,7 +72,8 @@ class JoinedEncoder:
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Vectors of `texts` in input order: (n, dim) float32. A text that no part has a vector for gives the zero vector."""
         scales = np.sqrt(self._shares)
-        found = [scale * normalise(part.encode(texts)) for scale, part in zip(scales, self.parts, strict=True)]
+        texts = checks.texts("texts", texts, call="encoder.encode")
+        found = [scale * normalise(encode_texts(part, texts)) for scale, part in zip(scales, self.parts, strict=True)]
         vectors = np.concatenate(found, axis=1, dtype=np.float32, casting="same_kind")
         self._own += Tally(texts=len(texts), empty=int((~vectors.any(axis=1)).sum()))
         return vectors

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from vecsearch import checks
 from vecsearch.encoders.base import Tally
 from vecsearch.encoders.onnx_file import STRING, Graph, read_graph
 from vecsearch.encoders.sentence import CONFIG, TOKENIZER, SentenceEncoder
@@ -177,7 +178,7 @@ class OnnxEncoder(SentenceEncoder):
     kind = "an ONNX model"
 
     def __init__(self, path: Path, *, max_tokens: int | None = None) -> None:
-        self._model = OnnxModel(find_model(Path(path)))
+        self._model = OnnxModel(find_model(checks.path("path", path)))
         super().__init__(_folder_of(self._model.path), max_tokens)
         known = {"input_ids", "attention_mask", "token_type_ids"}
         for name, value in self._model.graph.inputs.items():
@@ -224,7 +225,7 @@ class OnnxTextEncoder:
     kind = "an ONNX model of texts"
 
     def __init__(self, path: Path) -> None:
-        self._model = OnnxModel(find_model(Path(path)))
+        self._model = OnnxModel(find_model(checks.path("path", path)))
         if len(self._model.graph.inputs) != 1:
             raise CheckpointError(f"{self._model.path} takes {', '.join(self._model.graph.inputs)}, and only texts are given")
         self._input, value = next(iter(self._model.graph.inputs.items()))
@@ -248,6 +249,7 @@ class OnnxTextEncoder:
 
         Raises CheckpointError where the model fails, or gives NaN.
         """
+        texts = checks.texts("texts", texts, call="encoder.encode")
         vectors = np.zeros((len(texts), self.dim), np.float32)
         given = [i for i, text in enumerate(texts) if text.strip()]
         # A text of several is padded to the longest, and no mask tells which states are padding.

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-
 import numpy as np
 
+from vecsearch.checks import Choice
 
-class Pooling(StrEnum):
+
+class Pooling(Choice):
     """How the states of a text's tokens become its vector."""
 
     RAW = "raw"

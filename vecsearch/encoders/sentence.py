@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from vecsearch import checks
 from vecsearch.encoders.base import Tally
 from vecsearch.errors import CheckpointError, UsageError
 from vecsearch.files import sha256
@@ -40,7 +41,7 @@ class SentenceEncoder(ABC):
 
     def __init__(self, folder: Path, max_tokens: int | None) -> None:
         self._folder = folder
-        if max_tokens is not None and max_tokens < 1:
+        if max_tokens is not None and checks.count("max_tokens", max_tokens, least=None) < 1:
             raise UsageError(f"max_tokens is {max_tokens}; it must be at least 1")
         self.pooling = self._read_pooling()
         longest = [self._number(SETTINGS, "max_seq_length"), self._number(CONFIG, "max_position_embeddings")]
@@ -81,9 +82,9 @@ class SentenceEncoder(ABC):
 
         Raises CheckpointError where the model fails, or gives NaN.
         """
-        tokenizer = self._tokenizer
+        tokenizer, texts = self._tokenizer, checks.texts("texts", texts, call="encoder.encode")
         with _refused(self._folder / TOKENIZER):
-            encodings = tokenizer.encode_batch(list(texts))
+            encodings = tokenizer.encode_batch(texts)
         ids = [encoding.ids for encoding in encodings]
         self._count(texts, encodings)
         vectors = np.zeros((len(texts), self.dim), np.float32)

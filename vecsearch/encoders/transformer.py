@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from vecsearch import checks
+from vecsearch.encoders.base import DTYPES
 from vecsearch.encoders.lstm import fast_dtype
 from vecsearch.encoders.sentence import CONFIG, TOKENIZER, SentenceEncoder
 from vecsearch.errors import CheckpointError, UsageError
@@ -52,7 +54,7 @@ class TransformerEncoder(SentenceEncoder):
     kind = "a sentence transformer"
 
     def __init__(self, folder: Path, *, max_tokens: int | None = None, dtype: str = "float32") -> None:
-        folder = Path(folder)
+        folder, dtype = checks.path("folder", folder), checks.one_of("dtype", dtype, DTYPES)
         for name in NEEDED:
             if not (folder / name).is_file():
                 raise CheckpointError(f"{folder / name} is missing: the model needs {', '.join(NEEDED)}; save it again")

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from vecsearch.encoders.base import Tally
+from vecsearch import checks
+from vecsearch.encoders.base import DTYPES, Tally
 from vecsearch.encoders.batches import ahead, batches, windows
 from vecsearch.encoders.folder import EncoderFolder, describe_sizes, read_encoder, write_config
 from vecsearch.encoders.lstm import Engine, NumpyEngine, TorchEngine, fast_dtype
@@ -48,15 +49,19 @@ class UlmfitEncoder:
         self,
         folder: Path,
         *,
-        pooling: Pooling | None = None,
+        pooling: Pooling | str | None = None,
         layers: Sequence[int] | None = None,
         max_tokens: int | None = None,
         dtype: str = "float32",
     ) -> None:
-        opened = read_encoder(Path(folder))
+        dtype = checks.one_of("dtype", dtype, DTYPES)
+        pooling = None if pooling is None else Pooling(pooling)
+        layers = None if layers is None else _layers(layers)
+        max_tokens = None if max_tokens is None else checks.count("max_tokens", max_tokens, least=None)
+        opened = read_encoder(checks.path("folder", folder))
         self._opened: EncoderFolder = opened
-        self.pooling = Pooling(pooling or opened.config.pooling)
-        self.layers = opened.config.layers if layers is None else tuple(layers)
+        self.pooling = Pooling(opened.config.pooling if pooling is None else pooling)
+        self.layers = opened.config.layers if layers is None else layers
         self.max_tokens = opened.config.max_tokens if max_tokens is None else max_tokens
         self.tally = Tally()
         self._requested_dtype = dtype
@@ -99,7 +104,7 @@ class UlmfitEncoder:
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Vectors of `texts` in input order: (n, dim) float32. A text without a known word gives the zero vector."""
-        return self._vectors(*self._read(texts))
+        return self._vectors(*self._read(checks.texts("texts", texts, call="encoder.encode")))
 
     def encode_blocks(self, blocks: Iterable[Sequence[str]]) -> Iterator[np.ndarray]:
         """`encode` of each block, lazily; the next block is tokenised while the model runs."""
@@ -114,13 +119,14 @@ class UlmfitEncoder:
         Only the marked word's states are pooled; the rest of the text is its context. A text without a mark is pooled whole.
         Raises DataError for a text with more than one mark, or with a mark that is not around whole words.
         """
-        return self._vectors(*self._read_marked(texts))
+        return self._vectors(*self._read_marked(checks.texts("texts", texts, call="encoder.encode_in_context")))
 
     def encode_words(self, word_ids: np.ndarray) -> np.ndarray:
         """Vectors of the vocabulary's words, without tokenising them: (n,) int -> (n, dim) float32.
 
         For `raw` pooling these are the embedding's own rows; else each word is read after xxbos.
         """
+        word_ids = checks.rows("word_ids", word_ids, len(self.vocabulary))
         if self.pooling is Pooling.RAW:
             stacks = self._opened.stacks.values()
             rows = np.concatenate([stack.embedding[word_ids].astype(np.float32) for stack in stacks], axis=1)
@@ -155,7 +161,7 @@ class UlmfitEncoder:
 
     def tokens(self, text: str) -> list[str]:
         """Tokens of a text as the model reads it: fastai's, xxbos first."""
-        return self._opened.tokenizer.tokens(text)
+        return self._opened.tokenizer.tokens(checks.text("text", text))
 
     def states(self, text: str) -> tuple[list[str], np.ndarray]:
         """Tokens of a text and the forward model's state after each, (tokens, dim of the chosen layer) float32."""
@@ -331,6 +337,13 @@ class UlmfitEncoder:
     @cached_property
     def _torch_engines(self) -> dict[str, TorchEngine]:
         return {}
+
+
+def _layers(layers: Sequence[int]) -> tuple[int, ...]:
+    given = tuple(checks.count("layers", layer, least=None) for layer in checks.iterable("layers", layers, "numbers of layers"))
+    if not given:
+        raise UsageError("layers is empty; name at least one")
+    return given
 
 
 def _depths(dims: tuple[int, ...], layers: Sequence[int]) -> set[int]:

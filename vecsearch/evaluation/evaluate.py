@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import Any
 
 import numpy as np
 
+from vecsearch import checks
 from vecsearch.ann import merge, nearest
 from vecsearch.corpus.readers import read_corpus
 from vecsearch.corpus.source import CorpusTally
 from vecsearch.encoders import Encoder
+from vecsearch.encoders.base import ENCODES, check_encoder, encode_texts
+from vecsearch.errors import UsageError
 from vecsearch.evaluation.intervals import Drawn, draw_mean, draw_pearson, draw_spearman
 from vecsearch.evaluation.measures import of_ranking, ranking
 from vecsearch.evaluation.sets import Analogies, Pairs, Retrieval, TestSet
@@ -61,7 +65,7 @@ def evaluate(
     test: TestSet,
     encoder: Encoder,
     *,
-    metrics: Sequence[Metric] = tuple(Metric),
+    metrics: Sequence[Metric | str] = tuple(Metric),
     ks: Sequence[int] = (10,),
     progress: Progress = lambda count, share: None,
 ) -> Judged:
@@ -70,16 +74,39 @@ def evaluate(
 
     Raises: errors of the corpus of a BEIR folder.
     """
+    check_encoder(encoder, ENCODES)
+    checks.function("progress", progress)
+    metrics = [Metric(metric) for metric in _several("metrics", metrics)]
+    ks = [checks.count("ks", k, least=1) for k in _several("ks", ks)]
     if isinstance(test, Pairs):
         return _on_pairs(test, encoder, metrics, progress)
     if isinstance(test, Analogies):
         return _on_analogies(test, encoder, metrics, progress)
+    checks.instance("test", test, Retrieval, give="what read_set returned")
     return _on_retrieval(test, encoder, metrics, ks, progress)
+
+
+def _several(name: str, values: Any) -> list[Any]:
+    """The values, of which there is at least one. Raises TypeError for a single one, UsageError for none."""
+    if isinstance(values, str):
+        raise TypeError(f"{name} is {checks.described(values)}; give a list, even of a single one: [{values!r}]")
+    if not (found := list(checks.iterable(name, values, name))):
+        raise UsageError(f"{name} is empty; give at least one")
+    return found
 
 
 def compare(judged: dict[str, Judged]) -> Iterator[Comparison]:
     """The first encoder beside each other one, on each measure of the whole set: the same pairs, questions or queries are drawn
     for both."""
+    checks.instance("judged", judged, dict, give="what evaluate returned, by the encoders' names")
+    for name, found in judged.items():
+        checks.instance(f"judged[{name!r}]", found, Judged, give="what evaluate returned")
+    if not judged:
+        raise UsageError("nothing is judged, so nothing can be compared; evaluate at least two encoders")
+    return _compared(judged)
+
+
+def _compared(judged: dict[str, Judged]) -> Iterator[Comparison]:
     (first, its), *others = judged.items()
     for name, other in others:
         for (part, metric, measure), drawn in its.drawn.items():
@@ -92,7 +119,12 @@ def encode_pairs(
     a: Sequence[str], b: Sequence[str], encoder: Encoder, progress: Progress = lambda count, share: None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Vectors of both sides of n pairs of texts, each text encoded once: two (n, dim) float32."""
-    texts, at = np.unique([*a, *b], return_inverse=True)
+    check_encoder(encoder, ENCODES)
+    checks.function("progress", progress)
+    a, b = checks.texts("a", a), checks.texts("b", b)
+    if len(a) != len(b):
+        raise UsageError(f"there are {len(a):,} texts on one side and {len(b):,} on the other; a pair has one of each")
+    texts, at = np.unique(np.array([*a, *b], object), return_inverse=True)
     vectors = _Encoding(encoder, progress).all(texts.tolist())
     return vectors[at[: len(a)]], vectors[at[len(a) :]]
 
@@ -188,7 +220,7 @@ class _Encoding:
         """Vectors of the texts: (n, dim) float32."""
         parts = [np.empty((0, self._encoder.dim), np.float32)]
         for first in range(0, len(texts), BLOCK):
-            parts.append(self._encoder.encode(texts[first : first + BLOCK]))
+            parts.append(encode_texts(self._encoder, texts[first : first + BLOCK]))
             self._done += len(parts[-1])
             self._progress(self._done, self._fraction() if self._fraction else self._done / len(texts))
         return np.concatenate(parts)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vecsearch import checks
 from vecsearch.corpus.pairs import read_pairs
 from vecsearch.corpus.readers import read_records
 from vecsearch.errors import CorpusError
@@ -58,7 +59,8 @@ def read_set(path: str | PathLike[str], *, columns: Sequence[str] = (), split: s
 
     Raises: DataError for a set that cannot be used, naming the file and the line; UsageError for an unknown format.
     """
-    place = Path(path)
+    place, split = checks.path("path", path), checks.text("split", split)
+    columns = checks.texts("columns", columns)
     if place.is_dir():
         return read_retrieval(place, split)
     if not place.exists():

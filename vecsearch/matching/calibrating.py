@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from vecsearch import checks
 from vecsearch.errors import UsageError
 from vecsearch.evaluation.intervals import Drawn, draw
 from vecsearch.matching.calibration import CURVE, FIGURES, POINTS, Calibration, Estimate, Scorer
@@ -22,7 +23,13 @@ Split = list[tuple[np.ndarray, np.ndarray]]
 
 
 def calibrate(
-    pairs: Labelled, scores: np.ndarray, metric: Metric, encoder: Scorer, *, rule: Rule = BEST_F1, method: str = "best"
+    pairs: Labelled,
+    scores: np.ndarray,
+    metric: Metric | str,
+    encoder: Scorer,
+    *,
+    rule: Rule = BEST_F1,
+    method: str = "best",
 ) -> Calibration:
     """A threshold by the `rule`, and probabilities by "platt", "isotonic", or what has less log loss: the "best".
 
@@ -31,6 +38,15 @@ def calibrate(
 
     Raises: UsageError for a precision that no threshold reaches; CorpusError where there are too few groups.
     """
+    checks.instance("pairs", pairs, Labelled, give="what read_labelled returned")
+    checks.instance("encoder", encoder, Scorer, give="Scorer(fingerprint, names, weights, options)")
+    checks.instance("rule", rule, Rule, give='Rule("precision", 0.9)')
+    checks.one_of("method", method, ["best", *METHODS])
+    metric, scores = Metric(metric), checks.array("scores", scores)
+    if scores.shape != (len(pairs.matches),) or not np.isfinite(scores).all():
+        raise UsageError(
+            f"the scores have the shape {scores.shape}; give a finite one for each of {len(pairs.matches):,} pairs"
+        )
     split = folds(pairs)
     whole = Ranked(scores, pairs.matches).curve()
     check_reachable(whole, rule)

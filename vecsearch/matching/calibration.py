@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from math import isfinite
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from vecsearch import checks
 from vecsearch.encoders import Encoder
+from vecsearch.encoders.base import check_encoder
 from vecsearch.errors import CheckpointError, UsageError
 from vecsearch.files import write_whole
 from vecsearch.matching.probability import METHODS, Isotonic, Method, Platt, Reliability
@@ -74,11 +75,11 @@ class Calibration:
 
     def probability(self, scores: np.ndarray) -> np.ndarray:
         """How likely pairs of these scores are matches: (n,) -> (n,) float64, never falling as the score rises."""
-        return self.method(scores)
+        return self.method(checks.array("scores", scores, np.float64))
 
     def check_encoder(self, encoder: Encoder) -> None:
         """Raise UsageError unless it is the encoder whose scores these are."""
-        if encoder.fingerprint != self.encoder.fingerprint:
+        if check_encoder(encoder, ("dim", "fingerprint")).fingerprint != self.encoder.fingerprint:
             raise UsageError(
                 f"the calibration is for scores of the encoder {' and '.join(self.encoder.names)} "
                 f"({self.encoder.fingerprint}), this one is {encoder.fingerprint}: its scores mean something else; "
@@ -92,13 +93,14 @@ class Calibration:
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the file whole, or not at all. Raises ResourceError where the disk refuses."""
-        write_whole(Path(path), self.to_bytes())
+        write_whole(checks.file("path", path), self.to_bytes())
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Calibration:
         """The calibration in a file. Raises CheckpointError for one that is damaged, of a newer format, or none."""
+        path = checks.path("path", path)
         try:
-            values = json.loads(Path(path).read_bytes())
+            values = json.loads(path.read_bytes())
             if type(values["format"]) is not int or values["format"] < 1:
                 raise ValueError(f"format {values['format']!r}")
             if values.pop("format") > FORMAT:
@@ -109,7 +111,7 @@ class Calibration:
             return made
         except FileNotFoundError:
             raise CheckpointError(f"{path} does not exist; make a calibration with `vecsearch calibrate`") from None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, UsageError) as error:
             raise CheckpointError(
                 f"{path} cannot be read as a calibration ({error!r}); make it again with `vecsearch calibrate`"
             ) from None

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
+from vecsearch import checks
 from vecsearch.encoders import Encoder
 from vecsearch.matching.scoring import REMEMBERED_BYTES, RememberingEncoder
 from vecsearch.metric import Metric, pair_scores
@@ -24,6 +25,7 @@ class PairFeatures:
 
     def columns(self, a: Sequence[str], b: Sequence[str]) -> dict[str, np.ndarray]:
         """For n pairs, (n,) float64 each: what `names` says, in its order."""
+        a, b = checks.texts("a", a), checks.texts("b", b)
         found = {}
         words = [[WORD.findall(text.lower()) for text in side] for side in (a, b)]
         for name, encoder in self._encoders.items():

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from vecsearch import checks
+from vecsearch.errors import UsageError
 from vecsearch.evaluation.intervals import Drawn
 from vecsearch.matching.calibrating import BEST_F1, check_reachable, worth
 from vecsearch.matching.fusion import FusedEncoder, Fusion
@@ -77,6 +80,11 @@ def fuse(
 
     Raises: UsageError for a precision that no threshold reaches; CorpusError where there are too few groups.
     """
+    checks.instance("pairs", pairs, Labelled, give="what read_labelled returned")
+    checks.instance("rule", rule, Rule, give='Rule("precision", 0.9)')
+    checks.one_of("model", model, ["best", *MODELS])
+    checks.functions(progress=progress)
+    columns = _checked_columns(columns, encoders, len(pairs.matches))
     split = folds(pairs)
     features = np.column_stack(list(columns.values()))
     tried = MODELS if model == "best" else {model: MODELS[model]}
@@ -107,6 +115,20 @@ def fuse(
         predict=lambda rows: final.predict_proba(rows)[:, 1],
     )
     return Fused(fusion, single, models, _importances(learnt[kept], features, pairs, split, list(columns), final))
+
+
+def _checked_columns(columns: Any, encoders: Any, pairs: int) -> dict[str, np.ndarray]:
+    """The features by name, a finite number for each pair. Raises TypeError for no numbers, UsageError without an encoder's."""
+    checks.instance("columns", columns, Mapping, give="a dict of arrays by name")
+    checks.instance("encoders", encoders, Mapping, give="a dict of FusedEncoder by name")
+    found = {name: checks.array(f"columns[{name!r}]", column, np.float64) for name, column in columns.items()}
+    for name, its in encoders.items():
+        checks.instance(f"encoders[{name!r}]", its, FusedEncoder, give="FusedEncoder(named, fingerprint)")
+        if f"{name} {Metric.COSINE}" not in found:
+            raise UsageError(f"columns has no {name} {Metric.COSINE!s}; give that of each encoder")
+    if not encoders or any(column.shape != (pairs,) or not np.isfinite(column).all() for column in found.values()):
+        raise UsageError(f"columns are to have a finite number for each of the {pairs:,} pairs, and encoders are to be named")
+    return found
 
 
 def _importances(

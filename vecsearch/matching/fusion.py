@@ -12,7 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from vecsearch import checks
 from vecsearch.encoders import Encoder
+from vecsearch.encoders.base import check_encoder
 from vecsearch.encoders.checkpoints import new_folder
 from vecsearch.errors import CheckpointError, UsageError
 from vecsearch.files import sha256
@@ -51,10 +53,11 @@ class Fusion:
 
     def scorer(self, encoders: Mapping[str, Encoder]) -> FusionScorer:
         """Scores pairs by these encoders, by name. Raises UsageError for others than it was learnt from."""
+        checks.instance("encoders", encoders, Mapping, give="a dict of encoders by name")
         if encoders.keys() != self.encoders.keys():
             raise UsageError(f"the fused model is of the encoders {', '.join(self.encoders)}, not of {', '.join(encoders)}")
         for name, its in self.encoders.items():
-            if (found := encoders[name].fingerprint) != its.fingerprint:
+            if (found := check_encoder(encoders[name]).fingerprint) != its.fingerprint:
                 raise UsageError(
                     f"the encoder {name} is not the one that the fused model learnt from ({its.fingerprint}; this one is "
                     f"{found}): use that one, or run `vecsearch fuse` again"
@@ -63,7 +66,7 @@ class Fusion:
 
     def save(self, folder: str | PathLike[str], facts: Mapping[str, Any]) -> None:
         """Write a new folder, with `facts` about it for people. Raises ResourceError: one is there, or the disk refuses."""
-        with new_folder(Path(folder)) as new:
+        with new_folder(checks.path("folder", folder)) as new:
             values = {
                 "format": FORMAT,
                 "model": self.name,
@@ -80,7 +83,7 @@ class Fusion:
     def load(cls, folder: str | PathLike[str]) -> Fusion:
         """The model in a folder. Raises CheckpointError for one that is damaged, of a newer format, or none; UsageError where
         skops, which reads trees, is missing."""
-        path = Path(folder) / CONFIG
+        path = checks.path("folder", folder) / CONFIG
         try:
             values = json.loads(path.read_bytes())
             if type(values["format"]) is not int or values["format"] < 1:

@@ -9,6 +9,7 @@ from os import PathLike
 
 import numpy as np
 
+from vecsearch import checks
 from vecsearch.corpus.pairs import Pair, read_pairs
 from vecsearch.corpus.source import CorpusTally
 from vecsearch.errors import CorpusError
@@ -43,6 +44,7 @@ def read_labelled(
 
     Raises: CorpusError for a file without labels, with others than 0 and 1, with fewer than 20 pairs, or of one class.
     """
+    positive = None if positive is None else checks.number("positive", positive)
     pairs = list(read_pairs(path, columns=columns, format=format, skip_bad=skip_bad, tally=tally))
     matches = np.array([_is_match(pair, positive, f"{path}, pair {n}") for n, pair in enumerate(pairs, 1)], bool)
     if len(pairs) < LEAST_PAIRS:
@@ -62,7 +64,7 @@ def grouped(a: Sequence[str], b: Sequence[str]) -> np.ndarray:
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    texts, at = np.unique([*a, *b], return_inverse=True)
+    texts, at = np.unique(np.array([*a, *b], object), return_inverse=True)
     edges = coo_array((np.ones(len(a)), (at[: len(a)], at[len(a) :])), shape=(len(texts), len(texts)))
     return connected_components(edges, directed=False)[1][at[: len(a)]].astype(np.int64)
 

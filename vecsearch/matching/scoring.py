@@ -9,7 +9,10 @@ from typing import Protocol
 
 import numpy as np
 
+from vecsearch import checks
 from vecsearch.encoders import Encoder
+from vecsearch.encoders.base import ENCODES, check_encoder, encode_texts
+from vecsearch.errors import UsageError
 from vecsearch.matching.calibration import Calibration
 from vecsearch.metric import Background, Metric, pair_scores
 
@@ -32,7 +35,7 @@ class RememberingEncoder:
     """Gives an encoder's vectors, and does not encode again what it was asked lately."""
 
     def __init__(self, encoder: Encoder, limit: int = REMEMBERED_BYTES) -> None:
-        self._encoder = encoder
+        self._encoder = check_encoder(encoder, ENCODES)
         rows = max(1, limit // (4 * encoder.dim + ENTRY_BYTES))
         self._table = np.empty((rows, encoder.dim), np.float32)
         self._rows: OrderedDict[bytes, int] = OrderedDict()
@@ -44,7 +47,7 @@ class RememberingEncoder:
         """Vectors of n texts: (n, dim) float32."""
         places: dict[bytes, list[int]] = {}
         for place, text in enumerate(texts):
-            places.setdefault(blake2b(text.encode(), digest_size=16).digest(), []).append(place)
+            places.setdefault(blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest(), []).append(place)
         vectors = np.empty((len(texts), self._encoder.dim), np.float32)
         known = [key for key in places if key in self._rows]
         self._spread(vectors, [places[key] for key in known], self._table[[self._rows[key] for key in known]])
@@ -52,7 +55,7 @@ class RememberingEncoder:
             self._rows.move_to_end(key)
         new = [key for key in places if key not in self._rows]
         if new:
-            encoded = self._encoder.encode([texts[places[key][0]] for key in new])
+            encoded = encode_texts(self._encoder, [texts[places[key][0]] for key in new])
             self._spread(vectors, [places[key] for key in new], encoded)
             self._remember(new, encoded)
             self.encoded += len(new)
@@ -82,7 +85,9 @@ class EncoderScorer:
     def __init__(self, encoder: Encoder, a: Sequence[str], b: Sequence[str], *, calibration: Calibration | None = None) -> None:
         self._encoder = RememberingEncoder(encoder)
         self._calibration = calibration
-        self._background = self._random_pairs(a, b)
+        if calibration is not None:
+            checks.instance("calibration", calibration, Calibration, give="Calibration.load(path)")
+        self._background = self._random_pairs(*_sides(a, b))
 
     @property
     def encoded(self) -> int:
@@ -91,6 +96,7 @@ class EncoderScorer:
 
     def columns(self, a: Sequence[str], b: Sequence[str]) -> dict[str, np.ndarray]:
         """Of n pairs, (n,) each: "cosine", "cosine_percentile", "ip", "ip_percentile"; if calibrated "probability", "match"."""
+        a, b = _sides(a, b)
         vectors = self._encoder.encode([*a, *b])
         found: dict[str, np.ndarray] = {}
         for metric in Metric:
@@ -110,3 +116,11 @@ class EncoderScorer:
         left, right = np.array(chosen, np.int64).reshape(-1, 2).T
         vectors = self._encoder.encode([*sides[0], *sides[1]])
         return Background(vectors[left], vectors[len(sides[0]) :][right])
+
+
+def _sides(a: Sequence[str], b: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Both sides of pairs. Raises TypeError for what are no texts, UsageError for more of them on one side."""
+    a, b = checks.texts("a", a), checks.texts("b", b)
+    if len(a) != len(b):
+        raise UsageError(f"there are {len(a):,} texts on one side and {len(b):,} on the other; a pair has one of each")
+    return a, b

@@ -83,12 +83,12 @@ class Stream:
     def __init__(self, outputs: Sequence[Output], settings: Mapping[str, Any], *, resume: bool, replace: bool = False) -> None:
         """Raises UsageError for an output that cannot be or that is there, unless `replace`; for an unfinished one, unless
         `resume` or `replace`; and for one of other settings."""
+        for output in outputs:
+            _check(output.path, replace=replace or resume)
         first = outputs[0].path
         self._progress = first.with_name(f".{first.name}.progress")
         self._outputs = {str(output.path): output for output in outputs}
         self._settings = {**settings, "outputs": list(self._outputs)}
-        for output in outputs:
-            _check(output.path, replace=replace or resume)
         if resume:
             self.done, self._sizes = self._begun()
         elif self._progress.exists() and not replace:

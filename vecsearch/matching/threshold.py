@@ -7,6 +7,9 @@ from functools import cached_property
 
 import numpy as np
 
+from vecsearch import checks
+from vecsearch.errors import UsageError
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:
@@ -14,6 +17,14 @@ class Rule:
 
     measure: str = "f1"
     least: float | None = None
+
+    def __post_init__(self) -> None:
+        """Raises: TypeError: no name, no number. UsageError: another measure, or a share that cannot be asked for."""
+        checks.one_of("measure", self.measure, ("f1", "precision", "recall"))
+        if self.measure == "f1" and self.least is not None:
+            raise UsageError(f"the best f1 is looked for, and none is asked for: leave out {self.least!r}")
+        if self.measure != "f1" and not checks.number("least", self.least, 0, 1) > 0:
+            raise UsageError(f"least is {self.least}; give a share above 0 and up to 1")
 
 
 @dataclass(frozen=True)

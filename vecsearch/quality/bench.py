@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from vecsearch import ann
+from vecsearch import ann, checks
 from vecsearch.ann.recall import Recall, recalls
 from vecsearch.ann.spec import usual_effort
 from vecsearch.ann.truth import leave_out
@@ -73,6 +73,9 @@ def measure(workload: Workload, specs: Sequence[str], folder: Path, *, threads: 
 
     Indexes are built with all cores and searched with `threads`. Raises UsageError for a spec that does not fit.
     """
+    checks.instance("workload", workload, Workload, give="what open_workload returned")
+    specs, threads = checks.texts("specs", specs, call="measure"), checks.count("threads", threads, least=1)
+    folder = checks.path("folder", folder)
     for spec in specs:
         ann.check_spec(spec, workload.vectors.shape[1], workload.metric)
     return _measured(workload, specs, folder, threads)

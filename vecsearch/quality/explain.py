@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from vecsearch import checks
 from vecsearch.errors import UsageError
 from vecsearch.hits import Hit
 from vecsearch.index import Index
@@ -40,19 +41,25 @@ class Word:
     contribution: float
 
 
-def explain(index: Index, query: np.ndarray, hit: Hit, *, metric: Metric | None = None) -> list[Word]:
+def explain(index: Index, query: np.ndarray, hit: Hit, *, metric: Metric | str | None = None) -> list[Word]:
     """The words of the passage, or else the text, that `hit` was found by; what they contribute adds up to its score.
 
     A vector that is the mean of its tokens' states makes every score with `query`, (dim,) float32, the sum of the states' own.
     Where the index was built in float32 the sum is exact to 1e-6 of the contributions' sizes; in bfloat16, to 0.003 of them,
     which is what its vectors were rounded by. Raises UsageError for an encoder or a pooling of which this is not known.
     """
+    checks.instance("index", index, Index, give="an Index")
+    checks.instance("hit", hit, Hit, give="one that the index found")
+    metric = index.metric if metric is None else Metric(metric)
+    query = checks.array("query", query)
+    if query.shape != (index.dim,):
+        raise UsageError(f"the query vector has the shape {query.shape}; give a single one, ({index.dim},)")
     shares = getattr(index.encoder, "shares", None)
     if shares is None:
         raise UsageError("what each word contributes is known of vecsearch's own encoders; this index was built by another")
     text = hit.text if hit.passage is None else hit.passage
     tokens, parts = shares(text)
-    return by_word(text, tokens, _contributions(parts, query, metric or index.metric))
+    return by_word(text, tokens, _contributions(parts, query, metric))
 
 
 def _contributions(parts: np.ndarray, query: np.ndarray, metric: Metric) -> np.ndarray:

@@ -6,10 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vecsearch.encoders.base import WordEncoder
+from vecsearch import checks
+from vecsearch.encoders.base import ENCODES, WordEncoder, check_encoder, checked_vectors
 from vecsearch.errors import UsageError
 from vecsearch.index import Index
 from vecsearch.metric import Background, Metric, norms, pair_scores
+
+WORD_MEMBERS = (*ENCODES, "words", "word_ids")
+"""What is needed of an encoder whose own words are the background."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +52,21 @@ def random_pairs(vectors: np.ndarray, rng: np.random.Generator) -> Background:
 
 def model_similarity(encoder: WordEncoder, a: str, b: str, rng: np.random.Generator) -> Similarity:
     """Scores of two texts by an encoder, among random pairs of its words."""
-    vectors = getattr(encoder, "encode_in_context", encoder.encode)([a, b])
+    check_encoder(encoder, WORD_MEMBERS)
+    a, b, _ = checks.text("a", a), checks.text("b", b), _checked_rng(rng)
+    vectors = checked_vectors(encoder, getattr(encoder, "encode_in_context", encoder.encode)([a, b]), 2)
     return _score((a, b), vectors, model_background(encoder, rng))
 
 
 def index_similarity(index: Index, a: str, b: str, rng: np.random.Generator) -> Similarity:
     """Scores of two documents of an index by id, or of texts by its encoder, among random pairs of its documents."""
+    checks.instance("index", index, Index, give="an Index")
+    a, b, _ = checks.text("a", a), checks.text("b", b), _checked_rng(rng)
     return _score((a, b), np.concatenate([_vector(index, text) for text in (a, b)]), index_background(index, rng))
+
+
+def _checked_rng(rng: np.random.Generator) -> np.random.Generator:
+    return checks.instance("rng", rng, np.random.Generator, give="np.random.default_rng(0)")
 
 
 def _vector(index: Index, id_or_text: str) -> np.ndarray:

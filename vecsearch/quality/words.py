@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from vecsearch import checks
 from vecsearch.errors import UsageError
 from vecsearch.hits import Hit
 from vecsearch.index import Index
@@ -18,7 +19,7 @@ def analogy(
     minus: Sequence[str],
     k: int = 10,
     *,
-    metric: Metric | None = None,
+    metric: Metric | str | None = None,
     exact: bool = False,
     where: str | None = None,
 ) -> list[Hit]:
@@ -28,6 +29,9 @@ def analogy(
 
     Source: Mikolov, Yih and Zweig 2013, "Linguistic regularities in continuous space word representations" (3CosAdd).
     """
+    checks.instance("index", index, Index, give="an Index")
+    plus, minus = checks.texts("plus", plus, call="analogy"), checks.texts("minus", minus)
+    k = checks.count("k", k, least=1)
     if not plus:
         raise UsageError("give at least one word to add")
     ids = [*plus, *minus]
@@ -39,6 +43,8 @@ def analogy(
 
 def odd_one_out(index: Index, ids: Sequence[str]) -> list[Hit]:
     """The documents `ids`, least fitting first: the score of each is its cosine with the mean of all, as unit vectors."""
+    checks.instance("index", index, Index, give="an Index")
+    ids = checks.texts("ids", ids, call="odd_one_out")
     if len(ids) < 3:
         raise UsageError(f"{len(ids)} words: which one does not fit can only be asked of 3 or more")
     rows = index.rows(ids)

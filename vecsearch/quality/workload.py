@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vecsearch import checks
 from vecsearch.ann import Rows, TruthCache, ground_truth
 from vecsearch.ann.recall import recalls
 from vecsearch.corpus.annbench import distances_of, is_annbench, read_annbench, write_annbench
@@ -60,7 +61,7 @@ def open_workload(
     k: int = 10,
     number: int = 1000,
     queries: str | Path | None = None,
-    metric: Metric | None = None,
+    metric: Metric | str | None = None,
     rng: np.random.Generator,
 ) -> Workload:
     """The workload that an index's folder, a file of vectors or a data set of ann-benchmarks makes; `folder` takes what it
@@ -71,7 +72,11 @@ def open_workload(
 
     Raises UsageError, VectorsError, and for an index whatever opening it raises.
     """
-    source = Path(source)
+    source, folder = checks.path("source", source), checks.path("folder", folder)
+    k, number = checks.count("k", k, least=None), checks.count("number", number, least=None)
+    queries = None if queries is None else checks.path("queries", queries)
+    metric = None if metric is None else Metric(metric)
+    checks.instance("rng", rng, np.random.Generator, give="np.random.default_rng(0)")
     if k < 1 or number < 1:
         raise UsageError(f"k is {k} and the number of queries {number}; both must be at least 1")
     if metric and (source.is_dir() or is_annbench(source)):

@@ -127,6 +127,9 @@ class Lock:
                 raise LockedError(
                     f"{self._path.parent} is being written by process {holder}; wait for it, or stop it"
                 ) from error
+            if not os.path.exists(self._path) or not os.path.samestat(os.fstat(descriptor), os.stat(self._path)):
+                # Its holder gave up what it was making, and removed it after it was opened here.
+                raise LockedError(f"{self._path.parent} was being written by another process; try again")
             os.ftruncate(descriptor, 0)
             write_all(descriptor, f"{os.getpid()}\n".encode(), 0)
             undo.pop_all()
@@ -134,5 +137,6 @@ class Lock:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # The file stays: removing it would let two processes lock two files of the same name.
+        # The file stays: who locks it next must not lock another of the same name than a third. What removes it, with a folder
+        # that was to be made, does so while it is locked, and who opened it before is told.
         os.close(self._descriptor)

@@ -24,12 +24,12 @@ def to_record(document: Document) -> Record:
     """The document as it is stored.
 
     Raises:
-        CorpusError: a field that JSON cannot hold (NaN, a date), or text that UTF-8 cannot (half of a surrogate pair).
+        CorpusError: a field that JSON cannot hold (one within itself), or text that UTF-8 cannot (half of a surrogate pair).
     """
     try:
         record = document.id, document.text, json.dumps(document.fields, ensure_ascii=False, allow_nan=False)
         "".join(record).encode()
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise CorpusError(f"{place(document)}: the document cannot be stored ({error}); mend or drop it") from error
     return record
 

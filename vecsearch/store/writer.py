@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -22,6 +23,7 @@ from vecsearch.store.layout import (
     CURRENT,
     DOCUMENTS,
     ENCODER,
+    LOCK,
     NORMS,
     SEGMENTS,
     VECTORS,
@@ -75,6 +77,8 @@ class IndexWriter:
         self._update, self._replace, self._resume = update, replace, resume
         self._segments: dict[str, SegmentWriter] = {}
         self._encoder: str | None = None
+        self._made: list[Path] = []
+        """The folder and those that it lies in, as far as they were not there before."""
         self._undo = ExitStack()
 
     def __enter__(self) -> IndexWriter:
@@ -110,9 +114,9 @@ class IndexWriter:
         if self.folder.exists() and not self.folder.is_dir():
             raise UsageError(f"{self.folder} is a file, not a folder; choose another -o")
         with writing(self.folder):
-            missing = [path for path in (self.folder, *self.folder.parents) if not path.exists()]
+            self._made = [path for path in (self.folder, *self.folder.parents) if not path.exists()]
             self.folder.mkdir(parents=True, exist_ok=True)
-            for path in missing:
+            for path in self._made:
                 sync(path.parent)
             foreign = [] if (self.folder / CURRENT).exists() else foreign_entries(self.folder)
         if foreign:
@@ -299,9 +303,15 @@ class IndexWriter:
         return made | {path: known[path] for path in paths & known.keys()}
 
     def _leave(self) -> None:
-        """Close what is open, and drop segments that nothing was stored in: there is nothing to resume."""
+        """Close what is open, and drop segments that nothing was stored in: there is nothing to resume; and a new folder that
+        holds nothing then."""
         for name, writer in self._segments.items():
             writer.close()
             if writer.rows == 0:
                 with suppress(ResourceError):
                     self._remove_own(f"{SEGMENTS}/{name}")
+        if self._made and set(os.listdir(self.folder)) == {LOCK}:
+            with suppress(OSError):
+                (self.folder / LOCK).unlink()
+                for path in self._made:
+                    path.rmdir()

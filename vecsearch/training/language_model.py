@@ -18,13 +18,14 @@ from fastai.text.data import LMDataLoader, TensorText
 from fastai.text.learner import LMLearner, language_model_learner
 from fastai.text.models.awdlstm import AWD_LSTM, awd_lstm_lm_config
 
+from vecsearch import checks
 from vecsearch.corpus.readers import read_corpus
 from vecsearch.encoders import find_ulmfit
 from vecsearch.encoders.checkpoints import refuse_existing
 from vecsearch.encoders.folder import Stack
 from vecsearch.encoders.lstm import fast_dtype
 from vecsearch.encoders.state_dict import lstm_tensors
-from vecsearch.errors import DataError
+from vecsearch.errors import DataError, UsageError
 from vecsearch.training.checkpoint import Checkpoint
 from vecsearch.training.keeper import Keeper, Stream
 from vecsearch.training.network import random_stack
@@ -56,6 +57,26 @@ class LanguagePlan:
     new_words: int = NEW_WORDS
     sampled: int = 4000
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Raises: TypeError: no numbers. UsageError: numbers by which nothing can be trained."""
+        for name, least in (
+            ("epochs", 1),
+            ("batch", 1),
+            ("length", 2),
+            ("words", 1),
+            ("new_words", 0),
+            ("sampled", 0),
+            ("seed", 0),
+        ):
+            checks.count(name, getattr(self, name), least=least, most=checks.MANY)
+        sizes = [checks.count("dims", size, least=1, most=checks.MANY) for size in checks.iterable("dims", self.dims, "sizes")]
+        if len(sizes) < 2:
+            raise UsageError(f"dims are {sizes}; give the size of the embedding and of each layer")
+        object.__setattr__(self, "dims", tuple(sizes))
+        if self.rate is not None and not checks.number("rate", self.rate, 0):
+            raise UsageError("the rate is 0; give a number above 0")
+        checks.number("dropout", self.dropout, 0, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +111,11 @@ def train_language_model(
     Raises: DataError: too little text; UsageError: the checkpoint is another training's; errors of the files and of the
     encoder; ResourceError: the disk refuses.
     """
+    files, output = checks.paths("files", files), checks.path("output", output)
+    checks.instance("plan", plan, LanguagePlan, give="LanguagePlan()")
+    half, resume = checks.flag("half", half), checks.flag("resume", resume)
+    checks.functions(progress=progress, note=note)
+    start = None if start is None else checks.path("start", start)
     refuse_existing(output)
     texts = [document.text for path in files for document in read_corpus(path)]
     digest = hashlib.sha256("\0".join(texts).encode()).hexdigest()

@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vecsearch import checks
+from vecsearch.errors import UsageError
 from vecsearch.files import trim_memory
 from vecsearch.training.checkpoint import Checkpoint, below, copied
 from vecsearch.training.network import Network
@@ -49,6 +51,15 @@ class Plan:
     dropout: float = 0.1
     evaluations: int = 10
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Raises: TypeError: no numbers. UsageError: numbers by which nothing can be trained."""
+        for name, least in (("epochs", 1), ("batch", 1), ("evaluations", 1), ("seed", 0)):
+            checks.count(name, getattr(self, name), least=least, most=checks.MANY)
+        for name in ("warmup", "dropout", "decay"):
+            checks.number(name, getattr(self, name), 0, 1)
+        if not checks.number("rate", self.rate, 0) or self.dropout == 1:
+            raise UsageError(f"the rate is {self.rate} and the dropout {self.dropout}; give a rate above 0, a dropout below 1")
 
     def rate_at(self, step: int, steps: int) -> float:
         """The learning rate of a step: up in a straight line, down along a cosine (Smith 2018, A disciplined approach to neural

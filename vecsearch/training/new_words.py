@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from scipy.sparse import coo_array
 
+from vecsearch import checks
 from vecsearch.corpus.readers import read_corpus
 from vecsearch.encoders import find_ulmfit
 from vecsearch.encoders.checkpoints import refuse_existing
@@ -43,6 +44,8 @@ def add_words(
 
     Raises: DataError: no word is new; errors of the files and of the encoder; ResourceError: the disk refuses.
     """
+    encoder, files, output = checks.path("encoder", encoder), checks.paths("files", files), checks.path("output", output)
+    most, half = checks.count("most", most, least=1), checks.flag("half", half)
     refuse_existing(output)
     start = start_from(find_ulmfit(encoder))
     grown = with_new_words(start, (document.text for path in files for document in read_corpus(path)), most)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from vecsearch import checks
 from vecsearch.corpus.pairs import kind_of, read_groups, read_pairs
 from vecsearch.corpus.readers import read_corpus
 from vecsearch.encoders import find_ulmfit
@@ -48,6 +49,16 @@ class Source:
     title: str | None = None
     neighbours: bool = False
 
+    def __post_init__(self) -> None:
+        """Raises: TypeError: no paths, or no names."""
+        object.__setattr__(self, "files", checks.paths("files", self.files))
+        object.__setattr__(self, "columns", checks.texts("columns", self.columns))
+        if self.teacher is not None:
+            object.__setattr__(self, "teacher", checks.path("teacher", self.teacher))
+        if self.title is not None:
+            checks.text("title", self.title)
+        checks.flag("neighbours", self.neighbours)
+
 
 @dataclass(frozen=True, slots=True)
 class New:
@@ -55,6 +66,14 @@ class New:
 
     words: int = 30_000
     dims: Sequence[int] = (256, 256)
+
+    def __post_init__(self) -> None:
+        """Raises: TypeError: no whole numbers. UsageError: none above 0."""
+        checks.count("words", self.words, least=1, most=checks.MANY)
+        sizes = [checks.count("dims", size, least=1, most=checks.MANY) for size in checks.iterable("dims", self.dims, "sizes")]
+        if len(sizes) < 2:
+            raise UsageError(f"dims are {sizes}; give the size of the embedding and of each layer")
+        object.__setattr__(self, "dims", tuple(sizes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +110,12 @@ def train_similarity(
     Raises: UsageError: options that do not go together; DataError: too few examples, or a teacher that does not fit; errors of
     the files and of the encoder; ResourceError: the disk refuses.
     """
+    checks.instance("source", source, Source, give="Source([path])")
+    checks.instance("plan", plan, Plan, give="Plan()")
+    output, start = checks.path("output", output), start if isinstance(start, New) else checks.path("start", start)
+    max_tokens, new_words = checks.count("max_tokens", max_tokens, least=1), checks.count("new_words", new_words)
+    half, resume = checks.flag("half", half), checks.flag("resume", resume)
+    checks.functions(progress=progress, note=note)
     refuse_existing(output)
     kind, texts, labels = _read(source)
     if isinstance(start, New) and not source.teacher:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vecsearch import checks
 from vecsearch.encoders.base import Tally
 from vecsearch.encoders.words.folder import CONFIG, WordsFolder, is_words_folder
 from vecsearch.encoders.words.importing import Progress, cached_words, is_words_file, open_word_file
@@ -45,7 +46,7 @@ class WordsEncoder:
     kind = "word vectors"
 
     def __init__(self, path: Path) -> None:
-        self._path = Path(path)
+        self._path = checks.path("path", path)
         self._progress: Progress = lambda words, done: None
         self._file = None if self._path.is_dir() else open_word_file(self._path)
         self.dim: int = self._file.dim if self._file else self._folder.config.dim
@@ -75,10 +76,11 @@ class WordsEncoder:
 
     def encode_words(self, ids: np.ndarray) -> np.ndarray:
         """The vectors of some of the `words` as the model has them: (n,) int -> (n, dim) float32."""
-        return self._folder.vectors[ids].astype(np.float32)
+        return self._folder.vectors[checks.rows("ids", ids, len(self.words))].astype(np.float32)
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Vectors of `texts` in input order: (n, dim) float32. Without a word that has a vector it is zero."""
+        texts = checks.texts("texts", texts, call="encoder.encode")
         words = self._splitter.of(texts)
         vectors = np.zeros((len(texts), self.dim), np.float32)
         weights = np.zeros(len(texts))
@@ -91,7 +93,7 @@ class WordsEncoder:
 
     def shares(self, text: str) -> tuple[list[str], np.ndarray]:
         """Words of a text, and the share of each in its vector, (words, dim) float32: they add up to it."""
-        (words,) = self._splitter.of([text])
+        (words,) = self._splitter.of([checks.text("text", text)])
         vectors, weights = self._weighted(words)
         return [word for word, _ in words], vectors / np.float32(weights.sum() or 1)
 

@@ -12,6 +12,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from vecsearch import checks
 from vecsearch.corpus.lines import COMPRESSIONS
 from vecsearch.encoders.checkpoints import new_folder, refuse_existing
 from vecsearch.encoders.words.block import WordFile
@@ -88,6 +89,12 @@ def import_words(
     which words that the file does not have get a vector. Raises CheckpointError for a file that cannot be used, naming a line
     or an offset, UsageError when `output` is not empty, ResourceError for a full disk.
     """
+    path, output, ngrams = checks.path("path", path), checks.path("output", output), checks.flag("ngrams", ngrams)
+    most = None if most is None else checks.count("most", most, least=1, most=checks.MANY)
+    dtype = checks.one_of("dtype", dtype, ("float32", "float16"))
+    if sif is not None and not (sif := checks.number("sif", sif, 0)):
+        raise UsageError("sif is 0; leave it out, or give a number above 0")
+    checks.function("progress", progress)
     refuse_existing(output)
     file = open_word_file(path)
     if ngrams and file.subwords:

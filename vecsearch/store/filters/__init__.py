@@ -95,7 +95,7 @@ class Condition:
         if [part.lower() for part in table] == [OWN] and owned:
             return self._own_value(owned)
         if not table or [part.lower() for part in table] == [OF_FIELDS]:
-            if field := self._field(name):
+            if (field := self._field(name)) is not None:
                 if owned and not table:
                     self._said[name] = f"{name} is the documents' field {field!r} here; {OWN}.{owned} is their own"
                 return _column(field, columns.get(field), names)
@@ -122,7 +122,7 @@ class Condition:
 
     def _unknown(self, name: str, *, quoted: bool) -> Refused:
         fields = sorted(self._fields)
-        known = ", ".join([*fields[:_SHOWN], *(["…"] if len(fields) > _SHOWN else []), *self._own])
+        known = ", ".join([*(name or '""' for name in fields[:_SHOWN]), *(["…"] if len(fields) > _SHOWN else []), *self._own])
         more = "; texts stand in single quotes: genre = 'noir'" if quoted else ""
         return Refused(f"names {name!r}, which no document has; there are: {known}{more}")
 

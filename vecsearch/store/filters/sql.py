@@ -227,14 +227,19 @@ class Writer:
     def _in_items(self, value: Value, items: Sequence[Value]) -> str:
         if not items:
             return "(0)"
-        parts = []
-        for kind, read in (("text", self._text), ("number", self._number)):
-            # Of one kind they are looked up together; numbers beyond 64 bits, and what is of either kind, each by itself.
-            alike = [item for item in items if item.always == kind and not (kind == "number" and (item.exact or value.exact))]
-            if alike and (kind == "text" or value.always != "text"):
-                parts.append(f"({read(value)} IN ({', '.join(map(read, alike))}))")
-                items = [item for item in items if item not in alike]
-        parts += [self._compared("=", value, item).sql for item in items]
+        # Of one kind they are looked up together; numbers beyond 64 bits, and what is of either kind, each by itself.
+        texts, numbers, others = [], [], []
+        for item in items:
+            exactly = item.exact or value.exact
+            if item.always == "text":
+                texts.append(self._text(item))
+            elif item.always == "number" and value.always != "text" and not exactly:
+                numbers.append(self._number(item))
+            else:
+                others.append(self._compared("=", value, item).sql)
+        parts = [f"({self._text(value)} IN ({', '.join(texts)}))"] if texts else []
+        parts += [f"({self._number(value)} IN ({', '.join(numbers)}))"] if numbers else []
+        parts += others
         return _balanced(parts, "OR")
 
     def _in_select(self, value: Value, select: Value) -> str:
