@@ -21,7 +21,7 @@ LAYERS = (
     {"store", "ann"},
     {"encoders"},
     {"text", "corpus"},
-    {"metric", "files"},
+    {"metric", "files", "forks"},
     {"checks"},
     {"errors"},
 )
@@ -43,7 +43,7 @@ PLACES = {
     "h5py": {"corpus"},
     "pyarrow": {"corpus"},
     "matplotlib": {"clustering", "quality", "evaluation", "matching"},
-    "threadpoolctl": {"ann", "clustering"},
+    "threadpoolctl": {"ann", "clustering", "matching"},
     "scipy": {"clustering", "training", "evaluation", "matching"},
     "sklearn": {"clustering", "matching"},
     "skops": {"matching/models.py"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -39,8 +40,18 @@ class Index:
 
     def __init__(self, snapshot: Snapshot, encoder: Encoder | None) -> None:
         # Everything is opened here: a writer that replaces this generation may remove its files at any time after.
-        self._view = View(snapshot)
-        self._encoder = encoder
+        self._opened: View | None = View(snapshot)
+        self._folder = snapshot.folder
+        self._given = encoder
+        self._encoder = encoder or _carried_encoder(snapshot)
+
+    @property
+    def _view(self) -> View:
+        """The generation that is shown. Raises ValueError, as a file of Python's does, for an index that is closed: every method
+        begins with it."""
+        if (view := self._opened) is None:
+            raise ValueError(f"the index at {self._folder} is closed: open it again with Index.open")
+        return view
 
     # -- making and opening ------------------------------------------------------------------------------------------
 
@@ -127,7 +138,7 @@ class Index:
             snapshot = open_snapshot(folder, generation=generation, check=check)
             try:
                 _check_encoder(snapshot, encoder)
-                return cls(snapshot, encoder or _carried_encoder(snapshot))
+                return cls(snapshot, encoder)
             except VecsearchError:
                 snapshot.close()
                 # A writer may have replaced this generation between the two steps; then the new one is opened.
@@ -154,16 +165,37 @@ class Index:
                 if _generation_named(folder) == snapshot.manifest.generation:
                     raise
         if snapshot.manifest.encoder != before.manifest.encoder:
-            self._encoder = _carried_encoder(snapshot)
+            self._given, self._encoder = None, _carried_encoder(snapshot)
         # Not closed: another thread may be searching it. It goes when nothing refers to it any more.
-        self._view = view
+        self._opened = view
         return True
 
     def close(self) -> None:
-        """Let go of the files."""
-        self._view.snapshot.close()
+        """Let go of the files, as soon as no other thread reads them; a second time it does nothing.
+
+        What is asked of a closed index raises ValueError; only `folder` still tells where it lies.
+        """
+        view, self._opened = self._opened, None
+        if view:
+            view.snapshot.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For another process: there the same generation of the same folder is opened, with the same encoder.
+
+        Raises TypeError for an encoder of your own that cannot be pickled.
+        """
+        if self._given:
+            try:
+                pickle.dumps(self._given)
+            except Exception as error:  # whatever its members raise
+                raise TypeError(
+                    f"the index at {self._folder} was opened with an encoder of your own, {type(self._given).__name__}, which "
+                    f"cannot be pickled ({error}): open both in the other process, or give the encoder a __reduce__"
+                ) from error
+        return _opened_again, (self._folder.absolute(), self.manifest.generation, self._given)
 
     def __enter__(self) -> Index:
+        self._view  # noqa: B018 - a closed one cannot be entered
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -197,7 +229,7 @@ class Index:
         encoder = None if vectors is not None else self.encoder
         signature = {"encoder": encoder.fingerprint if encoder else None, **(provenance or {})}
         changes = updating.add(
-            self.folder, documents, encoder,
+            self._view.snapshot.folder, documents, encoder,
             vectors=vectors, resume=resume, signature=signature, progress=progress, indexing=indexing, note=note,
         )  # fmt: skip
         self.refresh()
@@ -206,7 +238,7 @@ class Index:
     def delete(self, ids: Sequence[str] = (), *, where: str | None = None) -> int:
         """Delete the documents with these ids, or those that meet a condition; returns how many. Raises UsageError."""
         ids, where = checks.texts("ids", ids, call="index.delete"), _condition(where)
-        changes = updating.delete(self.folder, ids=ids, where=where)
+        changes = updating.delete(self._view.snapshot.folder, ids=ids, where=where)
         self.refresh()
         return changes.deleted
 
@@ -222,12 +254,12 @@ class Index:
         if queries is not None:
             queries = checked_queries(queries, self.dim, "queries")
         checks.functions(progress=progress, indexing=indexing, note=note)
-        updating.compact(self.folder, queries=queries, progress=progress, indexing=indexing, note=note)
+        updating.compact(self._view.snapshot.folder, queries=queries, progress=progress, indexing=indexing, note=note)
         self.refresh()
 
     def rollback(self, generation: int) -> None:
         """Bring a generation back that is kept, as the newest. Raises UsageError for another."""
-        updating.rollback(self.folder, checks.count("generation", generation, least=None))
+        updating.rollback(self._view.snapshot.folder, checks.count("generation", generation, least=None))
         self.refresh()
 
     # -- what it holds -----------------------------------------------------------------------------------------------
@@ -244,7 +276,7 @@ class Index:
     @property
     def folder(self) -> Path:
         """Where it lies."""
-        return self._view.snapshot.folder
+        return self._folder
 
     @property
     def dim(self) -> int:
@@ -259,11 +291,13 @@ class Index:
     @property
     def tally(self) -> Tally | None:
         """What its encoder has counted, if it has one that counts."""
+        self._view  # noqa: B018
         return getattr(self._encoder, "tally", None)
 
     @property
     def encoder(self) -> Encoder:
         """The encoder that made its vectors. Raises UsageError for an index that does not carry one of vecsearch's own."""
+        self._view  # noqa: B018
         if self._encoder:
             return self._encoder
         if self.manifest.encoder:
@@ -417,6 +451,10 @@ class Index:
         """The documents behind rows and scores, a list for each query; documents that were split may come several times."""
         view = self._view
         return view.hits(checked_neighbors(neighbors, view.snapshot.manifest.rows))
+
+
+def _opened_again(folder: Path, generation: int, encoder: Encoder | None) -> Index:
+    return Index.open(folder, generation=generation, encoder=encoder, check=False)
 
 
 def _generation_named(folder: Path) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -50,6 +51,17 @@ class WordEncoder(Encoder, Protocol):
 
     def encode_words(self, ids: np.ndarray) -> np.ndarray:
         """Vectors of the words at these places, without tokenising them: (n,) int -> (n, dim) float32."""
+
+
+class FromPath:
+    """An encoder in a folder or file: another process, to which it is sent as a pickle, opens that with the same options. What
+    it has counted stays here."""
+
+    def _made_from(self, path: str | Path, **options: Any) -> None:
+        self._opens_again = partial(type(self), Path(path).absolute(), **options)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self._opens_again, ()
 
 
 @dataclass(slots=True)

@@ -7,6 +7,8 @@ single query before torch would have been imported (1 to 2 seconds).
 from __future__ import annotations
 
 import os
+import sys
+from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -96,10 +98,17 @@ class TorchEngine:
             return states.cpu().numpy(), after
 
 
+@cache
+def one_thread_in_children() -> None:
+    """From now on have torch compute with one thread in each forked process: it would wait for threads that only the parent has."""
+    os.register_at_fork(after_in_child=lambda: sys.modules["torch"].set_num_threads(1))
+
+
 def torch_lstm(layer: Layer) -> Any:
     """A `torch.nn.LSTM` of one layer that holds the layer's weights."""
     import torch
 
+    one_thread_in_children()
     lstm = torch.nn.LSTM(layer.weight_ih.shape[1], layer.dim)
     parts = {
         "weight_ih_l0": layer.weight_ih,

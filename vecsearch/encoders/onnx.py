@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 
 from vecsearch import checks
-from vecsearch.encoders.base import Tally
+from vecsearch.encoders.base import FromPath, Tally
 from vecsearch.encoders.onnx_file import STRING, Graph, read_graph
 from vecsearch.encoders.sentence import CONFIG, TOKENIZER, SentenceEncoder
 from vecsearch.encoders.transformer import WEIGHTS, without_torchvision
 from vecsearch.errors import CheckpointError, UsageError
 from vecsearch.files import physical_memory, sha256
+from vecsearch.forks import inherited, keep_for_ever
 
 SUFFIX, MODEL = ".onnx", "model.onnx"
 PLACES = (MODEL, f"onnx/{MODEL}")
@@ -72,6 +73,7 @@ class OnnxModel:
         self.path = path
         self.graph: Graph = read_graph(path)
         self.output = self._output()
+        inherited(self)
 
     @property
     def gives_vectors(self) -> bool:
@@ -111,6 +113,11 @@ class OnnxModel:
             "takes": ", ".join(self.graph.inputs),
             "gives": f"{self.output}, a vector for each {'text' if self.gives_vectors else 'token'}",
         }
+
+    def in_child(self) -> None:
+        """Open the model anew when it is next run: to let go of the parent's would wait for its threads."""
+        if session := vars(self).pop("_session", None):
+            keep_for_ever(session)
 
     def _output(self) -> str:
         outputs = self.graph.outputs
@@ -178,6 +185,7 @@ class OnnxEncoder(SentenceEncoder):
     kind = "an ONNX model"
 
     def __init__(self, path: Path, *, max_tokens: int | None = None) -> None:
+        self._made_from(path, max_tokens=max_tokens)
         self._model = OnnxModel(find_model(checks.path("path", path)))
         super().__init__(_folder_of(self._model.path), max_tokens)
         known = {"input_ids", "attention_mask", "token_type_ids"}
@@ -215,7 +223,7 @@ class OnnxEncoder(SentenceEncoder):
         return found if found.ndim == 2 else self._pooled(found, mask)
 
 
-class OnnxTextEncoder:
+class OnnxTextEncoder(FromPath):
     """An .onnx file whose graph takes texts, and gives one vector for each, or one for each of its tokens, whose mean is taken:
     the Universal Sentence Encoder or ELMo, exported. `tally` counts what it has encoded since.
 
@@ -225,6 +233,7 @@ class OnnxTextEncoder:
     kind = "an ONNX model of texts"
 
     def __init__(self, path: Path) -> None:
+        self._made_from(path)
         self._model = OnnxModel(find_model(checks.path("path", path)))
         if len(self._model.graph.inputs) != 1:
             raise CheckpointError(f"{self._model.path} takes {', '.join(self._model.graph.inputs)}, and only texts are given")

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from vecsearch import checks
-from vecsearch.encoders.base import Tally
+from vecsearch.encoders.base import FromPath, Tally
 from vecsearch.errors import CheckpointError, UsageError
 from vecsearch.files import sha256
 from vecsearch.metric import normalise
@@ -29,7 +29,7 @@ WORD_STARTS = "\u2581\u0120"
 POOLINGS = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "first", "pooling_mode_max_tokens": "max"}
 
 
-class SentenceEncoder(ABC):
+class SentenceEncoder(FromPath, ABC):
     """A model with tokenizer.json, and what sentence-transformers writes beside it. `tally` counts what it has encoded since.
 
     Its pooling (mean, first token or max) is what 1_Pooling/config.json says, else mean; vectors are scaled to length 1 where

@@ -14,7 +14,7 @@ import numpy as np
 
 from vecsearch import checks
 from vecsearch.encoders.base import DTYPES
-from vecsearch.encoders.lstm import fast_dtype
+from vecsearch.encoders.lstm import fast_dtype, one_thread_in_children
 from vecsearch.encoders.sentence import CONFIG, TOKENIZER, SentenceEncoder
 from vecsearch.errors import CheckpointError, UsageError
 
@@ -54,6 +54,7 @@ class TransformerEncoder(SentenceEncoder):
     kind = "a sentence transformer"
 
     def __init__(self, folder: Path, *, max_tokens: int | None = None, dtype: str = "float32") -> None:
+        self._made_from(folder, max_tokens=max_tokens, dtype=dtype)
         folder, dtype = checks.path("folder", folder), checks.one_of("dtype", dtype, DTYPES)
         for name in NEEDED:
             if not (folder / name).is_file():
@@ -81,6 +82,7 @@ class TransformerEncoder(SentenceEncoder):
     def _model(self) -> Any:
         import torch
 
+        one_thread_in_children()
         try:
             with without_torchvision():
                 from transformers import AutoModel

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from vecsearch import checks
-from vecsearch.encoders.base import DTYPES, Tally
+from vecsearch.encoders.base import DTYPES, FromPath, Tally
 from vecsearch.encoders.batches import ahead, batches, windows
 from vecsearch.encoders.folder import EncoderFolder, describe_sizes, read_encoder, write_config
 from vecsearch.encoders.lstm import Engine, NumpyEngine, TorchEngine, fast_dtype
@@ -32,7 +32,7 @@ RAW_TOKENS = 4096
 """Embedding rows that `raw` pooling gathers at a time: they stay in the cache, and a long text takes no more memory."""
 
 
-class UlmfitEncoder:
+class UlmfitEncoder(FromPath):
     """An encoder folder, opened. `tally` counts what it has encoded since: texts, tokens, unknown words, cut texts.
 
     `pooling`, `layers` (0 the embedding, 1… the LSTM layers, -1 the last; the states of several are added up) and `max_tokens`
@@ -54,6 +54,7 @@ class UlmfitEncoder:
         max_tokens: int | None = None,
         dtype: str = "float32",
     ) -> None:
+        self._made_from(folder, pooling=pooling, layers=layers, max_tokens=max_tokens, dtype=dtype)
         dtype = checks.one_of("dtype", dtype, DTYPES)
         pooling = None if pooling is None else Pooling(pooling)
         layers = None if layers is None else _layers(layers)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -44,7 +46,16 @@ def forest() -> Model:
 def boosting() -> Model:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
+    _one_thread_in_children()
     return HistGradientBoostingClassifier(random_state=SEED)
+
+
+@cache
+def _one_thread_in_children() -> None:
+    """From now on have scikit-learn compute with one thread in each forked process: it would wait for the parent's."""
+    from threadpoolctl import threadpool_limits
+
+    os.register_at_fork(after_in_child=lambda: threadpool_limits(1, user_api="openmp"))
 
 
 MODELS: dict[str, Callable[[], Model]] = {"logistic": logistic, "forest": forest, "boosting": boosting}

@@ -12,6 +12,7 @@ from typing import Any
 
 from vecsearch.errors import LockedError, writing
 from vecsearch.files import sha256, sync
+from vecsearch.forks import inherited
 from vecsearch.store.layout import CURRENT, CURRENT_TMP, LOCK, files_below, is_own, manifest_name, own_folders
 from vecsearch.store.manifest import Manifest
 
@@ -108,12 +109,36 @@ def _remove_empty(folder: Path, paths: Iterable[str]) -> None:
                 os.rmdir(folder / path)
 
 
+class Writing:
+    """Which process writes below a folder: one that is forked from it has its files and its plans, but not its right."""
+
+    def __init__(self, folder: Path):
+        self._folder, self._process = folder, os.getpid()
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether this is the process that began."""
+        return os.getpid() == self._process
+
+    def check(self) -> None:
+        """Raise LockedError in a process that was forked meanwhile."""
+        if not self.is_ours:
+            raise LockedError(
+                f"{self._folder} is being written by process {self._process}, which this one was forked from: "
+                "only the parent goes on with it; end this process by os._exit, or open the index in it when that is done"
+            )
+
+
 class Lock:
-    """Holds the right to write to an index while entered; the system gives it back when the process dies, however it dies."""
+    """Holds the right to write to an index while entered; the system gives it back when the process dies, however it dies.
+
+    A process that is forked meanwhile neither holds it nor gives it back.
+    """
 
     def __init__(self, folder: Path):
         self._path = folder / LOCK
         self._descriptor = -1
+        inherited(self)
 
     def __enter__(self) -> Lock:
         """Raises: LockedError: another process holds it. ResourceError: the folder cannot be written."""
@@ -139,4 +164,16 @@ class Lock:
     def __exit__(self, *_: object) -> None:
         # The file stays: who locks it next must not lock another of the same name than a third. What removes it, with a folder
         # that was to be made, does so while it is locked, and who opened it before is told.
+        if self._descriptor >= 0:
+            # Not by closing alone: a process that was forked without Python's knowledge has the file open as well.
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+            self._close()
+
+    def in_child(self) -> None:
+        """Close the child's copy: the lock would be held for as long as the child lives."""
+        if self._descriptor >= 0:
+            self._close()
+
+    def _close(self) -> None:
         os.close(self._descriptor)
+        self._descriptor = -1

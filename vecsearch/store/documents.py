@@ -8,11 +8,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from threading import Lock as ThreadLock
 
 import numpy as np
 
 from vecsearch.corpus.document import Document
+from vecsearch.errors import UsageError
+from vecsearch.forks import QuietLock, keep_for_ever
 from vecsearch.store.fields import FIELDS, Column, problems, read_columns
 from vecsearch.store.layout import damaged, reading
 from vecsearch.store.records import numbers_of, sound
@@ -24,7 +25,7 @@ class Documents:
     def __init__(self, path: Path, rows: int):
         """Raises: DamagedIndexError: missing, not the file that was written, or not of so many rows."""
         self._path = path
-        self._lock = ThreadLock()
+        self._lock, self._closed = QuietLock(), False
         with reading(path):
             path.open("rb").close()
         with sound(path):
@@ -107,8 +108,20 @@ class Documents:
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """The connection, for this thread alone; what SQLite finds damaged names the file."""
+        """The connection, for this thread alone; what SQLite finds damaged names the file.
+
+        SQLite's connections are not made to be forked, because of the locks that they keep. This one keeps none, and is at rest
+        when a process is forked: the child goes on reading it, even where the file has been removed since.
+
+        Raises: ValueError: it was closed. UsageError: in a child that was forked while another thread was reading.
+        """
         with sound(self._path), self._lock:
+            if self._lock.broken:
+                raise UsageError(
+                    f"this process was forked while another thread was searching {self._path}: open the index in it"
+                )
+            if self._closed:
+                raise ValueError(f"{self._path} is closed: the index was closed while it was being used; open it again")
             yield self._db
 
     def problems(self) -> list[str]:
@@ -131,4 +144,10 @@ class Documents:
         return checks
 
     def close(self) -> None:
-        self._db.close()
+        """Close the file, as soon as no other thread reads it."""
+        with self._lock:
+            self._closed = True
+            if self._lock.broken:
+                keep_for_ever(self._db)
+            else:
+                self._db.close()

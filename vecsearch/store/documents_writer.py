@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vecsearch.errors import writing
+from vecsearch.forks import inherited, keep_for_ever
 from vecsearch.store.fields import write_fields
 from vecsearch.store.records import Record, Span, numbers_of, sound
 
@@ -61,6 +62,7 @@ class DocumentsWriter:
             # What is freed while words are sorted is cut off at the end; to vacuum would number the rows of `fields` anew.
             settings = "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = DELETE; PRAGMA synchronous = FULL;"
             self._db.executescript(settings + _SCHEMA)
+        inherited(self)
 
     def progress(self) -> Progress:
         """How far the last committed transaction had come."""
@@ -110,3 +112,7 @@ class DocumentsWriter:
 
     def close(self) -> None:
         self._db.close()
+
+    def in_child(self) -> None:
+        """Leave the connection as it is: to close it would roll the parent's transaction back, in the parent's file."""
+        keep_for_ever(self._db)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice, pairwise
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from vecsearch import metric
 from vecsearch.corpus.document import Document
 from vecsearch.errors import CorpusError, UsageError, VectorsError, writing
 from vecsearch.files import HEADER_BYTES, npy_header, sync
-from vecsearch.store.commit import write_all
+from vecsearch.store.commit import Writing, write_all
 from vecsearch.store.documents import Documents
 from vecsearch.store.documents_writer import DocumentsWriter, Progress
 from vecsearch.store.layout import DOCUMENTS, NORMS, VECTORS, damaged, reading
@@ -65,6 +65,7 @@ class SegmentWriter:
     def __init__(self, folder: Path, dim: int):
         """Raises: DamagedIndexError: what a crash left cannot be continued. ResourceError: the folder cannot be written."""
         self.folder, self.dim = folder, dim
+        self._writing = Writing(folder)
         self._documents = DocumentsWriter(folder / DOCUMENTS)
         self.progress: Progress = self._documents.progress()
         self._vectors = RowsFile(folder / VECTORS, (dim,), self.progress.rows)
@@ -94,7 +95,9 @@ class SegmentWriter:
             VectorsError: NaN, infinity, or a length that float32 cannot hold.
             CorpusError: an id that is taken, or a document that cannot be stored.
             ResourceError: no space left, or an I/O error.
+            LockedError: this process was forked from the one that builds.
         """
+        self._writing.check()
         if vectors.shape != (len(documents if spans is None else spans), self.dim):
             raise ValueError(f"vectors of shape {vectors.shape} for {len(documents)} documents of dim {self.dim}")
         vectors = np.ascontiguousarray(vectors, dtype="<f4")
@@ -143,7 +146,8 @@ class SegmentWriter:
             )
 
     def finish(self) -> int:
-        """Complete the files, durably, and return the number of rows; `Segment` reads them from now on."""
+        """Complete the files, durably, and return the number of rows; `Segment` reads them from now on. Raises as `append`."""
+        self._writing.check()
         if self._open:
             self._documents.finish()
             self._documents.close()
@@ -181,7 +185,7 @@ class Segment:
         self.vectors: np.ndarray = _map_rows(folder / VECTORS, (rows, dim))
         """(n, d) float32, memory-mapped, read-only."""
         with reading(folder / VECTORS):
-            self._file = (folder / VECTORS).open("rb", buffering=0)
+            self._file: _File | None = _File(os.open(folder / VECTORS, os.O_RDONLY))
         self.norms: np.ndarray = np.array(_map_rows(folder / NORMS, (rows,)))
         """(n,) float32."""
         self.documents = Documents(folder / DOCUMENTS, rows)
@@ -191,14 +195,16 @@ class Segment:
     def read(self, rows: np.ndarray) -> np.ndarray:
         """The vectors at `rows` (r,) int64: a new (r, d) float32, read from the file, so that none of it gets mapped.
 
-        Raises: DamagedIndexError: the file became shorter.
+        Raises: DamagedIndexError: the file became shorter. ValueError: it was closed.
         """
         path, row_bytes = self.folder / VECTORS, 4 * self.dim
+        if (opened := self._file) is None:
+            raise ValueError(f"{path} is closed: the index was closed while it was being used; open it again")
         found = np.empty((len(rows), self.dim), "<f4")
         # Rows that follow each other are read at once.
         starts = np.flatnonzero(np.diff(rows, prepend=rows[:1] - 2) != 1).tolist()
         places = (HEADER_BYTES + rows[starts] * row_bytes).tolist()
-        file, wanted = self._file.fileno(), list(zip(pairwise([*starts, len(rows)]), places, strict=True))
+        file, wanted = opened.descriptor, list(zip(pairwise([*starts, len(rows)]), places, strict=True))
         with reading(path):
             if AT_ONCE is not None:
                 # What memory holds is taken from there. All of the rest is asked for before any of it is waited for: a disk
@@ -214,7 +220,17 @@ class Segment:
     def close(self) -> None:
         """Close the documents; the vectors stay mapped for as long as an array refers to them."""
         self.documents.close()
-        self._file.close()
+        self._file = None
+
+
+class _File:
+    """A file to read, closed when nothing refers to it any more: a thread that reads does not find another file under its number."""
+
+    def __init__(self, descriptor: int):
+        self.descriptor = descriptor
+
+    def __del__(self, close: Callable[[int], None] = os.close) -> None:
+        close(self.descriptor)
 
 
 def _read_at_once(file: int, rows: np.ndarray, place: int) -> bool:

@@ -17,7 +17,7 @@ import numpy as np
 from vecsearch.errors import DamagedIndexError, ResourceError, UsageError, writing
 from vecsearch.files import sync
 from vecsearch.store.clusters import Clustering, array_bytes
-from vecsearch.store.commit import Lock, collect_garbage, remove_files, replace_current, sync_files, write_file
+from vecsearch.store.commit import Lock, Writing, collect_garbage, remove_files, replace_current, sync_files, write_file
 from vecsearch.store.layout import (
     BUILD,
     CURRENT,
@@ -80,6 +80,7 @@ class IndexWriter:
         self._made: list[Path] = []
         """The folder and those that it lies in, as far as they were not there before."""
         self._undo = ExitStack()
+        self._writing = Writing(self.folder)
 
     def __enter__(self) -> IndexWriter:
         """Take the lock.
@@ -241,7 +242,9 @@ class IndexWriter:
 
         Raises:
             ResourceError: the system refuses; the old index is whole and the build can be resumed.
+            LockedError: this process was forked from the one that writes.
         """
+        self._writing.check()
         for writer in self._segments.values():
             writer.finish()
         new = {"chunks": None, "encoder": None, "keep": KEEP, "clusters": None}
@@ -305,6 +308,8 @@ class IndexWriter:
     def _leave(self) -> None:
         """Close what is open, and drop segments that nothing was stored in: there is nothing to resume; and a new folder that
         holds nothing then."""
+        if not self._writing.is_ours:
+            return  # forked meanwhile: the parent goes on
         for name, writer in self._segments.items():
             writer.close()
             if writer.rows == 0:

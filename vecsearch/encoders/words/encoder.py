@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from vecsearch import checks
-from vecsearch.encoders.base import Tally
+from vecsearch.encoders.base import FromPath, Tally
 from vecsearch.encoders.words.folder import CONFIG, WordsFolder, is_words_folder
 from vecsearch.encoders.words.importing import Progress, cached_words, is_words_file, open_word_file
 from vecsearch.encoders.words.subwords import composed
@@ -33,7 +33,7 @@ def is_words(path: Path) -> bool:
     return is_words_folder(path) if path.is_dir() else is_words_file(path)
 
 
-class WordsEncoder:
+class WordsEncoder(FromPath):
     """A folder of word vectors, or a file, whose beginning is checked at once; the rest is read, and put into the user's cache
     as a folder, when it is first needed. `tally` counts what it has encoded since.
 
@@ -46,6 +46,7 @@ class WordsEncoder:
     kind = "word vectors"
 
     def __init__(self, path: Path) -> None:
+        self._made_from(path)
         self._path = checks.path("path", path)
         self._progress: Progress = lambda words, done: None
         self._file = None if self._path.is_dir() else open_word_file(self._path)
