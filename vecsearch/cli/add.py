@@ -68,6 +68,7 @@ def add(
     )
     if (skipped := source.counts().get("skipped")) is not None and skipped:
         note(f"note: {skipped:,} bad records were skipped")
+    sources.note_how_read(source.remarks())
     if len(manifest.segments) >= MANY_SEGMENTS:
         note(f"note: the index is in {len(manifest.segments)} segments, each searched by itself: vecsearch compact merges them")
     figures = {"added": changes.added, "replaced": changes.replaced, "unchanged": changes.unchanged}

@@ -136,7 +136,7 @@ def build(
         if not plan.show(source, model, goal, Metric(metric or "cosine"), as_json=as_json):
             context.exit(1)
         return
-    asked = sources.read_queries(queries, model, corpus) if queries else None
+    asked = sources.read_query_vectors(queries, model, corpus) if queries else None
     # Neither spec nor metric, nor recall: a build whose index failed resumes with others.
     provenance: dict[str, Any] = {"source": source.name, **source.options}
     started = time.perf_counter()
@@ -166,6 +166,7 @@ def build(
         manifest = index.manifest
     note(f"{manifest.rows:,} documents in {seconds:.1f} s ({manifest.rows / seconds:,.0f}/s)")
     _note_counts(manifest.counts)
+    sources.note_how_read(source.remarks())
     reached = note_recall(manifest, spec, goal)
     row = {name: getattr(manifest, name) for name in ("rows", "dim", "metric", "spec", "generation")}
     emit([{"index": output, **row}], as_json=as_json)

@@ -51,7 +51,7 @@ def rebuild(
     """
     from vecsearch import updating
     from vecsearch.ann import EXACT, Goal
-    from vecsearch.cli.sources import read_queries
+    from vecsearch.cli.sources import read_query_vectors
     from vecsearch.encoders import open_encoder
     from vecsearch.store.snapshot import read_manifest
 
@@ -63,7 +63,7 @@ def rebuild(
     folder = Path(index)
     if queries:
         encoder = read_manifest(folder).encoder
-        asked["queries"] = read_queries(queries, open_encoder(folder / encoder["folder"]) if encoder else None, None)
+        asked["queries"] = read_query_vectors(queries, open_encoder(folder / encoder["folder"]) if encoder else None, None)
     with stages(lambda: 1.0) as listening:
         updating.rebuild(folder, indexing=listening.vectors, note=listening.note, **asked)
     _report(context, index, as_json)

@@ -45,7 +45,7 @@ def encode(
 ) -> None:
     """Vectors of the texts of CORPUS, without an index: row i is the corpus's i-th document."""
     from vecsearch.building import encoded
-    from vecsearch.cli.sources import from_corpus
+    from vecsearch.cli.sources import from_corpus, note_how_read
     from vecsearch.corpus.vector_writer import write_vectors
     from vecsearch.encoders import encode_blocks
 
@@ -67,6 +67,9 @@ def encode(
             rows = sum(map(_print, blocks))
     seconds = time.perf_counter() - started
     note(f"{rows:,} vectors of length {model.dim} in {seconds:.1f} s ({model.tally.tokens / seconds:,.0f} tokens/s)")
+    if skipped := source.counts()["skipped"]:
+        note(f"note: {skipped:,} bad records were skipped")
+    note_how_read(source.remarks())
 
 
 def _watched(blocks: Iterator[Block], progress: Callable[[int], None]) -> Iterator[Block]:

@@ -43,22 +43,24 @@ def emit_hits(
     as_json: bool,
     nothing: str = NOTHING_KNOWN,
     words_of: Callable[[str, Hit], list[Word]] | None = None,
+    ids: Sequence[str | None] = (),
 ) -> None:
-    """Print the hits of each query, and on stderr why one has none; `nothing` is why there may be none at all.
+    """Print the hits of each query, and on stderr why one has none; `nothing` is why there may be none at all. `ids` are those
+    of the queries, where they have any.
 
     What `words_of` a query and a hit gives is that hit's "explanation" in JSON, and shown below the hits' table.
     """
     coloured = is_terminal() and not os.environ.get("NO_COLOR")
-    for query, hits in answers:
+    for (query, hits), query_id in zip(answers, ids or [None] * len(answers), strict=True):
         kept = [hit for hit in hits if min_score is None or hit.score >= min_score]
         words = [words_of(query, hit) for hit in kept] if words_of else []
-        if not as_json and len(answers) > 1:
-            click.echo(f"query: {query}")
+        if not as_json and (len(answers) > 1 or query_id is not None):
+            click.echo(f"query{'' if query_id is None else f' {query_id}'}: {query}")
         columns = ["rank", "score", "id", *map(_heading, show or _titles(kept))]
         # A word is its own text: its column would only say the id again. Below the table coloured texts are shown whole.
         if any(hit.text != hit.id for hit in kept) and not (words and coloured):
             columns.append("text")
-        rows = [_row(query, rank, hit) for rank, hit in enumerate(kept, 1)]
+        rows = [_row(query, query_id, rank, hit) for rank, hit in enumerate(kept, 1)]
         if as_json and words_of:
             rows = [row | {"explanation": list(map(asdict, of_row))} for row, of_row in zip(rows, words, strict=True)]
         shown = rows if as_json else [_shown(row, columns[3:]) for row in rows]
@@ -72,8 +74,9 @@ def emit_hits(
             note(f"note: no hit of {query!r} scores {min_score} or more; the best has {hits[0].score:.3f}")
 
 
-def _row(query: str, rank: int, hit: Hit) -> dict[str, Any]:
-    row = {"query": query, "rank": rank, "score": hit.score, "id": hit.id, "text": hit.text, "fields": hit.fields}
+def _row(query: str, query_id: str | None, rank: int, hit: Hit) -> dict[str, Any]:
+    asked = {"query": query} | ({} if query_id is None else {"query_id": query_id})
+    row = asked | {"rank": rank, "score": hit.score, "id": hit.id, "text": hit.text, "fields": hit.fields}
     more = {"passage": hit.passage, "cluster": hit.cluster}
     return row | {name: value for name, value in more.items() if value is not None}
 

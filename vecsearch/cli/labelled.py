@@ -48,14 +48,14 @@ def read_labels(pairs: str, positive: float | None, columns: str | None, format:
     """The labelled pairs of a file; stderr says what was skipped, and what they are."""
     import numpy as np
 
+    from vecsearch.cli.sources import note_reading
     from vecsearch.corpus.source import CorpusTally
     from vecsearch.matching.labelled import read_labelled
 
     names = named_columns(columns, "A,B,LABEL", "three, the two texts and the label")
     tally = CorpusTally()
     labelled = read_labelled(pairs, positive=positive, columns=names, format=format, skip_bad=skip_bad, tally=tally)
-    if tally.skipped:
-        note(f"skipped {tally.skipped:,} bad records of {pairs}; the first: {tally.first_problem}")
+    note_reading(tally, pairs)
     matches, groups = int(labelled.matches.sum()), len(np.unique(labelled.groups))
     others = len(labelled.matches) - matches
     note(f"{matches:,} matches, {others:,} others, in {groups:,} groups that share no text")

@@ -131,7 +131,7 @@ def postprocess(
     if not (sif or centre or remove or dims or whiten):
         raise UsageError("nothing to do: give --sif, --centre, --remove, --dims or --whiten")
     turned = {"centre": centre, "remove": remove, "dim": dims, "whiten": whiten}
-    made = fit_postprocess(encoder, corpus, output, sif=sif, **turned, pooling=pooling, layers=layers or None)
+    made = fit_postprocess(encoder, corpus, output, sif=sif, **turned, pooling=pooling, layers=layers or None, note=note)
     _show({"encoder": output, "length": made.dim, "fitted on": f"{made.tally.texts:,} texts"})
 
 
@@ -148,7 +148,7 @@ def words(encoder: str, corpora: tuple[Path, ...], output: Path, most: int, full
     """
     from vecsearch.training.new_words import add_words
 
-    new = add_words(encoder, corpora, output, most=most, half=not full)
+    new = add_words(encoder, corpora, output, most=most, half=not full, note=note)
     shown = ", ".join(new[:SHOWN]) + (" …" if len(new) > SHOWN else "")
     _show({"encoder": output, "new words": f"{len(new):,}: {shown}"})
 

@@ -173,7 +173,7 @@ recall_options = apply_options(
         "--queries",
         type=FOLDER,
         metavar="FILE",
-        help="Measure the recall with these texts, one a line, or vectors (.npy, .h5).",
+        help="Measure the recall with these texts (one a line, or .jsonl, .csv …) or vectors (.npy, .h5).",
     ),
     click.option(
         "--spec", help="exact, or any FAISS factory string, such as HNSW32,SQ8. By default exact, or what --recall takes."

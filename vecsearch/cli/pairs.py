@@ -95,6 +95,7 @@ def score_pairs(
     as_json: bool,
 ) -> None:
     """Score the pairs of a file: to files, or to stdout."""
+    from vecsearch.cli.sources import note_reading
     from vecsearch.corpus.pairs import read_pairs
     from vecsearch.corpus.source import CorpusTally
     from vecsearch.matching.stream import BLOCK, Stream
@@ -117,8 +118,7 @@ def score_pairs(
         _to_files(stream, read, scorer, tally, as_json)
     else:
         _to_stdout(read, scorer, rule, as_json)
-    if tally.skipped:
-        note(f"skipped {tally.skipped:,} bad records of {pairs}; the first: {tally.first_problem}")
+    note_reading(tally, pairs)
 
 
 def _rule(judge: Judge, threshold: float | None, by: str | None, *, splits: bool) -> list[Any] | None:
@@ -174,6 +174,8 @@ def _to_files(stream: Stream, pairs: Iterator[Pair], scorer: PairScorer, tally: 
             note(f"note: {stream.done.pairs:,} pairs are scored: the same command with --resume goes on after them")
         raise
     note(f"{done.pairs - begun:,} pairs scored, {scorer.encoded:,} texts encoded")
+    if done.respaced:
+        note(f"note: tabs and line ends in {done.respaced:,} cells of .tsv files became spaces; .csv and .jsonl keep them")
     emit([{"file": name, "pairs": rows} for name, rows in done.rows.items()], as_json=as_json)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -42,7 +43,10 @@ BATCH = 1024
 @click.option("--explain", is_flag=True, help="Show what each word of a hit contributes to its score: the score is their sum.")
 @click.option("--generation", type=click.IntRange(1), metavar="N", help="Ask an older generation that the index keeps.")
 @click.option("--min-score", type=float, metavar="X", help="Leave out hits below this score.")
-@click.option("--queries", type=click.Path(), metavar="FILE", help="Queries from a file, one a line; - is stdin.")
+@click.option(
+    "--queries", type=click.Path(), metavar="FILE", help="Queries from a file: one a line, or .jsonl, .csv …; - is stdin."
+)
+@click.option("--format", "format", metavar="NAME", help="Format of --queries, where the suffix does not tell: jsonl, csv …")
 @click.option("--vectors", type=click.Path(), metavar="FILE", help="Query vectors from a .npy or .h5 file.")
 @encoder_choice("Encoder for an index that carries none; it must be the index's own.")
 @click.option(
@@ -67,6 +71,7 @@ def query(
     generation: int | None,
     min_score: float | None,
     queries: str | None,
+    format: str | None,
     vectors: str | None,
     encoders: tuple[str, ...],
     encoder_weights: tuple[float, ...],
@@ -102,6 +107,8 @@ def query(
             "--explain is for texts asked by meaning: "
             "--keywords, --hybrid, --vectors, --plus and --odd-one-out do not belong to it"
         )
+    if format and not queries:
+        raise UsageError("--format says how --queries is read, and there is none")
     if weights and not hybrid:
         raise UsageError("--weights belongs to --hybrid")
     encoder = open_named_encoder(encoders, encoder_weights) if encoders or encoder_weights else None
@@ -130,8 +137,8 @@ def query(
             )
             note_limits(opened, k, left_out=len({*plus, *minus}))
         else:
-            batches = _vector_batches(vectors, opened.dim) if vectors else _text_batches(texts, queries)
-            for batch in batches:
+            batches = _vector_batches(vectors, opened.dim) if vectors else _text_batches(texts, queries, format)
+            for batch, ids in batches:
                 words_of = None
                 if explain:
                     found, words_of = _explained(opened, batch, k, options)
@@ -140,7 +147,7 @@ def query(
                 names = batch[0] if vectors else batch
                 nothing = "no document has a word of it" if keywords else NOTHING_KNOWN
                 nothing = "no document meets the condition, or " + nothing if where else nothing
-                emit_hits(list(zip(names, found, strict=True)), min_score, show, as_json, nothing, words_of)
+                emit_hits(list(zip(names, found, strict=True)), min_score, show, as_json, nothing, words_of, ids)
             note_limits(opened, k)
 
 
@@ -165,27 +172,25 @@ def _explained(
     return found, lambda text, hit: explain(index, asked[text], hit, metric=options["metric"])
 
 
-def _text_batches(texts: tuple[str, ...], path: str | None) -> Iterator[list[str]]:
+def _text_batches(texts: tuple[str, ...], path: str | None, format: str | None) -> Iterator[tuple[list[str], list[str | None]]]:
+    """Texts to ask together, and their ids, None where there are none."""
     if not path:
-        yield list(texts)
+        yield list(texts), [None] * len(texts)
         return
-    from vecsearch.corpus.readers import read_corpus
+    from vecsearch.cli.sources import note_how_read
+    from vecsearch.corpus.queries import read_queries
     from vecsearch.corpus.source import CorpusTally
 
-    batch: list[str] = []
     tally = CorpusTally()
-    for document in read_corpus(path, format="txt", tally=tally):
-        batch.append(document.text)
-        if len(batch) == BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
+    queries = read_queries(path, format=format, tally=tally)
+    while batch := list(islice(queries, BATCH)):
+        yield [query.text for query in batch], [query.id for query in batch]
     if tally.blank:
         note(f"note: {tally.blank:,} blank lines of {path} ask nothing")
+    note_how_read(tally.remarks())
 
 
-def _vector_batches(path: str, dim: int) -> Iterator[tuple[list[str], Any]]:
+def _vector_batches(path: str, dim: int) -> Iterator[tuple[tuple[list[str], Any], list[None]]]:
     from vecsearch.corpus.vectors import open_vectors
 
     file = open_vectors(path)
@@ -194,5 +199,6 @@ def _vector_batches(path: str, dim: int) -> Iterator[tuple[list[str], Any]]:
     first = 0
     for block in file.blocks(BATCH):
         numbers = range(first, first + len(block))
-        yield [file.ids[i] if file.ids is not None else f"vector {i}" for i in numbers], block
+        names = [file.ids[i] if file.ids is not None else f"vector {i}" for i in numbers]
+        yield (names, block), [None] * len(names)
         first += len(block)

@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from vecsearch.cli.output import note
 from vecsearch.corpus.document import Document
+from vecsearch.corpus.queries import read_queries
 from vecsearch.corpus.readers import read_corpus
 from vecsearch.corpus.source import CorpusTally
 from vecsearch.corpus.vectors import VECTOR_SUFFIXES, VectorFile, open_vectors, read_ids
@@ -31,6 +33,7 @@ class Source:
     options: dict[str, Any] = field(default_factory=dict)
     counts: Callable[[], dict[str, int]] = dict
     fraction: Callable[[], float] = float
+    remarks: Callable[[], list[str]] = list
 
 
 def from_corpus(path: str, reading: dict[str, Any]) -> Source:
@@ -40,8 +43,9 @@ def from_corpus(path: str, reading: dict[str, Any]) -> Source:
         name=path if path == "-" else str(Path(path).absolute()),
         documents=read_corpus(path, tally=tally, **reading),
         options={name: value for name, value in reading.items() if value},
-        counts=lambda: {"blank": tally.blank, "skipped": tally.skipped},
+        counts=lambda: _counted(tally),
         fraction=lambda: tally.fraction(),
+        remarks=tally.remarks,
     )
 
 
@@ -58,9 +62,15 @@ def from_vectors(path: str, ids: str | None, corpus: str | None, reading: dict[s
         rows=file.rows,
         # A build resumes only with the very vectors that it began with.
         options={"vectors_bytes": stat.st_size, "vectors_modified": stat.st_mtime_ns} | ({"corpus": corpus} if corpus else {}),
-        counts=lambda: {"blank": tally.blank, "skipped": tally.skipped},
+        counts=lambda: _counted(tally),
         fraction=lambda: done.rows / file.rows,
+        remarks=tally.remarks,
     )
+
+
+def _counted(tally: CorpusTally) -> dict[str, int]:
+    counts = {"blank": tally.blank, "skipped": tally.skipped}
+    return counts | ({"several_lines": tally.several_lines} if tally.several_lines else {})
 
 
 class Counted:
@@ -100,8 +110,20 @@ def from_vocabulary(encoder: WordEncoder, *, all_words: bool) -> Source:
     )
 
 
-def read_queries(path: str, encoder: Encoder | None, corpus: str | None) -> np.ndarray:
-    """The queries in a file, (q, d) float32: vectors, or texts, one a line, as `encoder` gives them for queries."""
+def note_reading(tally: CorpusTally, name: str) -> None:
+    """Say on stderr what was left out of a file of this name, and how it was read, where that is not as usual."""
+    if tally.skipped:
+        note(f"skipped {tally.skipped:,} bad records of {name}; the first: {tally.first_problem}")
+    note_how_read(tally.remarks())
+
+
+def note_how_read(remarks: Iterable[str]) -> None:
+    for remark in remarks:
+        note(f"note: {remark}")
+
+
+def read_query_vectors(path: str, encoder: Encoder | None, corpus: str | None) -> np.ndarray:
+    """The queries in a file, (q, d) float32: vectors, or texts as `read_queries` has them, by `encoder`."""
     if Path(path).suffix in VECTOR_SUFFIXES:
         return np.concatenate(list(open_vectors(path).blocks(BLOCK_ROWS)))
     if encoder is None:
@@ -110,7 +132,9 @@ def read_queries(path: str, encoder: Encoder | None, corpus: str | None) -> np.n
         )
     if path == corpus == "-":
         raise UsageError("CORPUS and --queries cannot both be read from stdin")
-    texts = [document.text for document in read_corpus(path, format="txt")]
+    tally = CorpusTally()
+    texts = [query.text for query in read_queries(path, tally=tally)]
+    note_reading(tally, path)
     vectors = getattr(encoder, "encode_in_context", encoder.encode)(texts)
     return vectors[vectors.any(axis=1)]  # a query without a known word gets no answer
 

@@ -236,23 +236,29 @@ def _write_projector(unfinished: list[Path], content: Content, path: Path) -> No
     columns = [name for name, _ in counts.most_common(MOST_COLUMNS)]
     names = _free_names(columns, ("id", "text"))
     line = "\t".join([_NUMBER] * content.dim) + "\n"
+    respaced: Counter[str] = Counter()
     with _text(unfinished[0]) as file, _text(unfinished[1]) as metadata:
-        metadata.write(_cells(["id", "text", *names.values()]))
+        metadata.write(_cells(["id", "text", *names.values()], respaced))
         for documents, vectors, spans in content.watched():
             file.writelines(line % tuple(vector) for vector in vectors.tolist())
             ids = iter(_row_ids(documents, spans))
             for document, rows in zip(documents, _rows_of_each(documents, spans), strict=True):
                 values = [document.fields.get(name) for name in columns]
                 for start, stop in [(0, None)] if spans is None else [span[1:] for span in spans[rows]]:
-                    metadata.write(_cells([next(ids), document.text[start:stop], *values]))
+                    metadata.write(_cells([next(ids), document.text[start:stop], *values], respaced))
     _note_renamed(Counter({(old, new): counts[old] for old, new in names.items() if old != new}), content)
+    if respaced["cells"]:
+        content.note(f"tabs and line ends in {respaced['cells']:,} cells became spaces, for which a .tsv file has no place")
     if len(counts) > MOST_COLUMNS:
         content.note(f"{len(counts) - MOST_COLUMNS:,} fields, those that fewest documents have, are left out of {path}")
 
 
-def _cells(values: Iterable[Any]) -> str:
-    """A line of a table, which has no place for tabs and newlines in its cells."""
-    return "\t".join(_BREAK.sub(" ", _cell(value)) for value in values) + "\n"
+def _cells(values: Iterable[Any], respaced: Counter[str]) -> str:
+    """A line of a table, which has no place for tabs and newlines in its cells; those that had some are counted."""
+    cells = [_cell(value) for value in values]
+    plain = [_BREAK.sub(" ", cell) for cell in cells]
+    respaced["cells"] += sum(map(str.__ne__, plain, cells))
+    return "\t".join(plain) + "\n"
 
 
 def _cell(value: Any) -> str:

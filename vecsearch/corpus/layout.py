@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import datetime
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
-import numpy as np
-
-from vecsearch.corpus.cells import cell_value
 from vecsearch.corpus.document import Document
 from vecsearch.corpus.source import BadRecord
+from vecsearch.corpus.values import cell_value, json_value
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,19 +41,16 @@ class Layout:
         shown = record.keys() - {self.id_field}
         if "text" in self.text_fields:
             shown -= {"text"}
-        try:
-            if self.cells:
-                fields = {name: cell_value(value) for name, value in record.items() if value and name in shown}
-            else:
-                fields = {name: _json_value(value) for name, value in record.items() if name in shown}
-        except RecursionError as error:
-            raise BadRecord("its fields are nested too deeply", "flatten them") from error
+        if self.cells:
+            fields = {name: cell_value(value) for name, value in record.items() if value and name in shown}
+        else:
+            fields = json_fields({name: value for name, value in record.items() if name in shown})
         return Document(self._id(number, record), self._text(record), fields, where)
 
     def _id(self, number: int, record: dict[str, Any]) -> str:
         if self.id_field is None:
             return str(number)
-        value = _field(record, self.id_field, option="--id-field")
+        value = plain(self.id_field, _field(record, self.id_field, option="--id-field"))
         if isinstance(value, int) and not isinstance(value, bool):
             return str(value)
         if not isinstance(value, str):
@@ -75,12 +70,44 @@ class Layout:
 def _field(record: dict[str, Any], name: str, *, option: str) -> Any:
     if name not in record:
         there = ", ".join(map(str, record)) or "none"
-        raise BadRecord(f'no field "{name}" (the fields there are: {there})', f"add it, or name another with {option}")
+        remedy = f"add it, or name another with {option}"
+        if len(record) == 1 and (held := [separator for separator in ",;|\t" if separator in there]):
+            remedy = f"its columns seem to be separated by {held[0]!r}: give --format csv, or separate them as the suffix says"
+        elif any(separator in other for separator in ";|\t" for other in record):
+            remedy += "; separate all columns by the same sign"
+        elif f'"{name}"' in record:
+            remedy = "for a file whose cells are in double quotes give --format csv"
+        raise BadRecord(f'no field "{name}" (the fields there are: {there})', remedy)
     return record[name]
 
 
+def plain(name: str, value: Any) -> Any:
+    """An id or a text as the string or number it is where a file's type says it otherwise. Raises BadRecord for bytes that are
+    not UTF-8."""
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError as error:
+            problem = f'byte {error.start + 1} of "{name}" (0x{value[error.start]:02x}) is not UTF-8'
+            raise BadRecord(problem, "write it in UTF-8") from error
+    return json_value(value) if isinstance(value, UUID | Decimal) else value
+
+
+def json_fields(record: dict[str, Any]) -> dict[str, Any]:
+    """The record with JSON's values. Raises BadRecord for what has none."""
+    found = {}
+    for name, value in record.items():
+        try:
+            found[name] = json_value(value)
+        except ValueError as error:
+            raise BadRecord(f'"{name}" cannot be kept: {error}', "mend it, or make it null") from error
+        except RecursionError as error:
+            raise BadRecord("its fields are nested too deeply", "flatten them") from error
+    return found
+
+
 def _string(record: dict[str, Any], name: str) -> str:
-    value = _field(record, name, option="--text-field")
+    value = plain(name, _field(record, name, option="--text-field"))
     if not isinstance(value, str):
         raise BadRecord(f'the text in "{name}" is {_described(value)}, not a string', "write it as a string")
     return value
@@ -91,22 +118,3 @@ def _described(value: Any) -> str:
         return "null"
     shown = repr(value)
     return f"{shown if len(shown) <= 40 else shown[:40] + '…'} ({type(value).__name__})"
-
-
-def _json_value(value: Any) -> Any:
-    """`value` as JSON has it: dates in ISO 8601, NaN and infinity as null, anything it has no type for as a string."""
-    if value is None or isinstance(value, str | int):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {str(key): _json_value(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_json_value(item) for item in value]
-    if isinstance(value, np.ndarray | np.generic):
-        return _json_value(value.tolist())
-    if isinstance(value, datetime.date | datetime.time):
-        return value.isoformat()
-    if isinstance(value, bytes):
-        return value.decode(errors="backslashreplace")
-    return str(value)

@@ -1,9 +1,8 @@
-"""Records of the text formats: a line a document, JSON lines, comma- or tab-separated values; plain, gz or xz."""
+"""Lines of text files, plain, gz or xz, and the formats in which a line is a record: texts and JSON lines."""
 
 from __future__ import annotations
 
 import codecs
-import csv
 import gzip
 import json
 import lzma
@@ -12,7 +11,6 @@ import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from typing import IO, Any
 
 from vecsearch.corpus.source import BadRecord, Records, Source
@@ -22,7 +20,7 @@ Lines = Iterator[tuple[int, bytes | None]]
 """Lines with their 1-based numbers; None stands for one that is too long."""
 
 COMPRESSIONS = {"gz": gzip.open, "xz": lzma.open}
-_LONGEST = 1 << 27
+LONGEST = 1 << 27
 """Bytes of a line, characters of a cell. Bounded, so that neither a file without newlines nor a quote that is never closed
 reads the rest of a large file into memory."""
 _REST = 1 << 20
@@ -41,8 +39,8 @@ def byte_lines(path: str, compression: str, source: Source) -> Lines:
                 # What is compressed is measured as it is on disk: how much text will come of it is not known.
                 size = max(1, os.fstat(file.fileno()).st_size)
                 source.tally.fraction = lambda: 1.0 if file.closed else file.tell() / size
-            for number, line in enumerate(_bounded(stream), 1):
-                yield number, line.removeprefix(codecs.BOM_UTF8) if line and number == 1 else line
+            for number, line in enumerate(_bounded(stream, source), 1):
+                yield number, _without_mark(line, source) if line and number == 1 else line
     except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
         remedy = f"check that it is a whole .{compression} file, or make it again" if compression else "check the file"
         reason = getattr(error, "strerror", None) or error
@@ -61,10 +59,29 @@ def _decompressed(file: IO[bytes], compression: str) -> AbstractContextManager[I
     return COMPRESSIONS[compression](file, "rb") if compression else nullcontext(file)
 
 
-def _bounded(stream: IO[bytes]) -> Iterator[bytes | None]:
-    """Lines; None in the place of one longer than `_LONGEST`, of which no more than that is ever in memory."""
-    while line := stream.readline(_LONGEST + 1):
-        if len(line) <= _LONGEST:
+def _without_mark(line: bytes, source: Source) -> bytes:
+    """The first line without its byte-order mark. Raises CorpusError for the mark of another encoding than UTF-8."""
+    if line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise CorpusError(
+            f"{source.where(1)}: the byte-order mark is UTF-16's (as in Excel's \"Unicode text\"), not UTF-8; "
+            "convert the file: iconv -f UTF-16 -t UTF-8"
+        )
+    return line.removeprefix(codecs.BOM_UTF8)
+
+
+def _bounded(stream: IO[bytes], source: Source) -> Iterator[bytes | None]:
+    """Lines; None in the place of one longer than `LONGEST`, of which no more than that is ever in memory.
+
+    A file without a line feed, but with carriage returns, has these for its lines' ends.
+    """
+    first = True
+    while line := stream.readline(LONGEST + 1):
+        if first and not line.endswith(b"\n") and b"\r" in line[:-1] and len(line) <= LONGEST:
+            source.tally.notes.append(f"the lines of {source.name} end in carriage returns, as on old Macs, and are read so")
+            yield from line.splitlines(keepends=True)
+            return
+        first = False
+        if len(line) <= LONGEST:
             yield line
             continue
         while line and not line.endswith(b"\n"):
@@ -72,9 +89,9 @@ def _bounded(stream: IO[bytes]) -> Iterator[bytes | None]:
         yield None
 
 
-def _decode(line: bytes | None) -> str:
+def decoded(line: bytes | None) -> str:
     if line is None:
-        raise BadRecord(f"longer than {_LONGEST:,} bytes", "check that it is text with one document a line")
+        raise BadRecord(f"longer than {LONGEST:,} bytes", "check that it is text with one document a line")
     try:
         text = line.decode()
     except UnicodeDecodeError as error:
@@ -85,10 +102,11 @@ def _decode(line: bytes | None) -> str:
     return text
 
 
-def _text_lines(lines: Lines, source: Source) -> Iterator[tuple[int, str]]:
+def text_lines(lines: Lines, source: Source) -> Iterator[tuple[int, str]]:
+    """The lines that are not blank, without their ends; the others are counted, and bad ones refused."""
     for number, line in lines:
         try:
-            text = _decode(line).removesuffix("\n").removesuffix("\r")
+            text = decoded(line).removesuffix("\n").removesuffix("\r")
         except BadRecord as bad:
             source.refuse(number, bad)
             continue
@@ -100,13 +118,14 @@ def _text_lines(lines: Lines, source: Source) -> Iterator[tuple[int, str]]:
 
 def plain_records(lines: Lines, source: Source) -> Records:
     """A record for each line that is not blank: {"text": the line}."""
-    for number, text in _text_lines(lines, source):
+    for number, text in text_lines(lines, source):
+        source.tally.several_lines += "\r" in text
         yield number, {"text": text}
 
 
 def json_records(lines: Lines, source: Source) -> Records:
     """A record for each line that is not blank: its JSON object."""
-    for number, text in _text_lines(lines, source):
+    for number, text in text_lines(lines, source):
         try:
             record = _parse_json(text)
         except BadRecord as bad:
@@ -115,9 +134,22 @@ def json_records(lines: Lines, source: Source) -> Records:
             yield number, record
 
 
+def _json_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON. Raises BadRecord for a key that is there twice, of which only the last would be left."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise BadRecord(f'the key "{twice}" is there twice', "keep one of them, or give each its own name")
+    return found
+
+
+_JSON = json.JSONDecoder(object_pairs_hook=_json_object)
+
+
 def _parse_json(text: str) -> dict[str, Any]:
     try:
-        record = json.loads(text)
+        record = _JSON.decode(text)
         if "\\ud" in text.lower():  # an escaped half of a surrogate pair parses, and could never be stored or printed
             json.dumps(record, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
@@ -130,55 +162,3 @@ def _parse_json(text: str) -> dict[str, Any]:
 
 
 _JSON_NAMES = {list: "a list", str: "a string", int: "a number", float: "a number", bool: "true or false", type(None): "null"}
-
-
-def delimited_records(lines: Lines, source: Source, *, delimiter: str) -> Records:
-    """A record for each row below the header: {column: cell}, cells as strings; a row is named by its first line."""
-    csv.field_size_limit(max(csv.field_size_limit(), _LONGEST))
-    faults: list[tuple[int, BadRecord]] = []
-    reader = csv.reader(_cell_text(lines, faults), delimiter=delimiter, strict=True)
-    try:
-        # A bad header is never skipped: the next row would take its place.
-        header_line, header = next(_rows(reader, faults, replace(source, skip_bad=False)), (0, []))
-    except CorpusError as error:
-        raise CorpusError(str(error)) from None
-    if twice := [name for name in header if header.count(name) > 1]:
-        raise CorpusError(f'{source.where(header_line)}: the column "{twice[0]}" is there twice; give each its own name')
-    for number, row in _rows(reader, faults, source):
-        if len(row) == len(header):
-            yield number, dict(zip(header, row, strict=True))
-        else:
-            problem = f"{len(row)} columns, but the header has {len(header)}"
-            source.refuse(number, BadRecord(problem, "mend the row (a cell that holds the separator needs double quotes)"))
-
-
-def _cell_text(lines: Lines, faults: list[tuple[int, BadRecord]]) -> Iterator[str]:
-    """Lines for csv.reader; a bad one still goes through, noted in `faults`, so that rows of several lines stay whole."""
-    for number, line in lines:
-        try:
-            yield _decode(line)
-        except BadRecord as bad:
-            faults.append((number, bad))
-            yield line.decode(errors="replace") if line else "\n"
-
-
-def _rows(reader: Any, faults: list[tuple[int, BadRecord]], source: Source) -> Iterator[tuple[int, list[str]]]:
-    """Rows that are not blank, with their first line's number; `reader` goes on after a broken one."""
-    while True:
-        start = reader.line_num + 1
-        try:
-            row = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            remedy = "mend its quotes (a cell with quotes goes in double quotes, with those inside doubled)"
-            faults.append((start, BadRecord(f"broken row: {error}", remedy)))
-            row = []
-        if faults:
-            number, bad = faults[0]
-            faults.clear()
-            source.refuse(number, bad, units=reader.line_num - start + 1)
-        elif row:
-            yield start, row
-        else:
-            source.tally.blank += 1

@@ -9,6 +9,7 @@ from os import PathLike
 from typing import Any
 
 from vecsearch import checks
+from vecsearch.corpus.layout import json_fields, plain
 from vecsearch.corpus.readers import read_records
 from vecsearch.corpus.source import BadRecord, CorpusTally, Source
 from vecsearch.errors import CorpusError, UsageError
@@ -23,7 +24,7 @@ GROUP = "texts"
 class Pair:
     """Two texts, and how alike they are: a graded score, a label 0 or 1, or None where the file does not say.
 
-    `record` has all that the file says of the pair, the texts too.
+    `record` has all that the file says of the pair, the texts too, as JSON has it.
     """
 
     a: str
@@ -59,9 +60,11 @@ def read_pairs(
     for number, record in chain([first], records):
         try:
             texts = [_text(record, name) for name in names[:2]]
-            yield Pair(*texts, _score(record, names[2]) if names[2:] else None, record)
+            pair = Pair(*texts, _score(record, names[2]) if names[2:] else None, json_fields(record))
         except BadRecord as bad:
             source.refuse(number, bad)
+        else:
+            yield pair
 
 
 def read_groups(
@@ -106,7 +109,7 @@ def _names(record: dict[str, Any], columns: Sequence[str], source: Source) -> li
 
 
 def _text(record: dict[str, Any], name: str) -> str:
-    value = record.get(name)
+    value = plain(name, record.get(name))
     if not isinstance(value, str):
         raise BadRecord(f'"{name}" is {value!r}, not a text', "write it as a string")
     return value
@@ -115,8 +118,8 @@ def _text(record: dict[str, Any], name: str) -> str:
 def _score(record: dict[str, Any], name: str) -> float:
     value = record.get(name)
     try:
-        score = float(value)
-    except (TypeError, ValueError):
+        score = float("nan") if isinstance(value, str) and "_" in value else float(value)  # Python reads 1_0 as 10
+    except (TypeError, ValueError, OverflowError):
         score = float("nan")
     if not abs(score) < float("inf"):
         raise BadRecord(f'the score in "{name}" is {value!r}, not a number', "write it as one")

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain
 from os import PathLike
 from pathlib import Path
 
 from vecsearch import checks
-from vecsearch.corpus.columns import hdf5_records, parquet_records, require_pyarrow
+from vecsearch.corpus.delimited import csv_records, tsv_records
 from vecsearch.corpus.document import Document
+from vecsearch.corpus.hdf5_records import hdf5_records
 from vecsearch.corpus.layout import Layout
-from vecsearch.corpus.lines import COMPRESSIONS, byte_lines, delimited_records, json_records, plain_records
-from vecsearch.corpus.source import BadRecord, CorpusTally, Records, Source
+from vecsearch.corpus.lines import COMPRESSIONS, byte_lines, json_records, plain_records
+from vecsearch.corpus.parquet import parquet_records, require_pyarrow
+from vecsearch.corpus.source import BadRecord, CorpusTally, Records, Source, guarded
 from vecsearch.errors import CorpusError, UsageError
 
 _LINE_FORMATS = {
     "txt": plain_records,
     "jsonl": json_records,
     "ndjson": json_records,
-    "csv": partial(delimited_records, delimiter=","),
-    "tsv": partial(delimited_records, delimiter="\t"),
+    "csv": csv_records,
+    "tsv": tsv_records,
 }
+_CELLS = ("csv", "tsv")
 _COLUMN_FORMATS = {"parquet": parquet_records, "h5": hdf5_records, "hdf5": hdf5_records}
+_CALLED = {"parquet": "Parquet", "h5": "HDF5", "hdf5": "HDF5"}
 _KNOWN = f"known are {', '.join(_LINE_FORMATS)} (each also with .gz or .xz), {', '.join(_COLUMN_FORMATS)}, and a BEIR folder"
 
 
@@ -47,9 +51,19 @@ def read_corpus(
     text_fields = checks.texts("text_fields", text_fields)
     id_field = None if id_field is None else checks.text("id_field", id_field)
     records, source = read_records(path, format=format, skip_bad=skip_bad, tally=tally)
-    cells = _format(_find(path), format)[0] in ("csv", "tsv")
-    layout = partial(Layout.of, text_fields=text_fields, id_field=id_field, beir=Path(path).is_dir(), cells=cells)
+    layout = partial(Layout.of, text_fields=text_fields, id_field=id_field, beir=Path(path).is_dir(), cells=source.has_cells)
     return _documents(records, layout, source)
+
+
+def read_corpora(paths: Iterable[str | PathLike[str]], note: Callable[[str], None] = lambda line: None) -> Iterator[Document]:
+    """Documents of several files, as `read_corpus` reads them; `note` hears how each was read, where that is not as usual."""
+    for path in paths:
+        tally = CorpusTally()
+        try:
+            yield from read_corpus(path, tally=tally)
+        finally:
+            for remark in tally.remarks():
+                note(remark)
 
 
 def read_records(
@@ -66,10 +80,20 @@ def read_records(
     file = _find(path)
     kind, compression = _format(file, format)
     name = "stdin" if file == "-" else file
-    source = Source(name, "line" if kind in _LINE_FORMATS else "record", skip_bad, tally or CorpusTally())
+    unit = "line" if kind in _LINE_FORMATS else "record"
+    source = Source(name, unit, skip_bad, tally or CorpusTally(), has_cells=kind in _CELLS)
     if kind in _LINE_FORMATS:
-        return _LINE_FORMATS[kind](byte_lines(file, compression, source), source), source
-    return _COLUMN_FORMATS[kind](file, source), source
+        records = _LINE_FORMATS[kind](byte_lines(file, compression, source), source)
+    else:
+        records = _COLUMN_FORMATS[kind](file, source)
+    return guarded(records, source, _CALLED.get(kind, kind)), source
+
+
+def format_of(path: str | PathLike[str], format: str | None = None) -> str | None:
+    """`format`, else what the suffix of a file tells, which may be nothing: "jsonl.gz"."""
+    kind, _ = _split(Path(path).name)
+    known = kind in _LINE_FORMATS or kind in _COLUMN_FORMATS
+    return format or (Path(path).name if known and str(path) != "-" else None)
 
 
 def _find(path: str | PathLike[str]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from vecsearch.errors import CorpusError
+from vecsearch.errors import CorpusError, VecsearchError
 
 Records = Iterator[tuple[int, dict[str, Any]]]
 """Records as a format yields them, each with its line's or its own number, counted from 1."""
@@ -19,8 +19,17 @@ class CorpusTally:
     blank: int = 0
     skipped: int = 0
     first_problem: str = ""
+    several_lines: int = 0
+    """Records in which lines end: cells in quotes that go on, texts with carriage returns."""
+    notes: list[str] = field(default_factory=list)
+    """How a file was read that is not as it usually is."""
     fraction: Callable[[], float] = field(default=float, compare=False, repr=False)
     """How much of the file has been read, 0 to 1; stays 0 for standard input."""
+
+    def remarks(self) -> list[str]:
+        """What a reader of the file should know of how it was read, as sentences."""
+        several = f"{self.several_lines:,} records go over several lines" if self.several_lines else ""
+        return [*self.notes, *filter(None, [several])]
 
 
 class BadRecord(Exception):
@@ -39,6 +48,8 @@ class Source:
     unit: str
     skip_bad: bool
     tally: CorpusTally
+    has_cells: bool = False
+    """Whether values are cells, which are strings whatever they say."""
 
     def where(self, number: int) -> str:
         return f"{self.name}, {self.unit} {number}"
@@ -53,3 +64,17 @@ class Source:
             raise CorpusError(f"{message}; {bad.remedy}", skippable=self.unit)
         self.tally.skipped += units
         self.tally.first_problem = self.tally.first_problem or message
+
+
+def guarded(records: Records, source: Source, format: str) -> Records:
+    """The records. Whatever a reader's libraries raise for what they cannot read is a CorpusError that names the file and the
+    last record before it."""
+    number = 0
+    try:
+        for number, record in records:
+            yield number, record
+    except (VecsearchError, MemoryError):
+        raise
+    except Exception as error:
+        problem = f"{source.name} cannot be read as {format} after {source.unit} {number}: {error or type(error).__name__}"
+        raise CorpusError(f"{problem}; check the file, or make it again") from error

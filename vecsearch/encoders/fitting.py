@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from vecsearch import checks
-from vecsearch.corpus.readers import read_corpus
+from vecsearch.corpus.readers import read_corpora
 from vecsearch.encoders import find_ulmfit
 from vecsearch.encoders.checkpoints import new_folder, refuse_existing
 from vecsearch.encoders.folder import Config, EncoderFolder, read_encoder, write_config
@@ -36,6 +36,7 @@ def fit_postprocess(
     whiten: bool,
     pooling: Pooling | str | None = None,
     layers: Sequence[int] | None = None,
+    note: Callable[[str], None] = lambda line: None,
 ) -> UlmfitEncoder:
     """Write the encoder, with a postprocess fitted on the first MOST_TEXTS texts of a corpus, to the folder `output`; what came
     of it, opened. `sif` weighs words, the next four are those of `turn`; `pooling` and `layers` become the encoder's own.
@@ -56,7 +57,7 @@ def fit_postprocess(
         raise UsageError(f"{source} has a postprocess already; give the encoder that it was made from")
     if sif and config.pooling not in ("mean", "raw"):
         raise UsageError(f"{source} pools by {config.pooling}, in which no word weighs more than another; leave out --sif")
-    texts = [document.text for document in islice(read_corpus(corpus), MOST_TEXTS)]
+    texts = [document.text for document in islice(read_corpora([corpus], note), MOST_TEXTS)]
     with new_folder(output) as folder:
         for name in config.files:
             shutil.copyfile(source / name, folder / name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -15,7 +16,7 @@ from vecsearch.corpus.readers import read_corpus
 from vecsearch.corpus.source import CorpusTally
 from vecsearch.encoders import Encoder
 from vecsearch.encoders.base import ENCODES, check_encoder, encode_texts
-from vecsearch.errors import UsageError
+from vecsearch.errors import CorpusError, UsageError
 from vecsearch.evaluation.intervals import Drawn, draw_mean, draw_pearson, draw_spearman
 from vecsearch.evaluation.measures import of_ranking, ranking
 from vecsearch.evaluation.sets import Analogies, Pairs, Retrieval, TestSet
@@ -131,7 +132,7 @@ def encode_pairs(
 
 def _on_pairs(test: Pairs, encoder: Encoder, metrics: Sequence[Metric], progress: Progress) -> Judged:
     a, b = encode_pairs(test.a, test.b, encoder, progress)
-    judged = Judged(n={"": len(test.scores)})
+    judged = Judged(n={"": len(test.scores)}, notes=list(test.notes))
     for metric in metrics:
         scores = pair_scores(a, b, metric).astype(np.float64)
         judged.drawn["", metric, "pearson"] = draw_pearson(scores, test.scores)
@@ -204,6 +205,10 @@ def _on_retrieval(
     if unknown := int((~queries.any(axis=1)).sum()):
         judged.notes.append(f"{unknown:,} of {len(queries):,} queries have no known word, and find what comes first")
     there = set(ids)
+    if len(there) < len(ids):
+        twice = next(id for id, count in Counter(ids).items() if count > 1)
+        raise CorpusError(f"{test.folder}: two documents of the corpus have the id {twice!r}; keep one of them")
+    judged.notes += tally.remarks()
     if missing := len({id for grades in test.grades.values() for id in grades} - there):
         judged.notes.append(f"{missing:,} judged documents are not in the corpus; those that are relevant count as not found")
     return judged

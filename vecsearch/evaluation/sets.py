@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import csv
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from os import PathLike
@@ -11,24 +11,28 @@ from pathlib import Path
 import numpy as np
 
 from vecsearch import checks
+from vecsearch.corpus.lines import byte_lines, text_lines
 from vecsearch.corpus.pairs import read_pairs
-from vecsearch.corpus.readers import read_records
+from vecsearch.corpus.queries import read_queries
+from vecsearch.corpus.source import BadRecord, CorpusTally, Source
 from vecsearch.errors import CorpusError
 
 LEAST_PAIRS = 3
 """Two points always lie on a line."""
 Grades = dict[str, int]
 """How relevant each document is to a query, by its id."""
+_GRADE = re.compile(r"\s*-?[0-9]{1,9}\s*")
 
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """Pairs of texts or words, and what people think of each: (n,) float64, higher is more alike."""
+    """Pairs of texts or words, what people think of each, (n,) float64, higher is more alike, and how they were read."""
 
     name: str
     a: list[str]
     b: list[str]
     scores: np.ndarray
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +74,8 @@ def read_set(path: str | PathLike[str], *, columns: Sequence[str] = (), split: s
 
 def read_scored(path: Path, columns: Sequence[str] = ()) -> Pairs:
     """Pairs with a score. Raises DataError for a file without scores, with fewer than three pairs, or where all are equal."""
-    pairs = list(read_pairs(path, columns=columns))
+    tally = CorpusTally()
+    pairs = list(read_pairs(path, columns=columns, tally=tally))
     scores = np.array([np.nan if pair.score is None else pair.score for pair in pairs], np.float64)
     if np.isnan(scores).any():
         raise CorpusError(f"{path} has no scores to compare with; name the columns: --columns A,B,SCORE")
@@ -78,7 +83,7 @@ def read_scored(path: Path, columns: Sequence[str] = ()) -> Pairs:
         raise CorpusError(f"{path} holds {len(pairs)} pairs; a correlation needs at least {LEAST_PAIRS}")
     if np.ptp(scores) == 0:
         raise CorpusError(f"all {len(pairs)} scores in {path} are {scores[0]:g}: nothing can correlate with them")
-    return Pairs(path.name, [pair.a for pair in pairs], [pair.b for pair in pairs], scores)
+    return Pairs(path.name, [pair.a for pair in pairs], [pair.b for pair in pairs], scores, tally.remarks())
 
 
 def read_analogies(path: Path) -> Analogies:
@@ -115,50 +120,54 @@ def read_retrieval(folder: Path, split: str = "test") -> Retrieval:
 
     Raises CorpusError for a folder without these files, for a bad line in them, and for qrels without a relevant document.
     """
-    grades = read_qrels(folder, split)
+    grades, repeated = read_qrels(folder, split)
     relevant = {query for query, its in grades.items() if max(its.values()) > 0}
-    records, source = read_records(_existing(folder, "queries.jsonl"))
-    queries = {}
-    for number, record in records:
-        id, text = record.get("_id"), record.get("text")
-        if id is None or not isinstance(text, str):
-            raise CorpusError(
-                f'{source.where(number)}: a query needs "_id" and "text"; there are: {", ".join(record) or "none"}'
-            )
-        if str(id) in relevant:
-            queries[str(id)] = text
+    queries, path = {}, _existing(folder, "queries.jsonl")
+    for query in read_queries(path):
+        if query.id is None:
+            raise CorpusError(f'{path} has no ids: a query needs "_id" and "text"')
+        if query.id in relevant:
+            queries[query.id] = query.text
     unknown = len(relevant - queries.keys())
     if not queries:
         raise CorpusError(
             f"{folder}: no query has a relevant document in qrels/{split}.tsv; check that ids are the same in both"
         )
     notes = [f"{unknown} queries of qrels/{split}.tsv are not in queries.jsonl, and are left out"] if unknown else []
+    if repeated:
+        notes.append(f"{repeated:,} lines of qrels/{split}.tsv are there twice, with the same grade, and count once")
     return Retrieval(folder.name or str(folder), folder, queries, {id: grades[id] for id in queries}, notes)
 
 
-def read_qrels(folder: Path, split: str = "test") -> dict[str, Grades]:
-    """How relevant which documents are to each query, from qrels/<split>.tsv: query, document, grade, under a header or none.
+def read_qrels(folder: Path, split: str = "test") -> tuple[dict[str, Grades], int]:
+    """How relevant which documents are to each query, from qrels/<split>.tsv: query, document, grade, under a header or none;
+    and how many lines say what one before them says.
 
-    Raises CorpusError for a missing file, naming the splits that are there, and for a bad line.
+    Raises CorpusError for a missing file, naming the splits that are there, for a bad line, and for one with another grade than
+    a line before it.
     """
     path = folder / "qrels" / f"{split}.tsv"
     if not path.is_file():
         there = ", ".join(sorted(place.stem for place in path.parent.glob("*.tsv"))) or "none"
         raise CorpusError(f"{path} does not exist; splits that are there: {there}. Name one with --split")
+    source = Source(str(path), "line", False, CorpusTally())
     grades: dict[str, Grades] = {}
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            for number, row in enumerate(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE), 1):
-                if not row or (number == 1 and row[-1] == "score"):
-                    continue
-                if len(row) != 3 or not row[2].strip().lstrip("-").isdecimal():
-                    raise CorpusError(
-                        f"{path}, line {number}: {' '.join(row)!r} is not query, document and a whole grade, with tabs"
-                    )
-                grades.setdefault(row[0], {})[row[1]] = int(row[2])
-    except UnicodeDecodeError as error:
-        raise CorpusError(f"{path} is no text in UTF-8 (byte {error.start}); save it as UTF-8") from None
-    return grades
+    repeated = 0
+    for number, line in text_lines(byte_lines(str(path), "", source), source):
+        row = line.split("\t")
+        if number == 1 and row[-1].strip() == "score":
+            continue
+        if len(row) != 3 or not _GRADE.fullmatch(row[2]):
+            raise CorpusError(f"{path}, line {number}: {' '.join(row)!r} is not query, document and a whole grade, with tabs")
+        query, document, grade = row[0], row[1], int(row[2])
+        its = grades.setdefault(query, {})
+        if document in its:
+            if its[document] != grade:
+                problem = f"the grade of {document!r} for the query {query!r} is {grade}, and {its[document]} in a line before"
+                source.refuse(number, BadRecord(problem, "keep one of them"))
+            repeated += 1
+        its[document] = grade
+    return grades, repeated
 
 
 def _existing(folder: Path, name: str) -> Path:

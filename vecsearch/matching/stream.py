@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -30,6 +31,8 @@ DELIMITERS = {".csv": ",", ".tsv": "\t"}
 SUFFIXES = (".jsonl", *DELIMITERS)
 ENCODE = json.JSONEncoder(ensure_ascii=False).encode
 Row = dict[str, Any]
+_BREAK = re.compile(r"[\t\n\r]")
+_QUOTABLE = re.compile(r'[,"\n\r]|\A\s')
 
 
 @dataclass(slots=True)
@@ -38,6 +41,8 @@ class Scored:
 
     pairs: int
     rows: dict[str, int]
+    respaced: int = 0
+    """Cells of .tsv files in which tabs and line ends became spaces: the format has no place for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +122,7 @@ class Stream:
                     chosen = [row for row, its in zip(rows, output.takes(columns).tolist(), strict=True) if its]
                     writers[name].write(chosen, list(rows[0]))
                     self.done.rows[name] += len(chosen)
+                self.done.respaced += sum(writer.taken_respaced() for writer in writers.values())
                 self.done.pairs += len(block)
                 self._keep({name: writer.flush() for name, writer in writers.items()})
                 trim_memory()
@@ -163,7 +169,8 @@ class _Rows:
         if os.fstat(self._file.fileno()).st_size < kept:
             self._file.close()
             raise UsageError(f"{part} is shorter than what was written to it; begin anew with --replace")
-        self._names = next(csv.reader(self._file, delimiter=self._delimiter)) if kept and self._delimiter else None
+        self._respaced = 0
+        self._names = self._header() if kept and self._delimiter else None
         self._file.seek(kept)
         self._file.truncate()
 
@@ -189,15 +196,33 @@ class _Rows:
             os.fsync(self._file.fileno())
             return os.fstat(self._file.fileno()).st_size
 
+    def taken_respaced(self) -> int:
+        """In how many cells tabs and line ends have become spaces since this was last asked."""
+        count, self._respaced = self._respaced, 0
+        return count
+
+    def _header(self) -> list[str]:
+        if self._delimiter == "\t":
+            return self._file.readline().removesuffix("\n").split("\t")
+        return next(csv.reader(self._file))
+
+    def _line(self, cells: Sequence[Any]) -> str:
+        texts = ["" if cell is None else str(cell) for cell in cells]
+        if self._delimiter == "\t":
+            plain = [_BREAK.sub(" ", text) for text in texts]
+            self._respaced += sum(map(str.__ne__, plain, texts))
+            return "\t".join(plain) + "\n"
+        # Python's own writer leaves a carriage return without quotes, where it ends a row.
+        return ",".join('"' + text.replace('"', '""') + '"' if _QUOTABLE.search(text) else text for text in texts) + "\n"
+
     def _write_cells(self, rows: Sequence[Row], names: Sequence[str]) -> None:
-        writer = csv.writer(self._file, delimiter=self._delimiter, lineterminator="\n")
         if self._names is None:
-            self._names = names
-            writer.writerow(names)
+            self._names = list(names)
+            self._file.write(self._line(self._names))
         for row in rows:
             if more := row.keys() - set(self._names):
                 raise CorpusError(f'a pair has a field "{min(more)}", which the first has not; write .jsonl, or give it to all')
-            writer.writerow([_cell(row.get(name)) for name in self._names])
+            self._file.write(self._line([_cell(row.get(name)) for name in self._names]))
 
 
 def _check(path: Path, *, replace: bool) -> None:

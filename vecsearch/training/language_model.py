@@ -19,7 +19,7 @@ from fastai.text.learner import LMLearner, language_model_learner
 from fastai.text.models.awdlstm import AWD_LSTM, awd_lstm_lm_config
 
 from vecsearch import checks
-from vecsearch.corpus.readers import read_corpus
+from vecsearch.corpus.readers import read_corpora
 from vecsearch.encoders import find_ulmfit
 from vecsearch.encoders.checkpoints import refuse_existing
 from vecsearch.encoders.folder import Stack
@@ -117,7 +117,7 @@ def train_language_model(
     checks.functions(progress=progress, note=note)
     start = None if start is None else checks.path("start", start)
     refuse_existing(output)
-    texts = [document.text for path in files for document in read_corpus(path)]
+    texts = [document.text for document in read_corpora(files, note)]
     digest = hashlib.sha256("\0".join(texts).encode()).hexdigest()
     checkpoint = Checkpoint(output, {"texts": digest, "from": start and identity_of(start), **asdict(plan)})
     with checkpoint.preparing(resume=resume):

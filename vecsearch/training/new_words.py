@@ -16,7 +16,7 @@ import numpy as np
 from scipy.sparse import coo_array
 
 from vecsearch import checks
-from vecsearch.corpus.readers import read_corpus
+from vecsearch.corpus.readers import read_corpora
 from vecsearch.encoders import find_ulmfit
 from vecsearch.encoders.checkpoints import refuse_existing
 from vecsearch.errors import DataError
@@ -38,7 +38,13 @@ BLOCK = 1_000_000
 
 
 def add_words(
-    encoder: str | Path, files: Sequence[Path], output: Path, *, most: int = NEW_WORDS, half: bool = True
+    encoder: str | Path,
+    files: Sequence[Path],
+    output: Path,
+    *,
+    most: int = NEW_WORDS,
+    half: bool = True,
+    note: Callable[[str], None] = lambda line: None,
 ) -> tuple[str, ...]:
     """Write the encoder with the new words of the corpora, `most` of them at most, to the folder `output`; returns these words.
 
@@ -48,7 +54,7 @@ def add_words(
     most, half = checks.count("most", most, least=1), checks.flag("half", half)
     refuse_existing(output)
     start = start_from(find_ulmfit(encoder))
-    grown = with_new_words(start, (document.text for path in files for document in read_corpus(path)), most)
+    grown = with_new_words(start, (document.text for document in read_corpora(files, note)), most)
     if grown is start:
         raise DataError(f"{encoder} knows every word that occurs {LEAST_COUNT} times in these texts; nothing was written")
     new = grown.vocabulary.words[len(start.vocabulary) :]

@@ -14,7 +14,8 @@ import numpy as np
 
 from vecsearch import checks
 from vecsearch.corpus.pairs import kind_of, read_groups, read_pairs
-from vecsearch.corpus.readers import read_corpus
+from vecsearch.corpus.readers import read_corpora
+from vecsearch.corpus.source import CorpusTally
 from vecsearch.encoders import find_ulmfit
 from vecsearch.encoders.checkpoints import refuse_existing
 from vecsearch.errors import DataError, UsageError
@@ -117,7 +118,7 @@ def train_similarity(
     half, resume = checks.flag("half", half), checks.flag("resume", resume)
     checks.functions(progress=progress, note=note)
     refuse_existing(output)
-    kind, texts, labels = _read(source)
+    kind, texts, labels = _read(source, note)
     if isinstance(start, New) and not source.teacher:
         raise UsageError("a new encoder learns from a teacher: give --teacher, or --from an encoder that is there")
     teacher = Teacher(source.teacher) if source.teacher else None
@@ -153,7 +154,7 @@ def train_similarity(
     return Trained(output, kind, len(groups), fitted.start, fitted.score, better)
 
 
-def _read(source: Source) -> tuple[str, list[list[str]], list[float]]:
+def _read(source: Source, note: Callable[[str], None]) -> tuple[str, list[list[str]], list[float]]:
     """What the files are, their texts in groups, and the groups' scores where they have any."""
     kinds = {kind_of(path, columns=source.columns) for path in source.files}
     if len(kinds) > 1:
@@ -166,12 +167,17 @@ def _read(source: Source) -> tuple[str, list[list[str]], list[float]]:
     if kind == "groups":
         return kind, [group for path in source.files for group in read_groups(path)], []
     if kind == "pairs":
-        pairs = [pair for path in source.files for pair in read_pairs(path, columns=source.columns)]
+        pairs = []
+        for path in source.files:
+            tally = CorpusTally()
+            pairs += read_pairs(path, columns=source.columns, tally=tally)
+            for remark in tally.remarks():
+                note(remark)
         scores = [pair.score for pair in pairs if pair.score is not None]
         if scores and len(scores) < len(pairs):
             raise DataError("some of these files have scores and some have none: give files of one kind")
         return "scored pairs" if scores else "pairs", [[pair.a, pair.b] for pair in pairs], scores
-    return _of_corpus(source), list(_groups(source)), []
+    return _of_corpus(source), list(_groups(source, note)), []
 
 
 def _of_corpus(source: Source) -> str:
@@ -180,18 +186,19 @@ def _of_corpus(source: Source) -> str:
     return "titles" if source.title else "neighbouring sentences" if source.neighbours else "dropout"
 
 
-def _groups(source: Source) -> Iterator[list[str]]:
-    for path in source.files:
-        for document in read_corpus(path):
-            if source.title:
-                title = document.fields.get(source.title)
-                if not isinstance(title, str):
-                    raise DataError(f"{document.where}: the field {source.title!r} is {title!r}, not a text")
-                yield [title, document.text]
-            elif source.neighbours:
-                yield from map(list, pairwise(SENTENCE_END.split(document.text)))
-            else:
-                yield [document.text]
+def _groups(source: Source, note: Callable[[str], None]) -> Iterator[list[str]]:
+    for document in read_corpora(source.files, note):
+        if source.title:
+            title = document.fields.get(source.title)
+            if isinstance(title, int | float) and not isinstance(title, bool):
+                title = str(title)  # a film called 1917, as a CSV file has it
+            if not isinstance(title, str):
+                raise DataError(f"{document.where}: the field {source.title!r} is {title!r}, not a text")
+            yield [title, document.text]
+        elif source.neighbours:
+            yield from map(list, pairwise(SENTENCE_END.split(document.text)))
+        else:
+            yield [document.text]
 
 
 def _identity(

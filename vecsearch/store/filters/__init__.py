@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from vecsearch.corpus.cells import cell_value
+from vecsearch.corpus.values import cell_value
 from vecsearch.errors import UsageError
 from vecsearch.store.documents import Documents
 from vecsearch.store.fields import FIELDS, VALUES, Column, column_value

@@ -1,0 +1,131 @@
+"""Records of Parquet files, whatever types their columns have."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from itertools import chain
+from typing import Any
+
+from vecsearch.corpus import values
+from vecsearch.corpus.source import BadRecord, Records, Source
+from vecsearch.errors import CorpusError, UsageError
+
+_BLOCK = 1024
+"""Records held in memory at once."""
+
+
+def require_pyarrow() -> None:
+    """Raises: UsageError with the command that installs it, when pyarrow is not there."""
+    try:
+        import pyarrow.parquet  # noqa: F401
+    except ImportError as error:
+        raise UsageError("reading Parquet needs pyarrow, which is missing; run: pip install 'vecsearch[parquet]'") from error
+
+
+def parquet_records(path: str, source: Source) -> Records:
+    """A record for each row, with its values as Python objects, times and durations as in JSON; one block in memory at a time.
+
+    Raises: CorpusError where two columns have one name.
+    """
+    import pyarrow.parquet
+
+    number = 0
+    # Read as nanoseconds, as is usual, old files' times would end in 2262 and begin again in 1677, without a word.
+    with pyarrow.parquet.ParquetFile(path, coerce_int96_timestamp_unit="us") as file:
+        rows = max(1, file.metadata.num_rows)
+        source.tally.fraction = lambda: number / rows
+        _refuse_equal_names(file.schema_arrow, source)
+        for batch in file.iter_batches(batch_size=_BLOCK):
+            names = batch.schema.names
+            for row in zip(*map(_column, batch.columns), strict=True) if names else ():
+                number += 1
+                if bad := next((item for item in zip(names, row, strict=True) if isinstance(item[1], BadRecord)), None):
+                    problem = BadRecord(f'"{bad[0]}" cannot be read: {bad[1].problem}', bad[1].remedy)
+                    source.refuse(number, problem)
+                else:
+                    yield number, dict(zip(names, row, strict=True))
+
+
+def _refuse_equal_names(schema: Any, source: Source) -> None:
+    """Raise CorpusError where two columns, or two fields of a struct, have one name: only one of them could be read."""
+    for where, names in chain([("column", schema.names)], chain.from_iterable(map(_structs, schema))):
+        if twice := [name for name, count in Counter(names).items() if count > 1]:
+            raise CorpusError(f'{source.name}: the {where} "{twice[0]}" is there twice; give each its own name')
+
+
+def _structs(field: Any) -> Iterator[tuple[str, list[str]]]:
+    """What the fields are called of each struct in a column."""
+    import pyarrow.types
+
+    kind = field.type
+    if pyarrow.types.is_dictionary(kind):
+        return
+    if inner := [kind.field(place) for place in range(kind.num_fields)]:
+        if pyarrow.types.is_struct(kind):
+            yield f'field of "{field.name}"', [item.name for item in inner]
+        for item in inner:
+            yield from _structs(item)
+
+
+def _column(array: Any) -> list[Any]:
+    """The values of a column; a BadRecord in the place of one that cannot be read."""
+    try:
+        if not _has_times(array.type):
+            return array.to_pylist()
+    except MemoryError:
+        raise
+    except Exception:
+        return [_value_or_problem(scalar) for scalar in array]
+    return [_value_or_problem(scalar) for scalar in array]
+
+
+def _value_or_problem(scalar: Any) -> Any:
+    try:
+        return _value(scalar)
+    except MemoryError:
+        raise
+    except Exception as error:  # pyarrow raises whatever Python's types do
+        return BadRecord(str(error) or type(error).__name__, "write it again, as text for instance, or as null")
+
+
+def _has_times(kind: Any) -> bool:
+    """Whether values of a type are times, or hold some: Python's own end at the year 9999, and at microseconds."""
+    import pyarrow.types
+
+    if pyarrow.types.is_dictionary(kind):
+        return _has_times(kind.value_type)
+    return pyarrow.types.is_temporal(kind) or any(_has_times(kind.field(place).type) for place in range(kind.num_fields))
+
+
+def _value(scalar: Any) -> Any:
+    """What a scalar says, its times as JSON has them. Raises whatever pyarrow does, and ValueError."""
+    import pyarrow.types
+
+    if not scalar.is_valid:
+        return None
+    kind = scalar.type
+    if pyarrow.types.is_dictionary(kind):
+        return _value(scalar.value)
+    if pyarrow.types.is_struct(kind):
+        return {name: _value(item) for name, item in scalar.items()}
+    if pyarrow.types.is_map(kind):
+        return [[_value(item["key"]), _value(item["value"])] for item in scalar.values]
+    if pyarrow.types.is_nested(kind):
+        return [_value(item) for item in scalar.values]
+    return _time(kind)(scalar.value) if pyarrow.types.is_temporal(kind) else scalar.as_py()
+
+
+def _time(kind: Any) -> Callable[[int], Any]:
+    """What gives the JSON value of a time of this type from its number of days, milliseconds or ticks."""
+    import pyarrow.types
+
+    if pyarrow.types.is_date32(kind):
+        return values.date_text
+    if pyarrow.types.is_date64(kind):
+        return lambda milliseconds: values.date_text(milliseconds // 86_400_000)
+    if pyarrow.types.is_timestamp(kind):
+        return lambda ticks: values.timestamp_text(ticks, kind.unit, utc=kind.tz is not None)
+    if pyarrow.types.is_duration(kind):
+        return lambda ticks: values.seconds(ticks, kind.unit)
+    return lambda ticks: values.time_text(ticks, kind.unit)
