@@ -319,3 +319,87 @@ def test_help_spells_out_the_risk_and_imports_nothing_heavy():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "RUNS ANY CODE" in done.stdout
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+# -- what is saved in another way, and vocabularies that cannot be right -------------------------------------------------
+
+
+class Subclassed(torch.Tensor):
+    """Stands for fastai's TensorBase: a class that the reader of the file does not have."""
+
+
+class OwnParameter(torch.nn.Parameter):
+    pass
+
+
+SAVED = {
+    "parameters": torch.nn.Parameter,
+    "parameters of a class of one's own": OwnParameter,
+    "frozen parameters": lambda tensor: torch.nn.Parameter(tensor, requires_grad=False),
+    "parameters in half precision": lambda tensor: torch.nn.Parameter(tensor.half()),
+    "buffers": torch.nn.Buffer,
+    "a subclass of tensors": lambda tensor: tensor.as_subclass(Subclassed),
+    "fastai's tensors": lambda tensor: __import__("fastai.torch_core").torch_core.TensorBase(tensor),
+    "tensors that want gradients": lambda tensor: tensor.clone().requires_grad_(),
+}
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+@pytest.mark.parametrize("kind", SAVED.values(), ids=SAVED)
+def test_tensors_of_every_class_are_read(checkpoint, kind, wrapped):
+    state = {name: kind(tensor) for name, tensor in state_dict().items()}
+    torch.save({"model": state, "opt": None} if wrapped else state, checkpoint)
+    read = read_checkpoint(checkpoint, None)
+    for name, tensor in lstm_tensors(state_dict(), checkpoint).items():
+        np.testing.assert_allclose(read.tensors[name], tensor, atol=2e-2)
+
+
+def test_a_subclass_with_attributes_is_read_and_none_of_it_run(checkpoint):
+    state = {name: tensor.as_subclass(Subclassed) for name, tensor in state_dict().items()}
+    for tensor in state.values():
+        tensor.note = "text"
+    torch.save(state, checkpoint)
+    assert all(type(tensor) is torch.Tensor for tensor in read_state_dict(checkpoint).values())
+    torch.save(state | {"evil": Evil()}, checkpoint)
+    with pytest.raises(PickledCodeError, match="system"):
+        read_state_dict(checkpoint)
+
+
+class Evil:
+    def __reduce__(self):
+        return os.system, ("touch /tmp/never",)
+
+
+@pytest.mark.parametrize("tensor", [torch.eye(11, 4).to_sparse()], ids=["sparse"])
+def test_tensors_of_another_layout_are_refused(checkpoint, tensor):
+    torch.save(state_dict() | {"encoder.weight": tensor}, checkpoint)
+    refused(checkpoint, "encoder.weight is torch.sparse_coo")
+
+
+@pytest.mark.parametrize("separator", [" ", "\t"])
+@pytest.mark.parametrize("name", ["vocab.txt", "vocab.json"])
+def test_words_with_counts_are_no_vocabulary(checkpoint, separator, name):
+    words = [f"{word}{separator}{1000 - number}" for number, word in enumerate(WORDS)]
+    checkpoint.with_name("vocab.json").unlink()
+    checkpoint.with_name(name).write_text(json.dumps(words) if name.endswith("json") else "\n".join(words) + "\n")
+    refused(checkpoint, "11 of 11 words hold a space")
+
+
+@pytest.mark.parametrize("words", [["the", *WORDS[1:]], [*WORDS[1:], WORDS[0]], [f"w{i}" for i in range(11)]])
+def test_a_vocabulary_that_does_not_begin_with_the_mark_for_unknown_words_is_noticed(checkpoint, tmp_path, words):
+    checkpoint.with_name("vocab.json").write_text(json.dumps(words))
+    ran = CliRunner().invoke(model, ["import", str(checkpoint), "-o", str(tmp_path / "encoder")])
+    assert ran.exit_code == 0 and f"note: unknown words get the vector of {words[0]!r}" in ran.stderr
+    ran = CliRunner().invoke(model, ["info", str(tmp_path / "encoder")])
+    assert ran.exit_code == 0 and f"get the vector of {words[0]!r}" in ran.stdout
+    from vecsearch.encoders.ulmfit import UlmfitEncoder
+
+    encoder = UlmfitEncoder(tmp_path / "encoder")
+    assert not encoder.encode(["qwzzq"]).any() and encoder.tally.unknown and encoder.tally.empty == 1
+
+
+def test_a_usual_vocabulary_is_not_remarked_on(checkpoint, tmp_path):
+    ran = CliRunner().invoke(model, ["import", str(checkpoint), "-o", str(tmp_path / "encoder")])
+    assert ran.exit_code == 0 and "unknown words" not in ran.stderr + ran.stdout
+    ran = CliRunner().invoke(model, ["info", str(tmp_path / "encoder")])
+    assert "unknown words" not in ran.stdout

@@ -6,6 +6,8 @@ import json
 import lzma
 import os
 import threading
+import time
+import unicodedata
 from dataclasses import replace
 from pathlib import Path
 
@@ -100,7 +102,8 @@ class Pair:
         self._fastai = TokenizeWithRules(self.spacy)
 
     def check(self, texts: list[str]) -> None:
-        for text, expected in zip(texts, self._fastai(texts), strict=True):
+        composed = [unicodedata.normalize("NFC", text) for text in texts]
+        for text, expected in zip(texts, self._fastai(composed), strict=True):
             assert self.ours.tokens(text) == list(expected), text
 
 
@@ -189,6 +192,58 @@ def test_long_chunks_are_spacys(lang):
         assert pair.splitter.split(text) == list(next(iter(pair.spacy([text]))))
 
     check()
+
+
+LONG = {
+    "minified JSON": '{"id":17,"name":"storm","tags":["a","b"],"n":-1.5e3,"ok":true},',
+    "hex with colons": "6f:a0:3c:11:",
+    "times": "12:30:45,",
+    "letters with dots": "a.b.c.d.",
+    "parentheses": "()",
+    "mixed brackets": "([)]",
+    "quotes": "'\"",
+    "quoted s": "ab's's",
+    "dots and commas": ".,",
+    "dots and brackets": "..............)",
+    "addresses": "http://a.b/c?d=e&",
+    "e-mails": "ab.c@d.ef,",
+    "at signs": "a.b@:",
+    "colons": "a:",
+    "emoji": "😀😃",
+    "Chinese": "東「京」、",
+    "euros": "€12,",
+    "units": "5km",
+    "sums": "1+1-",
+    "entities": "&amp;&#12371;",
+}
+
+
+@pytest.mark.parametrize("piece", LONG.values(), ids=LONG)
+def test_a_long_chunk_is_split_in_linear_time(english, piece):
+    """A megabyte takes 0.2 to 4 s on one core; what is quadratic takes minutes."""
+    text = piece * ((1 << 20) // len(piece))
+    started = time.process_time()
+    tokens = WordTokenizer(english.rules).tokens(text)
+    assert time.process_time() - started < 20
+    assert tokens[0] == "xxbos"
+
+
+@pytest.mark.parametrize("piece", LONG.values(), ids=LONG)
+@pytest.mark.parametrize("around", ["{}", "a{}", "{}b", "({})", "x{}a.b", "{}'s", "ab" * 40 + "{}" + "!?" * 30])
+def test_a_long_chunk_has_spacys_tokens(english, piece, around):
+    text = around.format(piece * (600 // len(piece)))
+    assert english.splitter.split(text) == list(next(iter(english.spacy([text]))))
+
+
+@given(st.text("a.:-/()[]'0123,€@A😀", min_size=40, max_size=400))
+@settings(max_examples=200)
+def test_long_random_chunks_have_spacys_tokens(english, text):
+    assert english.splitter.split(text) == list(next(iter(english.spacy([text]))))
+
+
+@pytest.mark.parametrize("text", ["&#" + "9" * 5000 + ";", "&#x" + "f" * 5000 + ";", "a &#" + "1" * 100_000])
+def test_an_entity_with_a_number_of_any_length_is_no_character(english, text):
+    assert english.ours.tokens(text)[-1] == "�"
 
 
 def test_rules_survive_json(english):

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from weakref import WeakSet
 
 WAIT_S = 5.0
-"""A fork waits so long for locks that other threads hold; what holds one longer, a slow condition for instance, is not waited for."""
+"""A fork waits so long for locks that other threads hold, and no longer: a slow condition may hold one for half a minute."""
 
 
 class Inherited(Protocol):

@@ -47,8 +47,8 @@ class Index:
 
     @property
     def _view(self) -> View:
-        """The generation that is shown. Raises ValueError, as a file of Python's does, for an index that is closed: every method
-        begins with it."""
+        """The generation that is shown. Raises ValueError, as Python's files do, for an index that is closed: every method begins
+        with it."""
         if (view := self._opened) is None:
             raise ValueError(f"the index at {self._folder} is closed: open it again with Index.open")
         return view
@@ -363,13 +363,22 @@ class Index:
         compares their field with a number, and which of its names mean two things. Raises UsageError as `search` does."""
         return self._view.remarks(where)
 
-    def encode(self, texts: Sequence[str]) -> np.ndarray:
-        """Query vectors of `texts`, (n, dim) float32; a [[marked]] word is encoded as its sentence uses it."""
-        return self._encoded(checks.texts("texts", texts, call="index.encode"))
+    def encode(self, texts: Sequence[str], *, marked: bool = False) -> np.ndarray:
+        """Query vectors of `texts`, (n, dim) float32; if `marked`, that of the [[marked]] word as its sentence uses it.
+
+        Raises UsageError for marks where the encoder's words are the same in any context, DataError for a mark that is none.
+        """
+        texts, marked = checks.texts("texts", texts, call="index.encode"), checks.flag("marked", marked)
+        encoder = self.encoder
+        if not marked:
+            return self._encoded(texts)
+        if not hasattr(encoder, "encode_in_context"):
+            raise UsageError("marked words need an ULMFiT model: in this index's encoder a word is the same in any context")
+        return checked_vectors(encoder, encoder.encode_in_context(texts), len(texts))
 
     def _encoded(self, texts: list[str]) -> np.ndarray:
         encoder = self.encoder
-        return checked_vectors(encoder, getattr(encoder, "encode_in_context", encoder.encode)(texts), len(texts))
+        return checked_vectors(encoder, encoder.encode(texts), len(texts))
 
     def query(
         self,

@@ -6,6 +6,7 @@ import time
 
 import click
 
+from vecsearch.cli.hits import note_unknown
 from vecsearch.cli.options import FOLDER, corpus_options, output_options, ready_options
 from vecsearch.cli.output import emit, note
 from vecsearch.cli.stages import stages
@@ -61,11 +62,12 @@ def add(
                 indexing=listening.vectors,
                 note=listening.note,
             )
-        manifest, documents = opened.manifest, len(opened)
+        manifest, documents, encoder = opened.manifest, len(opened), None if vectors else opened.encoder
     note(
         f"{changes.added:,} documents added, {changes.replaced:,} replaced, {changes.unchanged:,} unchanged "
         f"in {time.perf_counter() - started:.1f} s"
     )
+    note_unknown(encoder)
     if (skipped := source.counts().get("skipped")) is not None and skipped:
         note(f"note: {skipped:,} bad records were skipped")
     sources.note_how_read(source.remarks())

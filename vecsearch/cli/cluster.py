@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vecsearch.cli.hits import note_unknown
 from vecsearch.cli.options import FOLDER, output_options
 from vecsearch.cli.output import emit, note
 from vecsearch.cli.progress import progress_bar
@@ -100,6 +101,7 @@ def assign(index: str, texts: tuple[str, ...], as_json: bool) -> None:
                 for text, number in zip(texts, found, strict=True)
             ]
             emit(rows, as_json=as_json)
+            note_unknown(opened.encoder)
             return
         with documents_bar() as progress:
             count = clustering.assign(opened, progress=progress)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vecsearch.cli.hits import note_unknown
+from vecsearch.cli.marks import encode_marked_blocks, marked_option
 from vecsearch.cli.options import FOLDER, corpus_options, dtype_option, encoder_options, open_named_encoder, require_words
 from vecsearch.cli.output import emit, note
 from vecsearch.cli.progress import progress_bar
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("corpus", type=FOLDER)
 @click.option("-o", "--output", type=FOLDER, help="A .npy file, or .h5 with the ids; by default JSON lines on stdout.")
-@click.option("--marked", is_flag=True, help="Give the vector of the [[marked]] word of each text.")
+@marked_option
 @corpus_options
 @encoder_options
 @dtype_option
@@ -56,7 +58,7 @@ def encode(
     if marked:
         require_words(encoders, "--marked", marks=True)
     model = open_named_encoder(encoders, encoder_weights, pooling=pooling, layers=layers, max_tokens=max_tokens, dtype=dtype)
-    turn = partial(map, model.encode_in_context) if marked else partial(encode_blocks, model)
+    turn = partial(encode_marked_blocks if marked else encode_blocks, model)
     started = time.perf_counter()
     with progress_bar("texts", source.fraction) as progress:
         blocks = _watched(encoded(iter(source.documents), turn), progress)
@@ -70,6 +72,7 @@ def encode(
     if skipped := source.counts()["skipped"]:
         note(f"note: {skipped:,} bad records were skipped")
     note_how_read(source.remarks())
+    note_unknown(model)
 
 
 def _watched(blocks: Iterator[Block], progress: Callable[[int], None]) -> Iterator[Block]:

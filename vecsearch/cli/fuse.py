@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vecsearch.cli.hits import note_unknown
 from vecsearch.cli.labelled import labelled_options, read_labels, threshold_rule
 from vecsearch.cli.options import FOLDER, named_encoders, output_options
 from vecsearch.cli.output import emit, note
@@ -87,6 +88,7 @@ def fuse(
     texts = dict(zip(opened, encoders or opened, strict=True))
     known = {name: FusedEncoder(texts[name], encoder.fingerprint) for name, encoder in opened.items()}
     features = _features(labelled, opened)
+    note_unknown(*opened.values(), names=list(opened))
     with stage_bar("models") as progress:
         made = learn(labelled, features, known, rule=rule, model=model, progress=progress)
     made.fusion.save(output, _facts(made, labelled))

@@ -152,3 +152,13 @@ def note_limits(index: Index, k: int, *, left_out: int = 0) -> None:
         note(f"note: k is {k}, the index holds {len(index)} documents{besides}: there are no more")
     if index.tally and index.tally.unknown:
         note(f"note: {index.tally.unknown} of {index.tally.words} words are unknown to the model")
+
+
+def note_unknown(*encoders: object, names: Sequence[str] = ()) -> None:
+    """Say on stderr what encoders did not know of the texts that they have encoded; `names` tells several apart."""
+    for place, encoder in enumerate(encoders):
+        tally, by = getattr(encoder, "tally", None), f"{names[place]}: " if names else ""
+        if tally and tally.unknown:
+            note(f"note: {by}{tally.unknown:,} of {tally.words:,} words are unknown to the model")
+        if tally and tally.empty:
+            note(f"note: {by}{tally.empty:,} of {tally.texts:,} texts have no word known to the model: their vectors are zero")

@@ -98,6 +98,8 @@ def import_(
             "stored": f"{report.dtype}, {report.size_bytes / 1e6:.1f} MB",
         }
     )
+    if report.note:
+        note(f"note: {report.note}")
 
 
 @model.command()

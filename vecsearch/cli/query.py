@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vecsearch.cli.hits import NOTHING_KNOWN, emit_hits, note_limits, note_remarks
+from vecsearch.cli.marks import encode_marked, marked_option
 from vecsearch.cli.options import FOLDER, encoder_choice, metric_option, open_named_encoder, output_options, where_option
 from vecsearch.cli.output import emit, note
 from vecsearch.errors import UsageError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from vecsearch.hits import Hit
     from vecsearch.index import Index
     from vecsearch.quality.explain import Word
@@ -40,6 +43,7 @@ BATCH = 1024
     metavar="M W",
     help="With --hybrid: weights of meaning and words, by default 1 1.",
 )
+@marked_option
 @click.option("--explain", is_flag=True, help="Show what each word of a hit contributes to its score: the score is their sum.")
 @click.option("--generation", type=click.IntRange(1), metavar="N", help="Ask an older generation that the index keeps.")
 @click.option("--min-score", type=float, metavar="X", help="Leave out hits below this score.")
@@ -67,6 +71,7 @@ def query(
     keywords: bool,
     hybrid: bool,
     weights: tuple[float, float] | None,
+    marked: bool,
     explain: bool,
     generation: int | None,
     min_score: float | None,
@@ -83,7 +88,7 @@ def query(
 ) -> None:
     """The K documents of INDEX nearest in meaning to each of TEXTS.
 
-    A [[marked]] word in a text asks with that word as this sentence uses it: "he sat on the [[bank]] of the river".
+    With --marked a [[marked]] word asks as this sentence uses it: "he sat on the [[bank]] of the river".
     Names, codes and words that the model does not know are found by --keywords, and by --hybrid.
     """
     from vecsearch.index import Index
@@ -109,6 +114,11 @@ def query(
         )
     if format and not queries:
         raise UsageError("--format says how --queries is read, and there is none")
+    if marked and (keywords or hybrid or vectors or plus or minus or odd_one_out):
+        raise UsageError(
+            "--marked is for texts asked by meaning: "
+            "--keywords, --hybrid, --vectors, --plus and --odd-one-out do not belong to it"
+        )
     if weights and not hybrid:
         raise UsageError("--weights belongs to --hybrid")
     encoder = open_named_encoder(encoders, encoder_weights) if encoders or encoder_weights else None
@@ -138,13 +148,14 @@ def query(
             note_limits(opened, k, left_out=len({*plus, *minus}))
         else:
             batches = _vector_batches(vectors, opened.dim) if vectors else _text_batches(texts, queries, format)
-            for batch, ids in batches:
+            for names, given, ids in batches:
                 words_of = None
-                if explain:
-                    found, words_of = _explained(opened, batch, k, options)
+                if explain or marked:
+                    turned = encode_marked(opened.encoder, names, given) if marked else opened.encode(names)
+                    found = _nearest(opened, turned, k, options)
+                    words_of = _explaining(opened, names, turned, options) if explain else None
                 else:
-                    found = opened.nearest(batch[1], k, **options) if vectors else ask(batch, k)
-                names = batch[0] if vectors else batch
+                    found = opened.nearest(given, k, **options) if vectors else ask(names, k)
                 nothing = "no document has a word of it" if keywords else NOTHING_KNOWN
                 nothing = "no document meets the condition, or " + nothing if where else nothing
                 emit_hits(list(zip(names, found, strict=True)), min_score, show, as_json, nothing, words_of, ids)
@@ -160,37 +171,43 @@ def _within_cluster(index: Index, number: int, where: str | None) -> str:
     return f"document.cluster = {number}" + (f" AND (\n{where}\n)" if where is not None else "")
 
 
-def _explained(
-    index: Index, texts: list[str], k: int, options: dict[str, Any]
-) -> tuple[list[list[Hit]], Callable[[str, Hit], list[Word]]]:
-    """The hits of texts that are encoded once, and what gives the words of a hit of one of them."""
+def _nearest(index: Index, vectors: np.ndarray, k: int, options: dict[str, Any]) -> list[list[Hit]]:
+    """The hits of texts by their vectors, none for a zero vector."""
+    return [hits if vector.any() else [] for hits, vector in zip(index.nearest(vectors, k, **options), vectors, strict=True)]
+
+
+def _explaining(
+    index: Index, texts: list[str], vectors: np.ndarray, options: dict[str, Any]
+) -> Callable[[str, Hit], list[Word]]:
+    """What gives the words of a hit of one of the texts, of which these are the vectors."""
     from vecsearch.quality.explain import explain
 
-    vectors = index.encode(texts)
-    found = [hits if vector.any() else [] for hits, vector in zip(index.nearest(vectors, k, **options), vectors, strict=True)]
     asked = dict(zip(texts, vectors, strict=True))
-    return found, lambda text, hit: explain(index, asked[text], hit, metric=options["metric"])
+    return lambda text, hit: explain(index, asked[text], hit, metric=options["metric"])
 
 
-def _text_batches(texts: tuple[str, ...], path: str | None, format: str | None) -> Iterator[tuple[list[str], list[str | None]]]:
-    """Texts to ask together, and their ids, None where there are none."""
+def _text_batches(
+    texts: tuple[str, ...], path: str | None, format: str | None
+) -> Iterator[tuple[list[str], list[str], list[str | None]]]:
+    """Texts that ask, where each was read, and their ids, None where there are none."""
     if not path:
-        yield list(texts), [None] * len(texts)
+        yield list(texts), [repr(text) for text in texts], [None] * len(texts)
         return
-    from vecsearch.cli.sources import note_how_read
+    from vecsearch.cli.sources import note_reading
     from vecsearch.corpus.queries import read_queries
     from vecsearch.corpus.source import CorpusTally
 
     tally = CorpusTally()
-    queries = read_queries(path, format=format, tally=tally)
+    # Whoever asks many questions wants the answers to all others.
+    queries = read_queries(path, format=format, tally=tally, skip_bad=True)
     while batch := list(islice(queries, BATCH)):
-        yield [query.text for query in batch], [query.id for query in batch]
+        yield [query.text for query in batch], [query.where for query in batch], [query.id for query in batch]
     if tally.blank:
         note(f"note: {tally.blank:,} blank lines of {path} ask nothing")
-    note_how_read(tally.remarks())
+    note_reading(tally, path)
 
 
-def _vector_batches(path: str, dim: int) -> Iterator[tuple[tuple[list[str], Any], list[None]]]:
+def _vector_batches(path: str, dim: int) -> Iterator[tuple[list[str], Any, list[None]]]:
     from vecsearch.corpus.vectors import open_vectors
 
     file = open_vectors(path)

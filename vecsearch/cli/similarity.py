@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from vecsearch.cli.hits import note_unknown
+from vecsearch.cli.marks import encode_marked, marked_option
 from vecsearch.cli.options import (
     FOLDER,
     calibration_option,
@@ -21,6 +25,9 @@ from vecsearch.cli.pairs import Judge, by_encoder, by_fusion, pairs_options, sco
 from vecsearch.errors import UsageError
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from vecsearch.encoders import Encoder
     from vecsearch.matching.calibration import Calibration
     from vecsearch.quality.similarity import Similarity
 
@@ -31,6 +38,7 @@ SEED = 0
 @click.command()
 @click.argument("texts", nargs=-1, metavar="[A B]")
 @click.option("--index", type=FOLDER, help="Compare documents of this index by id, or texts by its encoder.")
+@marked_option
 @encoder_options
 @calibration_option
 @click.option("--fusion", type=FOLDER, metavar="FOLDER", help="Judge by several encoders: what `vecsearch fuse` made.")
@@ -39,6 +47,7 @@ SEED = 0
 def similarity(
     texts: tuple[str, ...],
     index: str | None,
+    marked: bool,
     encoders: tuple[str, ...],
     encoder_weights: tuple[float, ...],
     pooling: str | None,
@@ -52,9 +61,9 @@ def similarity(
     """Cosine and inner product of the texts A and B, or of each pair of a file, with their percentiles among random pairs.
 
     A raw score says little: 0.33 may be high for one model and low for another. The percentile is the share of random
-    pairs, of words of the model, of documents of the index or of texts of the file, that score lower. A [[marked]] word
-    compares that word as its sentence uses it. --calibration adds how likely the two are a match, and whether they are
-    taken for one; --fusion the same by several encoders.
+    pairs, of words of the model, of documents of the index or of texts of the file, that score lower. With --marked a
+    [[marked]] word is compared as its sentence uses it. --calibration adds how likely the two are a match, and whether they
+    are taken for one; --fusion the same by several encoders.
 
     --pairs scores a file of any length as it is read: to stdout, or to -o; --threshold splits it into --kept and --dropped.
 
@@ -77,29 +86,43 @@ def similarity(
         raise UsageError(
             "--fusion has its own threshold, and options for each encoder: leave --calibration and the options away"
         )
+    if marked and (streamed["pairs"] or fusion):
+        raise UsageError("--marked is for two texts and one encoder: --pairs and --fusion do not belong to it")
     without = [name for name, value in streamed.items() if value is not None and value is not False]
     if without and not streamed["pairs"]:
         raise UsageError(f"--{without[0].replace('_', '-')} is about a file of pairs: give --pairs FILE")
     calibrated = Calibration.load(calibration) if calibration else None
     if streamed["pairs"]:
-        judge = _fused(fusion, encoders) if fusion else by_encoder(open_calibrated_encoder(calibrated, **encoder), calibrated)
+        judge, models = _judge(fusion, encoders, calibrated, encoder)
         score_pairs(judge, as_json=as_json, **streamed)
+        note_unknown(*models.values(), names=list(models) if len(models) > 1 else ())
     elif fusion:
         a, b = texts
-        columns = _fused(fusion, encoders).scorer([a], [b]).columns([a], [b])
+        judge, models = _judge(fusion, encoders, None, {})
+        columns = judge.scorer([a], [b]).columns([a], [b])
+        note_unknown(*models.values(), names=list(models))
         emit([{"a": a, "b": b} | {name: its[0].item() for name, its in columns.items()}], as_json=as_json)
     else:
-        _of_two(*texts, index, encoder, calibrated, as_json)
+        _of_two(*texts, index, encoder, calibrated, marked=marked, as_json=as_json)
 
 
-def _fused(folder: str, encoders: tuple[str, ...]) -> Judge:
+def _judge(
+    folder: str | None, encoders: tuple[str, ...], calibrated: Calibration | None, options: dict[str, Any]
+) -> tuple[Judge, Mapping[str, Encoder]]:
+    """What judges pairs, a fused model or one encoder, and the encoders it does it by."""
     from vecsearch.matching.fusion import Fusion
 
+    if not folder:
+        encoder = open_calibrated_encoder(calibrated, **options)
+        return by_encoder(encoder, calibrated), {"": encoder}
     fusion = Fusion.load(folder)
-    return by_fusion(fusion, named_encoders(encoders or [its.named for its in fusion.encoders.values()]))
+    models = named_encoders(encoders or [its.named for its in fusion.encoders.values()])
+    return by_fusion(fusion, models), models
 
 
-def _of_two(a: str, b: str, index: str | None, encoder: dict[str, Any], calibrated: Calibration | None, as_json: bool) -> None:
+def _of_two(
+    a: str, b: str, index: str | None, encoder: dict[str, Any], calibrated: Calibration | None, *, marked: bool, as_json: bool
+) -> None:
     import numpy as np
 
     from vecsearch.index import Index
@@ -110,10 +133,11 @@ def _of_two(a: str, b: str, index: str | None, encoder: dict[str, Any], calibrat
         with Index.open(index) as opened:
             if calibrated:
                 calibrated.check_encoder(opened.encoder)
-            found = index_similarity(opened, a, b, rng)
+            found = index_similarity(opened, a, b, rng, partial(_marked, opened.encoder) if marked else None)
     else:
         require_words(encoder["encoders"] or (calibrated.encoder.names if calibrated else ()), "similarity without --index")
-        found = model_similarity(open_calibrated_encoder(calibrated, **encoder), a, b, rng)
+        model = open_calibrated_encoder(calibrated, **encoder)
+        found = model_similarity(model, a, b, rng, partial(_marked, model) if marked else None)
     row, metrics = asdict(found), ["cosine", "ip"]
     if calibrated:
         row, metrics = row | _judged(calibrated, found), [calibrated.metric.value]
@@ -123,6 +147,10 @@ def _of_two(a: str, b: str, index: str | None, encoder: dict[str, Any], calibrat
         note(f"note: {found.note}")
     if not index and any(len(text.split()) > 1 for text in (a, b)):
         note("note: the percentiles are among pairs of single words; --pairs and --index compare with pairs of your own texts")
+
+
+def _marked(encoder: Encoder, texts: Sequence[str]) -> np.ndarray:
+    return encode_marked(encoder, texts, [repr(text) for text in texts])
 
 
 def _judged(calibrated: Calibration, found: Similarity) -> dict[str, Any]:

@@ -135,8 +135,13 @@ def read_query_vectors(path: str, encoder: Encoder | None, corpus: str | None) -
     tally = CorpusTally()
     texts = [query.text for query in read_queries(path, tally=tally)]
     note_reading(tally, path)
-    vectors = getattr(encoder, "encode_in_context", encoder.encode)(texts)
-    return vectors[vectors.any(axis=1)]  # a query without a known word gets no answer
+    vectors = encoder.encode(texts)
+    known = vectors.any(axis=1)  # a query without a known word gets no answer
+    if not known.any():
+        raise UsageError(f"{path}: none of the {len(texts):,} queries has a word that the model knows; give others")
+    if not known.all():
+        note(f"note: {np.count_nonzero(~known):,} of the {len(texts):,} queries of {path} have no word that the model knows")
+    return vectors[known]
 
 
 def _unique(word: str, i: int) -> str:

@@ -14,6 +14,7 @@ from uuid import UUID
 import numpy as np
 
 from vecsearch import checks
+from vecsearch.corpus.values import json_value
 from vecsearch.errors import CorpusError
 
 _PLAIN = {str, int, bool, type(None)}
@@ -116,8 +117,6 @@ def _json_fields(fields: Any, id: str) -> dict[str, Any]:
 
 def _json(value: Any) -> Any:
     """`value` as JSON has it. Raises TypeError for what has no such form."""
-    from vecsearch.corpus.layout import _json_value  # which imports this module
-
     if isinstance(value, dict):
         return _json_dict(value)
     if isinstance(value, set | frozenset):
@@ -129,9 +128,9 @@ def _json(value: Any) -> Any:
     if isinstance(value, np.datetime64):
         return None if np.isnat(value) else str(value)
     if isinstance(value, np.bool_ | np.integer | np.floating):
-        return _json_value(float(value) if isinstance(value, np.floating) else value.item())
+        return json_value(float(value) if isinstance(value, np.floating) else value.item())
     if isinstance(value, _KNOWN):
-        return str(value) if isinstance(value, str) else _json_value(value)
+        return str(value) if isinstance(value, str) else json_value(value)
     raise TypeError(f"is {checks.described(value)}, or holds it")
 
 

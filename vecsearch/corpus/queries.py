@@ -19,20 +19,23 @@ TEXTS = ("text", "query", "question")
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A text that is asked, and its id where its file has ids."""
+    """A text that is asked, its id where its file has ids, and where it was read."""
 
     text: str
     id: str | None = None
+    where: str = ""
 
 
-def read_queries(path: str | PathLike[str], *, format: str | None = None, tally: CorpusTally | None = None) -> Iterator[Query]:
+def read_queries(
+    path: str | PathLike[str], *, format: str | None = None, skip_bad: bool = False, tally: CorpusTally | None = None
+) -> Iterator[Query]:
     """The queries of a file that `read_corpus` takes, or of the queries.jsonl in a BEIR folder, read as they are asked for.
 
     A file whose suffix tells of no format has a text on each line. Raises: UsageError, CorpusError as `read_corpus`, and for an
     id that is there twice.
     """
     place = _in_folder(Path(path))
-    records, source = read_records(place, format=format_of(place, format) or "txt", tally=tally)
+    records, source = read_records(place, format=format_of(place, format) or "txt", skip_bad=skip_bad, tally=tally)
     layout, lines = None, {}
     for number, record in records:
         if layout is None:
@@ -47,12 +50,13 @@ def read_queries(path: str | PathLike[str], *, format: str | None = None, tally:
             source.refuse(number, bad)
             continue
         if layout.id_field is None:
-            yield Query(document.text)
+            yield Query(document.text, where=document.where)
             continue
         if (before := lines.setdefault(document.id, number)) != number:
             problem = f'the id "{document.id}" is there already, in {source.unit} {before}'
             source.refuse(number, BadRecord(problem, "keep one of them, or give each its own id"))
-        yield Query(document.text, document.id)
+            continue
+        yield Query(document.text, document.id, document.where)
     if layout is None:
         raise CorpusError(f"{source.name} holds no queries; check that it is the file you mean")
 

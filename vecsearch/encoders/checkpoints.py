@@ -16,6 +16,7 @@ import numpy as np
 from vecsearch import checks
 from vecsearch.encoders.fastai_files import Checkpoint, read_checkpoint
 from vecsearch.encoders.folder import write_encoder
+from vecsearch.encoders.ulmfit import first_word_note
 from vecsearch.errors import CheckpointError, UsageError, writing
 from vecsearch.files import sha256, sync
 from vecsearch.text.splitting import SplitRules
@@ -31,6 +32,8 @@ class ImportReport:
     backward: Path | None
     vocabulary: str
     words: int
+    note: str
+    """What is odd in the vocabulary, and may be wrong; else nothing."""
     dims: dict[str, tuple[int, ...]]
     """For each direction the size of the vectors at each depth: the embedding, then each LSTM layer."""
     dtype: str
@@ -88,6 +91,7 @@ def import_checkpoint(
         backward=backward,
         vocabulary=forward.vocabulary_path.name,
         words=len(forward.vocabulary),
+        note=f"unknown words {first_word_note(forward.vocabulary)}" if forward.vocabulary.first_is_a_word else "",
         dims={direction: part.dims for direction, part in read.items()},
         dtype=dtype,
         size_bytes=sum(path.stat().st_size for path in output.iterdir()),

@@ -80,7 +80,7 @@ def _frequencies(encoder: EncoderFolder, texts: list[str]) -> np.ndarray:
     """How often each word of the vocabulary occurs in the texts, of all their tokens: (V,) float64."""
     counts = np.zeros(len(encoder.vocabulary))
     for text in texts:
-        np.add.at(counts, encoder.vocabulary.numericalise(encoder.tokenizer.tokens(text)), 1)
+        np.add.at(counts, encoder.vocabulary.numericalise(encoder.tokenizer.tokens_for(encoder.vocabulary, text)), 1)
     return counts / max(1, counts.sum())
 
 

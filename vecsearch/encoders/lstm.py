@@ -100,7 +100,7 @@ class TorchEngine:
 
 @cache
 def one_thread_in_children() -> None:
-    """From now on have torch compute with one thread in each forked process: it would wait for threads that only the parent has."""
+    """From now on have torch compute with one thread in each forked process: it would wait for threads of the parent."""
     os.register_at_fork(after_in_child=lambda: sys.modules["torch"].set_num_threads(1))
 
 

@@ -10,6 +10,9 @@ from vecsearch.encoders.base import Tally
 from vecsearch.errors import DataError
 from vecsearch.text.vocabulary import Vocabulary
 
+SHOWN = 80
+"""Characters of a text that a message shows."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sequences:
@@ -43,6 +46,11 @@ class Sequences:
         return Sequences([i[::-1] for i in self.ids], lengths - self.stop, lengths - self.start)
 
 
+def shortened(text: str) -> str:
+    """The beginning of a long text, for messages."""
+    return text if len(text) <= SHOWN else text[:SHOWN] + "…"
+
+
 def split_mark(text: str) -> tuple[str, str, str]:
     """What stands before the [[marked]] word of a text, the word, and what stands after; without a mark all is after.
 
@@ -53,7 +61,5 @@ def split_mark(text: str) -> tuple[str, str, str]:
     if not opening:
         return "", "", text
     if not closing or not word.strip() or "[[" in after:
-        raise DataError(
-            f"{text!r}: mark one word of the text, as in 'on the [[bank]] of the river'; for brackets themselves write [ ["
-        )
+        raise DataError(f"{shortened(text)!r}: mark one word of the text, as in 'on the [[bank]] of the river'")
     return before, word, after

@@ -10,8 +10,13 @@ with "0." before them in a whole language model, "0.module." in a classifier, an
 
 from __future__ import annotations
 
+import pickletools
 import re
 import warnings
+import zipfile
+import zlib
+from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +29,9 @@ if TYPE_CHECKING:
 
 # What an optimiser's hyper-parameters are made of. None of it is needed, so none of it is built.
 _IGNORED = ("fastcore.foundation.L", "numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar", "numpy.dtype")
+
+_MAKERS = "torch._utils._rebuild_"
+"""How the functions begin that torch makes tensors by."""
 
 
 class PickledCodeError(CheckpointError):
@@ -46,7 +54,8 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     import torch
 
     try:
-        with warnings.catch_warnings(), torch.serialization.safe_globals([(_Ignored, name) for name in _IGNORED]):
+        stand_ins = [*((_Ignored, name) for name in _IGNORED), *((torch.Tensor, name) for name in _tensor_classes(path))]
+        with warnings.catch_warnings(), torch.serialization.safe_globals(stand_ins):
             warnings.simplefilter("ignore")  # about the pickle protocols of old files
             state = torch.load(path, map_location="cpu", weights_only=True)
     except (FileNotFoundError, PermissionError) as error:
@@ -62,7 +71,34 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         state = state["model"]
     if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):
         raise CheckpointError(f"{path} holds a {type(state).__name__}, not a model's named tensors; {_SAVE_AGAIN}")
-    return {name: tensor for name, tensor in state.items() if isinstance(tensor, torch.Tensor)}
+    # Parameters take part in training; of them and of subclasses only the tensor is wanted.
+    return {name: tensor.detach() for name, tensor in state.items() if isinstance(tensor, torch.Tensor)}
+
+
+def _tensor_classes(path: Path) -> set[str]:
+    """The names of the classes that a file has tensors of, such as fastai's TensorBase: a plain tensor stands in for each.
+
+    torch writes how the tensor itself is made and then, at once, the name of its class. Whatever else a file puts there gets a
+    tensor in its place: no name is looked up, and nothing of it is run.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            name = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
+            named = list(_names(archive.read(name)))
+    except (OSError, StopIteration, ValueError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error):
+        return set()  # of the old format, or damaged, which torch's reader tells
+    return {
+        second for first, second in pairwise(named) if first.startswith(_MAKERS) and second and not second.startswith("torch.")
+    }
+
+
+def _names(pickled: bytes) -> Iterator[str]:
+    """For each step of a pickle but those that only remember: the global that it names, or an empty text."""
+    for opcode, value, _ in pickletools.genops(pickled):
+        if opcode.name == "GLOBAL":
+            yield value.replace(" ", ".")
+        elif opcode.name not in ("BINPUT", "LONG_BINPUT", "PUT", "MEMOIZE"):
+            yield ""
 
 
 _SAVE_AGAIN = "save the model with `learn.save_encoder(name)` and give that file"
@@ -127,12 +163,16 @@ def _prefix(state: dict[str, Tensor], path: Path) -> str:
 
 def _float32(state: dict[str, Tensor], names: list[str], path: Path, *, dims: int) -> np.ndarray:
     """The first of `names` that is there."""
+    import torch
+
     name = next((name for name in names if name in state), None)
     if name is None:
         raise CheckpointError(f"{path} lacks {names[0]}: the model is incomplete; {_SAVE_AGAIN}")
     tensor = state[name]
     if tensor.dim() != dims or not tensor.is_floating_point() or not tensor.numel():
         raise CheckpointError(f"{path}: {name} is {tuple(tensor.shape)} {tensor.dtype}, expected {dims} dimensions of floats")
+    if tensor.layout is not torch.strided or tensor.device.type != "cpu":
+        raise CheckpointError(f"{path}: {name} is {tensor.layout} on {tensor.device}, not plain numbers; {_SAVE_AGAIN}")
     array = tensor.float().numpy()
     if bad := array.size - np.count_nonzero(np.isfinite(array)):
         raise CheckpointError(

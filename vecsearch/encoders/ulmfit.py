@@ -20,7 +20,7 @@ from vecsearch.encoders.lstm import Engine, NumpyEngine, TorchEngine, fast_dtype
 from vecsearch.encoders.pooling import Pool, Pooling
 from vecsearch.encoders.postprocess import FILE as POSTPROCESS
 from vecsearch.encoders.postprocess import Postprocess
-from vecsearch.encoders.sequences import Sequences, split_mark
+from vecsearch.encoders.sequences import Sequences, shortened, split_mark
 from vecsearch.errors import CheckpointError, DataError, UsageError
 from vecsearch.files import sha256
 from vecsearch.text.rules import BOS
@@ -161,8 +161,8 @@ class UlmfitEncoder(FromPath):
         return np.flatnonzero(size[group] > 1)
 
     def tokens(self, text: str) -> list[str]:
-        """Tokens of a text as the model reads it: fastai's, xxbos first."""
-        return self._opened.tokenizer.tokens(checks.text("text", text))
+        """Tokens of a text as the model reads it: fastai's, xxbos first; unknown words in a form that is known."""
+        return self._opened.tokenizer.tokens_for(self.vocabulary, checks.text("text", text))
 
     def states(self, text: str) -> tuple[list[str], np.ndarray]:
         """Tokens of a text and the forward model's state after each, (tokens, dim of the chosen layer) float32."""
@@ -220,6 +220,7 @@ class UlmfitEncoder(FromPath):
         opened = self._opened
         return {
             "vocabulary": f"{len(self.vocabulary):,} words",
+            **({"unknown words": first_word_note(self.vocabulary)} if self.vocabulary.first_is_a_word else {}),
             **{direction: describe_sizes(stack.dims) for direction, stack in opened.stacks.items()},
             "tokenizer": ", ".join(str(value) for value in opened.tokenizer.describe().values()),
             "pooling": f"{self.pooling} of layer {' + '.join(map(str, self.layers))}",
@@ -244,8 +245,7 @@ class UlmfitEncoder(FromPath):
             start, stop = (len(tokens(before)), len(tokens(before + word))) if word else (0, len(whole))
             if word and (whole[:start] != tokens(before) or whole[:stop] != tokens(before + word)):
                 raise DataError(
-                    f"the mark in {text!r} is not around whole words: its tokens are {' '.join(whole)}; "
-                    "for brackets themselves write [ ["
+                    f"{shortened(text)!r}: the mark is not around whole words: the tokens are {shortened(' '.join(whole))}"
                 )
             # The mark of a capital is a token of its own; the word's state is that of the word.
             while start < stop - 1 and whole[start] in ("xxmaj", "xxup"):
@@ -261,7 +261,7 @@ class UlmfitEncoder(FromPath):
 
     @cached_property
     def _special(self) -> frozenset[int]:
-        return frozenset(self.vocabulary.special_ids)
+        return frozenset({Vocabulary.unknown, *self.vocabulary.special_ids})
 
     @cached_property
     def _is_word(self) -> np.ndarray:
@@ -345,6 +345,12 @@ def _layers(layers: Sequence[int]) -> tuple[int, ...]:
     if not given:
         raise UsageError("layers is empty; name at least one")
     return given
+
+
+def first_word_note(vocabulary: Vocabulary) -> str:
+    """What follows for a vocabulary that does not begin with the mark for unknown words."""
+    first = vocabulary.words[0]
+    return f"get the vector of {first!r}: the vocabulary begins with it, not with xxunk; is it the model's own, in its order?"
 
 
 def _depths(dims: tuple[int, ...], layers: Sequence[int]) -> set[int]:

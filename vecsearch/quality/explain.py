@@ -13,6 +13,7 @@ from vecsearch.errors import UsageError
 from vecsearch.hits import Hit
 from vecsearch.index import Index
 from vecsearch.metric import Metric
+from vecsearch.text.forms import composed_places
 from vecsearch.text.rules import SPECIAL_TOKENS
 
 NEAR = 8
@@ -59,7 +60,14 @@ def explain(index: Index, query: np.ndarray, hit: Hit, *, metric: Metric | str |
         raise UsageError("what each word contributes is known of vecsearch's own encoders; this index was built by another")
     text = hit.text if hit.passage is None else hit.passage
     tokens, parts = shares(text)
-    return by_word(text, tokens, _contributions(parts, query, metric))
+    shown, places = composed_places(text)  # as tokens have it
+    words = by_word(shown, tokens, _contributions(parts, query, metric))
+    return [_placed(word, text, places) for word in words]
+
+
+def _placed(word: Word, text: str, places: Sequence[int]) -> Word:
+    start, stop = places[word.start], places[word.stop]
+    return Word(text[start:stop], start, stop, word.contribution)
 
 
 def _contributions(parts: np.ndarray, query: np.ndarray, metric: Metric) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,8 @@ from vecsearch.metric import Background, Metric, norms, pair_scores
 
 WORD_MEMBERS = (*ENCODES, "words", "word_ids")
 """What is needed of an encoder whose own words are the background."""
+Encode = Callable[[Sequence[str]], np.ndarray]
+"""What gives texts their vectors, (n, dim) float32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,30 +53,36 @@ def random_pairs(vectors: np.ndarray, rng: np.random.Generator) -> Background:
     return Background(vectors[a], vectors[b])
 
 
-def model_similarity(encoder: WordEncoder, a: str, b: str, rng: np.random.Generator) -> Similarity:
-    """Scores of two texts by an encoder, among random pairs of its words."""
+def model_similarity(
+    encoder: WordEncoder, a: str, b: str, rng: np.random.Generator, encode: Encode | None = None
+) -> Similarity:
+    """Scores of two texts by an encoder, among random pairs of its words; `encode` gives their vectors, if not the encoder."""
     check_encoder(encoder, WORD_MEMBERS)
     a, b, _ = checks.text("a", a), checks.text("b", b), _checked_rng(rng)
-    vectors = checked_vectors(encoder, getattr(encoder, "encode_in_context", encoder.encode)([a, b]), 2)
+    vectors = checked_vectors(encoder, (encode or encoder.encode)([a, b]), 2)
     return _score((a, b), vectors, model_background(encoder, rng))
 
 
-def index_similarity(index: Index, a: str, b: str, rng: np.random.Generator) -> Similarity:
-    """Scores of two documents of an index by id, or of texts by its encoder, among random pairs of its documents."""
+def index_similarity(index: Index, a: str, b: str, rng: np.random.Generator, encode: Encode | None = None) -> Similarity:
+    """Scores of two documents of an index by id, or of texts by its encoder, among random pairs of its documents.
+
+    `encode` gives the vectors of texts, if not the encoder.
+    """
     checks.instance("index", index, Index, give="an Index")
     a, b, _ = checks.text("a", a), checks.text("b", b), _checked_rng(rng)
-    return _score((a, b), np.concatenate([_vector(index, text) for text in (a, b)]), index_background(index, rng))
+    vectors = np.concatenate([_vector(index, text, encode or index.encode) for text in (a, b)])
+    return _score((a, b), vectors, index_background(index, rng))
 
 
 def _checked_rng(rng: np.random.Generator) -> np.random.Generator:
     return checks.instance("rng", rng, np.random.Generator, give="np.random.default_rng(0)")
 
 
-def _vector(index: Index, id_or_text: str) -> np.ndarray:
+def _vector(index: Index, id_or_text: str, encode: Encode) -> np.ndarray:
     try:
         return index.vectors(index.rows([id_or_text]))
     except UsageError:
-        return index.encode([id_or_text])
+        return encode([id_or_text])
 
 
 def _score(pair: tuple[str, str], vectors: np.ndarray, background: Background) -> Similarity:

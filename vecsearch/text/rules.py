@@ -30,6 +30,8 @@ _MENDS = (
     (" @-@ ", "-"),
     ("...", " …"),
 )
+# Beyond the last character either way; Python refuses to read a number of more than 4,300 digits, zeros before it included.
+_LONG_NUMBERS = ((re.compile("&#0{9,}"), "&#0"), (re.compile("&#0*[1-9][0-9]{8,}"), "&#999999999"))
 _THRICE = re.compile(r"(.)\1\1")
 _REPEATED = re.compile(r"(\S)(\1{2,})")
 _REPEATED_WORD = re.compile(r"(?:\s|^)(\w+)\s+((?:\1\s+)+)\1(\s|\W|$)")
@@ -77,6 +79,9 @@ def mark_case(chunk: str) -> str:
 def _fix_html(text: str) -> str:
     for old, new in _MENDS:
         text = text.replace(old, new)
+    if "&#" in text:
+        for number, short in _LONG_NUMBERS:
+            text = number.sub(short, text)
     return html.unescape(text)
 
 

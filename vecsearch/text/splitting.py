@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from copy import copy
+from dataclasses import asdict, dataclass
 from operator import add
 from typing import Any
 
 from vecsearch.errors import UsageError
-from vecsearch.text.affixes import prefix_length, suffix_length
+from vecsearch.text.affixes import matcher, prefix_length, suffix_length
 from vecsearch.text.plain import never_matches_plain
 from vecsearch.text.rules import SPECIAL_TOKENS
 
 _PLAIN = re.compile("[a-z]+").fullmatch
+_NOT_PLAIN = re.compile("[^a-z]").search
 _RUN = re.compile(r"\S+|\s+")
 _MOST_KNOWN = 1 << 16
 _LONGEST_KNOWN = 64
@@ -110,16 +112,16 @@ class Splitter:
         self._prefix = prefix_length(rules.prefix.compile())
         self._suffix = suffix_length(rules.suffix.compile())
         self._infixes = rules.infix.compile().finditer
-        self._token_match = rules.token_match.compile().match if rules.token_match else _never
-        self._url_match = rules.url_match.compile().match if rules.url_match else _never
+        self._token_match = matcher(_linear(rules.token_match)) if rules.token_match else None
+        self._url_match = _linear(rules.url_match).match if rules.url_match else _never
         patterns = (rules.prefix, rules.suffix, rules.infix, rules.token_match, rules.url_match)
         self._plain = _PLAIN if all(never_matches_plain(p.pattern, p.flags) for p in patterns if p) else _never
         self._cases = {case: tuple(parts) for case, parts in rules.special_cases.items()}
         self._longest_case = max(map(len, self._cases), default=0)
         self.case_tokens: set[str] = set()
         """Every token that special cases are found by, when affixes have cut them."""
-        self._sequences = self._case_sequences(rules)
         self._known: dict[str, tuple[str, ...]] = {}
+        self._sequences = self._case_sequences()
 
     def split(self, text: str) -> list[str]:
         """The tokens of `text`. Whitespace is a token too, but for the one space that ends a word."""
@@ -140,23 +142,29 @@ class Splitter:
             return self._cases.get(chunk) or (chunk,)
         prefixes: list[str] = []
         suffixes: list[str] = []
-        rest = chunk
-        while rest:
-            if self._plain(rest):
-                middle = self._cases.get(rest, (rest,))
+        # What is left is chunk[start:end]: copies of all of that would take quadratic time, and so would looking at it.
+        start, end, other = 0, len(chunk), -1
+        middle: tuple[str, ...] = ()
+        while start < end:
+            if other < start and self._plain is not _never:
+                other = self._first_other(chunk, start, end)
+            if other >= end:
+                middle = self._cases.get(chunk[start:end], (chunk[start:end],))
                 break
-            if len(rest) <= _LONGEST_KNOWN and (known := self._known.get(rest)) is not None:
+            if end - start <= _LONGEST_KNOWN and (known := self._known.get(chunk[start:end])) is not None:
                 middle = known
                 break
-            shorter = self._strip_affixes(rest, prefixes, suffixes)
-            if shorter == rest:
-                middle = self._split_core(rest)
-                self._remember(rest, middle)
+            first, last = self._strip_affixes(chunk, start, end)
+            if (first, last) == (start, end):
+                middle = self._split_core(chunk[start:end])
+                self._remember(chunk[start:end], middle)
                 break
-            rest = shorter
-        else:
-            middle = ()
-        if rest == chunk:
+            if first > start:
+                prefixes.append(chunk[start:first])
+            if last < end:
+                suffixes.append(chunk[last:end])
+            start, end = first, last
+        if end - start == len(chunk):
             return middle
         tokens = (*prefixes, *middle, *reversed(suffixes))
         self._remember(chunk, tokens)
@@ -168,30 +176,30 @@ class Splitter:
             return tokens
         return tuple(self._apply_cases(tokens, ("",) * len(tokens)))
 
-    def _strip_affixes(self, string: str, prefixes: list[str], suffixes: list[str]) -> str:
-        if self._is_case(string) or self._token_match(string):
-            return string
-        start = self._prefix(string)
-        if start and self._is_case(string[start:]):
-            prefixes.append(string[:start])
-            return string[start:]
-        end = len(string) - self._suffix(string[start:])
-        if end < len(string) and self._is_case(string[:end]):
-            suffixes.append(string[end:])
-            return string[:end]
-        if start:
-            prefixes.append(string[:start])
-        if end < len(string):
-            suffixes.append(string[end:])
-        return string[start:end]
+    def _first_other(self, chunk: str, start: int, end: int) -> int:
+        """Where the first character in chunk[start:end] is that is no plain letter, or its end."""
+        found = _NOT_PLAIN(chunk, start, end)
+        return found.start() if found else end
 
-    def _is_case(self, string: str) -> bool:
-        return len(string) <= self._longest_case and string in self._cases  # in this order: hashing a long string is slow
+    def _strip_affixes(self, chunk: str, start: int, end: int) -> tuple[int, int]:
+        """What is left of chunk[start:end] without its first prefix and its last suffix."""
+        most, cases = self._longest_case, self._cases  # what is longer is no case, and hashing a long string is slow
+        if end - start <= most and chunk[start:end] in cases:
+            return start, end
+        if self._token_match and self._token_match(chunk, start, end):
+            return start, end
+        first = start + self._prefix(chunk, start, end)
+        if first > start and end - first <= most and chunk[first:end] in cases:
+            return first, end
+        last = end - self._suffix(chunk, first, end)
+        if last < end and last - start <= most and chunk[start:last] in cases:
+            return start, last
+        return first, last
 
     def _split_core(self, string: str) -> tuple[str, ...]:
         if string in self._cases:
             return self._cases[string]
-        if self._token_match(string) or self._url_match(string):
+        if (self._token_match and self._token_match(string, 0, len(string))) or self._url_match(string):
             return (string,)
         tokens = []
         start = 0
@@ -209,11 +217,12 @@ class Splitter:
                 self._known.clear()
             self._known[chunk] = tokens
 
-    def _case_sequences(self, rules: SplitRules) -> _Sequences:
+    def _case_sequences(self) -> _Sequences:
         """The special cases that affixes would cut, as a tree of the tokens they are cut into; "" ends a sequence."""
         tree: _Sequences = {}
         cut = [case for case in self._cases if self._would_cut(case)]
-        plain = Splitter(replace(rules, special_cases={})) if cut else self
+        plain = copy(self)  # which shares the expressions: reading them takes time
+        plain._cases, plain._longest_case, plain._sequences, plain._known = {}, 0, {}, {}
         for case in cut:
             node = tree
             for token in plain.split(case):
@@ -223,7 +232,8 @@ class Splitter:
         return tree
 
     def _would_cut(self, case: str) -> bool:
-        return bool(self._prefix(case) or self._suffix(case)) or " " in case or any(True for _ in self._infixes(case))
+        affixes = self._prefix(case, 0, len(case)) or self._suffix(case, 0, len(case))
+        return bool(affixes) or " " in case or any(True for _ in self._infixes(case))
 
     def _apply_cases(self, tokens: Sequence[str], spaces: Sequence[str]) -> list[str]:
         kept: dict[int, int] = {}
@@ -243,8 +253,9 @@ class Splitter:
 
     def _spans(self, tokens: Sequence[str]) -> Iterator[tuple[int, int]]:
         """Start and end of every sequence of `tokens` that special cases are cut into."""
-        for start, token in enumerate(tokens):
-            node = self._sequences.get(token)
+        first = self._sequences
+        for start in [place for place, token in enumerate(tokens) if token in first]:
+            node: _Sequences | None = first[tokens[start]]
             end = start + 1
             while node is not None:
                 if "" in node:
@@ -255,3 +266,12 @@ class Splitter:
 
 def _never(string: str) -> None:
     """Stands for a pattern that a language does not have."""
+
+
+def _linear(pattern: SplitPattern) -> re.Pattern[str]:
+    """An expression that matches the same strings, in linear time where it has spaCy's for the user in an address.
+
+    `\\S` is anything but a space, the colon before a password too, so the part for that changes nothing but the time: from each
+    colon it looks for an @ in all that follows.
+    """
+    return re.compile(pattern.pattern.replace(r"\S+(?::\S*)?@", r"\S+@"), pattern.flags)

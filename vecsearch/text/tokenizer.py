@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from vecsearch.errors import CheckpointError, UsageError, writing
+from vecsearch.text.forms import composed, known_forms
 from vecsearch.text.rules import BOS, apply_rules, clean, mark_case
 from vecsearch.text.splitting import SplitRules, Splitter
+from vecsearch.text.vocabulary import Vocabulary
 
 _FILE = "tokenizer.json"
 _MODEL_FILE = "sentencepiece.model"
@@ -24,7 +26,10 @@ class Tokenizer(Protocol):
     """What turns a text into the tokens a model was trained on."""
 
     def tokens(self, text: str) -> list[str]:
-        """The tokens of `text`, `xxbos` first."""
+        """The tokens of `text`, in Unicode's normal form C, `xxbos` first."""
+
+    def tokens_for(self, vocabulary: Vocabulary, text: str) -> list[str]:
+        """The tokens of `text` with those that a vocabulary does not have in a form that it has, where there is one."""
 
     def save(self, folder: Path) -> None:
         """Write what `open_tokenizer` needs into the existing `folder`."""
@@ -63,8 +68,9 @@ class _Memo(dict[str, tuple[str, ...]]):
         marked = (chunk,) if chunk.isspace() else mark_case(chunk).split(" ")
         split = [self._splitter.split_chunk(part) for part in marked]
         joined = [self._splitter.join_cases(part) for part in split]
-        tokens = map(_show_space, chain.from_iterable(joined))
-        return tuple(tokens) if joined == split else _Joined(tokens)
+        tokens = chain.from_iterable(joined)
+        shown = map(_show_space, tokens) if " " in chunk else tokens
+        return tuple(shown) if joined == split else _Joined(shown)
 
 
 class WordTokenizer:
@@ -78,12 +84,20 @@ class WordTokenizer:
         self._cases_across_chunks = any(map(_reaches_across, rules.special_cases))
 
     def tokens(self, text: str) -> list[str]:
-        """The tokens of `text`, `xxbos` first: those of fastai's `TokenizeWithRules` on a `SpacyTokenizer`."""
+        """The tokens of `text`, `xxbos` first: fastai's of `TokenizeWithRules` and `SpacyTokenizer` for its normal form."""
+        text = composed(text)
         if not self._cases_across_chunks:
             parts = [*map(self._memo.__getitem__, _chunks(clean(text).strip()))]
             if _Joined not in map(type, parts) or self._stand_alone(parts):
                 return [BOS, *chain.from_iterable(parts)]
         return [_show_space(token) for token in self._splitter.split(apply_rules(text))]
+
+    def tokens_for(self, vocabulary: Vocabulary, text: str) -> list[str]:
+        """The tokens of `text`, with unknown ones in a plain form that is known: see `known_forms`."""
+        tokens = self.tokens(text)
+        if text.isascii() and "&" not in text:  # nor an entity, which may stand for any character
+            return tokens
+        return known_forms(tokens, vocabulary.index, vocabulary.others, lambda part: self.tokens(part)[1:])
 
     def _stand_alone(self, parts: list[tuple[str, ...]]) -> bool:
         """Whether no special case can reach from a joined part into its neighbours."""
@@ -124,7 +138,11 @@ class SentencePieceTokenizer:
 
     def tokens(self, text: str) -> list[str]:
         """The pieces of `text` after fastai's text rules."""
-        return [_show_space(piece) for piece in self._processor.EncodeAsPieces(apply_rules(text))]
+        return [_show_space(piece) for piece in self._processor.EncodeAsPieces(apply_rules(composed(text)))]
+
+    def tokens_for(self, vocabulary: Vocabulary, text: str) -> list[str]:
+        """The pieces of `text`: the model has a normal form of its own."""
+        return self.tokens(text)
 
     def save(self, folder: Path) -> None:
         """Write `tokenizer.json` and `sentencepiece.model` into the existing `folder`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import reprlib
+import unicodedata
 from collections.abc import Sequence
 from functools import cached_property
 from itertools import repeat
@@ -17,6 +18,8 @@ from vecsearch.text.rules import SPECIAL_TOKENS
 
 _PADDING = "xxfake"  # fastai fills a vocabulary up with it to a multiple of 8
 _SURROGATE = re.compile("[\ud800-\udfff]")
+UNKNOWN = ("xxunk", "_unk_")
+"""fastai's mark for what a vocabulary does not have, of 1 and 2, and of 0.7."""
 _MARKS = (*SPECIAL_TOKENS, "_unk_", "_pad_")  # the last two are fastai 0.7's
 
 
@@ -40,6 +43,17 @@ class Vocabulary:
         """The rows of fastai's marks and of its padding: what is no word."""
         marks = [self.index[mark] for mark in _MARKS if mark in self.index]
         return tuple(sorted([*marks, *(row for row, word in enumerate(self.words) if word == _PADDING)]))
+
+    @cached_property
+    def others(self) -> dict[str, str]:
+        """The words that are not in Unicode's normal form C, by their normal form."""
+        forms = {unicodedata.normalize("NFC", word): word for word in self.index if not word.isascii()}
+        return {form: word for form, word in forms.items() if form != word and form not in self.index}
+
+    @property
+    def first_is_a_word(self) -> bool:
+        """Whether the first row, which every word outside the vocabulary gets, is that of a word and not of fastai's mark."""
+        return self.words[self.unknown] not in UNKNOWN
 
     def numericalise(self, tokens: Sequence[str]) -> list[int]:
         """The row of each token, `unknown` for one outside the vocabulary."""
@@ -88,6 +102,12 @@ def _check(words: Any, where: str) -> None:
         raise CheckpointError(f"{where}: holds a {type(words).__name__}, not a list of words; give the list alone")
     if not words:
         raise CheckpointError(f"{where}: no words; give the vocabulary that the model was trained with")
+    spaced = [word for word in words if isinstance(word, str) and (" " in word or "\t" in word)]
+    if 2 * len(spaced) > len(words):
+        raise CheckpointError(
+            f"{where}: {len(spaced):,} of {len(words):,} words hold a space, as {reprlib.repr(spaced[0])} does, which no token "
+            "has: they would never be found; give the words alone, in the model's order, without counts or other columns"
+        )
     rows: dict[str, int] = {}
     for row, word in enumerate(words):
         if not isinstance(word, str):

@@ -152,8 +152,9 @@ def _begun(
             note(f"{start} was trained for similarity and forgets some of it here: train what comes out for similarity again")
     else:
         model = _new_model(counts, plan)
+    tokenised = [tokenizer.tokens_for(model.vocabulary, text) for text in texts]
     documents = [torch.tensor(model.vocabulary.numericalise(tokens), dtype=torch.int64) for tokens in tokenised]
-    return model, documents, counts.total()
+    return model, documents, sum(map(len, documents))
 
 
 def _new_model(counts: Counter[str], plan: LanguagePlan) -> Start:

@@ -95,7 +95,7 @@ def _rows(start: Start, texts: Iterable[str]) -> tuple[np.ndarray, list[str]]:
     fresh: dict[str, int] = {}
     rows = array("i")
     for text in texts:
-        for token in start.tokenizer.tokens(text):
+        for token in start.tokenizer.tokens_for(start.vocabulary, text):
             row = index.get(token)
             rows.append(fresh.setdefault(token, known + len(fresh)) if row is None else row)
         rows.extend([NOTHING] * WINDOW)

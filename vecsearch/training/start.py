@@ -58,7 +58,7 @@ class Start:
 
     def ids(self, text: str, most: int) -> np.ndarray:
         """A text as at most so many token ids, (t,) int64; none where it has no known word."""
-        ids = self.vocabulary.numericalise(self.tokenizer.tokens(text)[:most])
+        ids = self.vocabulary.numericalise(self.tokenizer.tokens_for(self.vocabulary, text)[:most])
         return np.array([] if set(ids) <= set(self.vocabulary.special_ids) else ids, np.int64)
 
     def write(self, output: Path, tensors: Mapping[str, np.ndarray], source: Mapping[str, Any], *, half: bool) -> None:

@@ -54,6 +54,8 @@ class TextFile:
             # A word may have spaces in it, and so more fields.
             self.dim = min(len(line.split()) for _, line in filter(None, (first, second))) - 1
             self._check_dim()
+            if self.dim == 1:
+                raise bad(path, f"line {first[0]}", "a word and one number, so a count and not a vector", NO_VECTORS)
         for row in (second,) if self._has_header else filter(None, (first, second)):
             self._check_row(row)
 
