@@ -241,7 +241,7 @@ BROKEN = {
 
 def test_a_list_of_words_with_counts_is_no_file_of_vectors(tmp_path):
     (tmp_path / "counts.txt").write_text("the 1061396\nof 593677\nand 416629\n")
-    with pytest.raises(CheckpointError, match="counts.txt, line 1: a word and one number, so a count"):
+    with pytest.raises(CheckpointError, match=r"counts\.txt, line 1: a word and one number, so a count"):
         open_word_file(tmp_path / "counts.txt")
 
 

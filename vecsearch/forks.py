@@ -1,7 +1,7 @@
 """What a process that is forked from this one must not take over as it is.
 
-A fork copies memory, descriptors and locks, and of all threads only the one that forks. A lock that another thread holds at that
-moment stays locked in the child for ever, a pool of threads waits for threads that are not there, and what the child closes may
+A fork copies memory, descriptors and locks, and of all threads only the one that forks. A lock that another thread holds then
+stays locked in the child for ever, a pool of threads waits for threads that are not there, and what the child closes may
 be undone for the parent.
 """
 

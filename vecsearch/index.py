@@ -47,8 +47,8 @@ class Index:
 
     @property
     def _view(self) -> View:
-        """The generation that is shown. Raises ValueError, as Python's files do, for an index that is closed: every method begins
-        with it."""
+        """The generation that is shown. Raises ValueError, as Python's files do, for a closed index: every method begins with
+        it."""
         if (view := self._opened) is None:
             raise ValueError(f"the index at {self._folder} is closed: open it again with Index.open")
         return view
@@ -215,7 +215,8 @@ class Index:
         note: Callable[[str], None] = _silent,
     ) -> updating.Changes:
         """Add documents, in one commit. One with an id that the index has takes the old one's place; one that has not changed
-        is passed over and not encoded. Ready `vectors`, blocks (b, dim) float32, belong to an index that carries no encoder.
+        is passed over and not encoded. Those of a corpus without ids are new, and numbered on from where the index ends. Ready
+        `vectors`, blocks (b, dim) float32, belong to an index that carries no encoder.
 
         `provenance` says where they come from; `resume` goes on with an interrupted add of the same. Raises CorpusError,
         VectorsError, UsageError, ResourceError; the index is then what it was.

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,8 @@ class Changes:
     replaced: int = 0
     unchanged: int = 0
     deleted: int = 0
+    numbered_from: int | None = field(default=None, repr=False)
+    """The id of the first document that came without one, where some did."""
 
 
 Heard = Callable[[int], None]
@@ -70,6 +72,7 @@ def add(
 ) -> Changes:
     """Add documents; one whose id the index has takes the old one's place, or is passed over where nothing has changed.
 
+    Documents of a corpus without ids (`Document.numbered`) are new: their numbers go on behind the largest that is an id.
     With ready `vectors`, blocks (b, dim) float32, nothing can tell whether a vector has changed: every document is replaced.
 
     Raises CorpusError, VectorsError, UsageError, ResourceError; the index is then what it was.
@@ -80,7 +83,8 @@ def add(
         chunks = Chunks(**manifest.chunks) if manifest.chunks else None
         with open_manifest(folder, manifest, check=False) as snapshot:
             gone.start(snapshot)
-            new = _changed(iter(documents), snapshot, gone, changes, compare=vectors is None)
+            counted = _numbered_on(documents, snapshot, changes)
+            new = _changed(counted, snapshot, gone, changes, compare=vectors is None)
             segment = writer.segment(manifest.dim, signed)
             for block, rows, spans in blocks(new, encoder, vectors, segment, chunks):
                 segment.append(block, rows, spans)
@@ -94,6 +98,20 @@ def add(
         counts = Counter(manifest.counts) + Counter({"documents": changes.added})
         writer.commit([*manifest.segments, entry], gone.rows(), counts=dict(counts))
         return changes
+
+
+def _numbered_on(documents: Iterable[Document], snapshot: Snapshot, changes: Changes) -> Iterator[Document]:
+    """The documents, those that come without ids with numbers behind all that are ids in the index, deleted ones among them."""
+    shift = None
+    for document in documents:
+        if document.numbered:
+            if shift is None:
+                numbers = [segment.documents.largest_number() for segment in snapshot.segments]
+                largest = max((number for number in numbers if number is not None), default=None)
+                shift = 0 if largest is None else largest + 1 - int(document.id)
+                changes.numbered_from = int(document.id) + shift
+            document = replace(document, id=str(int(document.id) + shift))
+        yield document
 
 
 def _changed(

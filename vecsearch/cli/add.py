@@ -38,6 +38,7 @@ def add(
     """Add the documents of CORPUS to INDEX.
 
     One whose id the index has takes the old one's place, or is passed over, without being encoded, where nothing has changed.
+    Where CORPUS has no ids, its documents are new, and numbered from the index's largest number on.
     """
     from vecsearch.cli import sources
     from vecsearch.index import Index
@@ -71,6 +72,8 @@ def add(
     if (skipped := source.counts().get("skipped")) is not None and skipped:
         note(f"note: {skipped:,} bad records were skipped")
     sources.note_how_read(source.remarks())
+    if changes.numbered_from is not None:
+        note(f"note: the documents come without ids, and are numbered from {changes.numbered_from} on")
     if len(manifest.segments) >= MANY_SEGMENTS:
         note(f"note: the index is in {len(manifest.segments)} segments, each searched by itself: vecsearch compact merges them")
     figures = {"added": changes.added, "replaced": changes.replaced, "unchanged": changes.unchanged}

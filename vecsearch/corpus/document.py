@@ -37,6 +37,8 @@ class Document:
     fields: dict[str, Any] = field(default_factory=dict)
     where: str = field(default="", compare=False)
     """Where it was read, for error messages ("films.jsonl, line 7"); never stored."""
+    numbered: bool = field(default=False, compare=False, repr=False)
+    """Whether its id is only its number in a corpus without ids: an add then goes on counting where the index ends."""
 
     def __post_init__(self) -> None:
         if type(self.id) is not str:

@@ -45,7 +45,7 @@ class Layout:
             fields = {name: cell_value(value) for name, value in record.items() if value and name in shown}
         else:
             fields = json_fields({name: value for name, value in record.items() if name in shown})
-        return Document(self._id(number, record), self._text(record), fields, where)
+        return Document(self._id(number, record), self._text(record), fields, where, numbered=self.id_field is None)
 
     def _id(self, number: int, record: dict[str, Any]) -> str:
         if self.id_field is None:

@@ -106,6 +106,12 @@ class Documents:
         with self.reading() as db:
             return numbers_of(db, ids)
 
+    def largest_number(self) -> int | None:
+        """The largest of the ids that are whole numbers, if any is."""
+        whole = "id GLOB '[0-9]*' AND id NOT GLOB '*[^0-9]*' AND length(id) < 19"
+        with self.reading() as db:
+            return db.execute(f"SELECT max(CAST(id AS INTEGER)) FROM documents WHERE {whole}").fetchone()[0]
+
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """The connection, for this thread alone; what SQLite finds damaged names the file.

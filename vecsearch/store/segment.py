@@ -224,7 +224,7 @@ class Segment:
 
 
 class _File:
-    """A file to read, closed when nothing refers to it any more: a thread that reads does not find another file under its number."""
+    """A file to read, closed when nothing refers to it any more: a thread that reads finds no other file under its number."""
 
     def __init__(self, descriptor: int):
         self.descriptor = descriptor
