@@ -20,7 +20,7 @@ from vecsearch.corpus.pairs import read_pairs
 from vecsearch.corpus.readers import read_records
 from vecsearch.encoders import JoinedEncoder
 from vecsearch.encoders.pooling import Pooling
-from vecsearch.errors import CorpusError, UsageError, VectorsError
+from vecsearch.errors import CorpusError, ResourceError, UsageError, VectorsError
 from vecsearch.evaluation.evaluate import encode_pairs, evaluate
 from vecsearch.evaluation.sets import Pairs
 from vecsearch.matching.calibrating import calibrate
@@ -341,9 +341,21 @@ def test_what_no_document_can_hold_is_refused_when_it_is_made(make, parts):
     assert [part for part in parts if part not in str(refused.value)] == []
 
 
-@pytest.mark.parametrize("id", ["", "\0", "a\0b"])
+def test_an_id_may_hold_any_letter_as_in_a_file(tmp_path):
+    ids = ["a\0b", "a\0c", "a", "\0", " ", "a\nb", "\ufeff"]
+    (tmp_path / "c.jsonl").write_text("".join(json.dumps({"id": id, "text": f"abc {id}"}) + "\n" for id in ids))
+    documents = [Document(id, f"abc {id}") for id in ids]
+    assert list(read_corpus(tmp_path / "c.jsonl")) == documents
+    with Index.build(tmp_path / "index", documents, Encoder()) as index:
+        assert index.rows(ids) == list(range(len(ids)))
+        assert {hit.id for hit in index.query(["abc"], 9)[0]} == set(ids)
+        assert [hit.id for hit in index.nearest(np.ones((1, DIM)), 9, where="id = 'a'")[0]] == ["a"]
+        assert "a\0b" not in {hit.id for hit in index.similar(["a\0b"], 9)[0]}
+        assert (index.delete(["a\0b"]), len(index), index.rows(["a\0c", "a"])) == (1, len(ids) - 1, [1, 2])
+
+
 @pytest.mark.parametrize("behind", [0, 3, 5000])
-def test_an_id_that_cannot_be_is_refused_with_the_document_and_without_a_trace(tmp_path, id, behind):
+def test_an_empty_id_is_refused_with_its_document_and_without_a_trace(tmp_path, behind):
     documents = [Document(str(i), "abc") for i in range(behind)]
     asked = []
 
@@ -352,12 +364,12 @@ def test_an_id_that_cannot_be_is_refused_with_the_document_and_without_a_trace(t
             asked.append(len(texts))
             return super().encode(texts)
 
-    with pytest.raises(CorpusError, match=rf"^documents\[{behind}\]: the id is "):
-        Index.build(tmp_path / "index", [*documents, Document(id, "text")], Counting())
+    with pytest.raises(CorpusError, match=rf"^documents\[{behind}\]: the id is empty"):
+        Index.build(tmp_path / "index", [*documents, Document("", "text")], Counting())
     assert sum(asked) < 4097  # not at the end: no block that it is in is encoded
     assert behind > 4096 or not (tmp_path / "index").exists()
     with pytest.raises(CorpusError, match=r"^c.jsonl, line 9: the id is "):
-        Index.build(tmp_path / "other", [Document(id, "text", {}, "c.jsonl, line 9")], Encoder())
+        Index.build(tmp_path / "other", [Document("", "text", {}, "c.jsonl, line 9")], Encoder())
 
 
 @pytest.mark.parametrize(
@@ -519,7 +531,9 @@ def test_records_of_a_file_and_paths_take_texts_and_paths_alike(tmp_path, monkey
     for wrong in (b"c.jsonl", None, 3, ["c.jsonl"]):
         with pytest.raises(TypeError, match=r"^path is .*; give a path"):
             read_records(wrong)
-    for wrong in ("", "\0", "\ud800", "x" * 5000):
+    for wrong in ("", "\0", "\ud800"):
         with pytest.raises(UsageError, match=r"^path is "):
             checks.path("path", wrong)
+    with pytest.raises(ResourceError, match=r"^x{5000}: File name too long; give another path$"):
+        checks.path("path", "x" * 5000)
     assert os.listdir() == ["c.jsonl"]

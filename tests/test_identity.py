@@ -19,10 +19,7 @@ def write(path, texts):
     elif path.suffix == ".jsonl":
         path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
     elif path.suffix in (".csv", ".tsv"):
-        with path.open("w", newline="") as file:
-            csv.writer(file, delimiter="\t" if path.suffix == ".tsv" else ",").writerows(
-                [["text"], *([text] for text in texts)]
-            )
+        path.write_text("".join(f"{text}\n" for text in ("text", *texts)))
     elif path.suffix == ".parquet":
         import pyarrow
         import pyarrow.parquet

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from vecsearch.errors import UsageError, VectorsError
+from vecsearch.errors import ResourceError, UsageError, VectorsError
 
 T = TypeVar("T")
 MANY = 1 << 60
@@ -172,7 +172,8 @@ def kept(name: str, value: Any) -> Mapping[str, Any]:
 
 
 def path(name: str, value: Any) -> Path:
-    """A path, given as a text or as a `Path`. Raises TypeError for anything else, UsageError for what no path can be."""
+    """A path, given as a text or as a `Path`. Raises TypeError for anything else, UsageError for what no path can be,
+    ResourceError for a name that is too long."""
     if not isinstance(value, str | os.PathLike) or not isinstance(given := os.fspath(value), str):
         raise TypeError(f"{name} is {described(value)}; give a path as a text or a Path")
     if not given:
@@ -186,14 +187,14 @@ def path(name: str, value: Any) -> Path:
         os.lstat(given)
     except OSError as error:
         if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
-            raise UsageError(f"{name} is {reprlib.repr(given)}, which cannot be a path: {error.strerror}") from None
+            raise ResourceError(f"{given}: {error.strerror}; give another {name}") from None
     return Path(value)
 
 
 def file(name: str, value: Any) -> Path:
-    """The path of a file to write. Raises as `path`, and UsageError for a folder."""
+    """The path of a file to write. Raises as `path`, and UsageError for one without a name, such as "."."""
     found = path(name, value)
-    if found.is_dir():
+    if not found.name:
         raise UsageError(f"{name} is {str(found)!r}, a folder; give the name of a file")
     return found
 

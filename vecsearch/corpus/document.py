@@ -80,7 +80,7 @@ def _is_json(value: Any) -> bool:
 def checked_documents(documents: Iterable[Document]) -> Iterator[Document]:
     """The documents, the first looked at now, before anything is done, and each of the others when it is asked for.
 
-    Raises: TypeError: something else is among them. CorpusError: an id that is empty, or that holds a NUL.
+    Raises: TypeError: something else is among them. CorpusError: an id that is empty.
     """
     if isinstance(documents, Document):
         raise TypeError(f"documents is the document {documents.id!r}; give a list, even of a single one: [document]")
@@ -94,9 +94,8 @@ def _checked(documents: Iterable[Document]) -> Iterator[Document]:
     for number, document in enumerate(documents):
         if not isinstance(document, Document):
             raise TypeError(f'documents[{number}] is {checks.described(document)}; give Document("an id", "its text")')
-        if not document.id or "\0" in document.id:
-            problem = "is empty" if not document.id else f"is {document.id!r}, which holds a NUL"
-            raise CorpusError(f"{document.where or f'documents[{number}]'}: the id {problem}; give it one of letters or digits")
+        if not document.id:
+            raise CorpusError(f"{document.where or f'documents[{number}]'}: the id is empty; give it one")
         yield document
 
 

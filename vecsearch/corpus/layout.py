@@ -10,7 +10,7 @@ from uuid import UUID
 
 from vecsearch.corpus.document import Document
 from vecsearch.corpus.source import BadRecord
-from vecsearch.corpus.values import cell_value, json_value
+from vecsearch.corpus.values import PLAIN, cell_value, json_value
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +95,8 @@ def plain(name: str, value: Any) -> Any:
 
 def json_fields(record: dict[str, Any]) -> dict[str, Any]:
     """The record with JSON's values. Raises BadRecord for what has none."""
+    if PLAIN.issuperset(map(type, record.values())):
+        return record
     found = {}
     for name, value in record.items():
         try:

@@ -38,13 +38,16 @@ def parquet_records(path: str, source: Source) -> Records:
         _refuse_equal_names(file.schema_arrow, source)
         for batch in file.iter_batches(batch_size=_BLOCK):
             names = batch.schema.names
-            for row in zip(*map(_column, batch.columns), strict=True) if names else ():
+            columns = dict(zip(names, map(_column, batch.columns), strict=True))
+            faulty = [name for name, column in columns.items() if BadRecord in set(map(type, column))]
+            for row in zip(*columns.values(), strict=True):
                 number += 1
-                if bad := next((item for item in zip(names, row, strict=True) if isinstance(item[1], BadRecord)), None):
-                    problem = BadRecord(f'"{bad[0]}" cannot be read: {bad[1].problem}', bad[1].remedy)
-                    source.refuse(number, problem)
+                record = dict(zip(names, row, strict=True))
+                if bad := [name for name in faulty if isinstance(record[name], BadRecord)]:
+                    reason = record[bad[0]]
+                    source.refuse(number, BadRecord(f'"{bad[0]}" cannot be read: {reason.problem}', reason.remedy))
                 else:
-                    yield number, dict(zip(names, row, strict=True))
+                    yield number, record
 
 
 def _refuse_equal_names(schema: Any, source: Source) -> None:

@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?", re.ASCII)
+_FIRST = frozenset("-0123456789")
 _MOST_ZEROS = 400
 """Zeros that a decimal's power of ten may add to its digits; float64 ends before."""
 _EPOCH = datetime.date(1970, 1, 1).toordinal()
 _LAST = datetime.date.max.toordinal()
-_PLAIN = {str, int, bool, type(None)}
+PLAIN = frozenset({str, int, bool, type(None)})
+"""Types of the values that are JSON's as they are."""
 DIGITS = {"s": 0, "ms": 3, "us": 6, "ns": 9}
 """Decimals of a second that the units of time have."""
 
@@ -30,7 +32,7 @@ def json_value(value: Any) -> Any:
     Raises: ValueError: a date outside the years 1 to 9999, or two keys of an object that are written alike. RecursionError:
     nested too deeply.
     """
-    if type(value) in _PLAIN:
+    if type(value) in PLAIN:
         return value
     if isinstance(value, float | np.floating):
         return float(value) if math.isfinite(value) else None
@@ -93,8 +95,7 @@ def _json_decimal(value: Decimal) -> Any:
 def cell_value(cell: str) -> Any:
     """A cell of a delimited file as a field's value: a number where it is written as JSON writes that number, and so loses
     nothing; else the text it is, such as "01234", "1.10", "1e5", " 7" and "-0"."""
-    match = _NUMBER.fullmatch(cell)
-    if match is None:
+    if cell[:1] not in _FIRST or (match := _NUMBER.fullmatch(cell)) is None:
         return cell
     try:
         number = float(cell) if match[1] else int(cell)
