@@ -382,7 +382,7 @@ def test_words_with_counts_are_no_vocabulary(checkpoint, separator, name):
     words = [f"{word}{separator}{1000 - number}" for number, word in enumerate(WORDS)]
     checkpoint.with_name("vocab.json").unlink()
     checkpoint.with_name(name).write_text(json.dumps(words) if name.endswith("json") else "\n".join(words) + "\n")
-    refused(checkpoint, "11 of 11 words hold a space")
+    refused(checkpoint, "11 of 11 lines are a word and a number")
 
 
 @pytest.mark.parametrize("words", [["the", *WORDS[1:]], [*WORDS[1:], WORDS[0]], [f"w{i}" for i in range(11)]])

@@ -17,6 +17,7 @@ from vecsearch.text.pickles import unpickle
 from vecsearch.text.rules import SPECIAL_TOKENS
 
 _PADDING = "xxfake"  # fastai fills a vocabulary up with it to a multiple of 8
+_COUNTED = re.compile(r"\S+[ \t]+[0-9][0-9.,]*")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 UNKNOWN = ("xxunk", "_unk_")
 """fastai's mark for what a vocabulary does not have, of 1 and 2, and of 0.7."""
@@ -102,11 +103,11 @@ def _check(words: Any, where: str) -> None:
         raise CheckpointError(f"{where}: holds a {type(words).__name__}, not a list of words; give the list alone")
     if not words:
         raise CheckpointError(f"{where}: no words; give the vocabulary that the model was trained with")
-    spaced = [word for word in words if isinstance(word, str) and (" " in word or "\t" in word)]
-    if 2 * len(spaced) > len(words):
+    counted = [word for word in words if isinstance(word, str) and _COUNTED.fullmatch(word)]
+    if len(counted) > max(2, len(words) / 2):
         raise CheckpointError(
-            f"{where}: {len(spaced):,} of {len(words):,} words hold a space, as {reprlib.repr(spaced[0])} does, which no token "
-            "has: they would never be found; give the words alone, in the model's order, without counts or other columns"
+            f"{where}: {len(counted):,} of {len(words):,} lines are a word and a number, as {reprlib.repr(counted[0])}, and no "
+            "token is like that; give the words alone, in the model's order"
         )
     rows: dict[str, int] = {}
     for row, word in enumerate(words):

@@ -54,10 +54,14 @@ class TextFile:
             # A word may have spaces in it, and so more fields.
             self.dim = min(len(line.split()) for _, line in filter(None, (first, second))) - 1
             self._check_dim()
-            if self.dim == 1:
-                raise bad(path, f"line {first[0]}", "a word and one number, so a count and not a vector", NO_VECTORS)
         for row in (second,) if self._has_header else filter(None, (first, second)):
             self._check_row(row)
+        if (
+            self.dim == 1
+            and not self._has_header
+            and all(line.split()[-1].isdigit() for _, line in filter(None, (first, second)))
+        ):
+            raise bad(path, f"line {first[0]}", "a word and one whole number, so a count and not a vector", NO_VECTORS)
 
     def blocks(self, most: int | None = None) -> Iterator[Block]:
         """As `WordFile` has it."""
