@@ -333,6 +333,11 @@ class Index:
         """The clusters that the index keeps, where it has any: `vecsearch.clustering` makes them."""
         return self._view.snapshot.clustering
 
+    @property
+    def earlier_words(self) -> bool:
+        """Whether a part of the index is found by words only as an earlier vecsearch knew them, until it is compacted."""
+        return any("terms" not in segment.documents.tables for segment in self._view.snapshot.segments)
+
     def vectors(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
         """The stored vectors at `rows`: (n, dim) float32, as encoded. Raises UsageError for a row that there is not."""
         view = self._view

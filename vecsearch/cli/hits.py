@@ -36,16 +36,33 @@ NOTHING_KNOWN = "no word in it is known to the model"
 """Why a text may find nothing."""
 
 
+def why_nothing(query: str) -> str:
+    """Why a text may find nothing by meaning."""
+    return NOTHING_KNOWN
+
+
+def why_no_words(query: str, *, earlier: bool, where: bool) -> str:
+    """Why a text may find nothing by its words, in an index of which a part is of an `earlier` vecsearch, under a condition."""
+    from vecsearch.store.query_terms import terms
+
+    if not terms(query):
+        return "words are looked for, and it has neither letter nor digit"
+    reason = "no document has a word of it"
+    if earlier:
+        reason += "; a part of the index is of an earlier vecsearch, found by words between spaces only: vecsearch compact"
+    return f"no document meets the condition, or {reason}" if where else reason
+
+
 def emit_hits(
     answers: Sequence[tuple[str, list[Hit]]],
     min_score: float | None,
     show: Sequence[str],
     as_json: bool,
-    nothing: str = NOTHING_KNOWN,
+    nothing: Callable[[str], str] = why_nothing,
     words_of: Callable[[str, Hit], list[Word]] | None = None,
     ids: Sequence[str | None] = (),
 ) -> None:
-    """Print the hits of each query, and on stderr why one has none; `nothing` is why there may be none at all. `ids` are those
+    """Print the hits of each query, and on stderr why one has none; `nothing` says why it may have none at all. `ids` are those
     of the queries, where they have any.
 
     What `words_of` a query and a hit gives is that hit's "explanation" in JSON, and shown below the hits' table.
@@ -69,7 +86,7 @@ def emit_hits(
             _show_words(kept, words, coloured=coloured)
         _note_other_vectors(kept, words)
         if not hits:
-            note(f"note: nothing is found for {query!r}: {nothing}")
+            note(f"note: nothing is found for {query!r}: {nothing(query)}")
         elif not kept:
             note(f"note: no hit of {query!r} scores {min_score} or more; the best has {hits[0].score:.3f}")
 

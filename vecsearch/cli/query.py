@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vecsearch.cli.hits import NOTHING_KNOWN, emit_hits, note_limits, note_remarks
+from vecsearch.cli.hits import emit_hits, note_limits, note_remarks, why_no_words, why_nothing
 from vecsearch.cli.marks import encode_marked, marked_option
 from vecsearch.cli.options import FOLDER, encoder_choice, metric_option, open_named_encoder, output_options, where_option
 from vecsearch.cli.output import emit, note
@@ -133,6 +133,7 @@ def query(
             ask = partial(opened.keywords, where=where)
         elif hybrid:
             ask = partial(opened.hybrid, weights=weights or (1.0, 1.0), exact=exact, where=where)
+        nothing = _why_nothing(opened, keywords=keywords, hybrid=hybrid, where=where is not None)
         if odd_one_out:
             rows = [{"id": hit.id, "fit": hit.score} for hit in words.odd_one_out(opened, odd_one_out)]
             emit(rows, as_json=as_json)
@@ -143,7 +144,7 @@ def query(
                 min_score,
                 show,
                 as_json,
-                nothing="there is no other document",
+                nothing=lambda _: "there is no other document",
             )
             note_limits(opened, k, left_out=len({*plus, *minus}))
         else:
@@ -156,10 +157,17 @@ def query(
                     words_of = _explaining(opened, names, turned, options) if explain else None
                 else:
                     found = opened.nearest(given, k, **options) if vectors else ask(names, k)
-                nothing = "no document has a word of it" if keywords else NOTHING_KNOWN
-                nothing = "no document meets the condition, or " + nothing if where else nothing
                 emit_hits(list(zip(names, found, strict=True)), min_score, show, as_json, nothing, words_of, ids)
             note_limits(opened, k)
+
+
+def _why_nothing(index: Index, *, keywords: bool, hybrid: bool, where: bool) -> Callable[[str], str]:
+    """What says of a query why it may find nothing in the way it is asked."""
+    if keywords:
+        return partial(why_no_words, earlier=index.earlier_words, where=where)
+    unmet = "no document meets the condition, or " if where else ""
+    also = partial(why_no_words, earlier=index.earlier_words, where=False)
+    return lambda query: f"{unmet}{why_nothing(query)}{f', and {also(query)}' if hybrid else ''}"
 
 
 def _within_cluster(index: Index, number: int, where: str | None) -> str:

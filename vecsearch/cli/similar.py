@@ -35,5 +35,5 @@ def similar(
 
     with Index.open(index) as opened:
         found = opened.similar(ids, k, metric=Metric(metric) if metric else None, exact=exact, where=where)
-        emit_hits(list(zip(ids, found, strict=True)), min_score, show, as_json, nothing="there is no other document")
+        emit_hits(list(zip(ids, found, strict=True)), min_score, show, as_json, nothing=lambda _: "there is no other document")
         note_limits(opened, k, left_out=1)

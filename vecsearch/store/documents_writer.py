@@ -11,6 +11,7 @@ from pathlib import Path
 from vecsearch.errors import writing
 from vecsearch.forks import inherited, keep_for_ever
 from vecsearch.store.fields import write_fields
+from vecsearch.store.keywords_writer import write_keywords
 from vecsearch.store.records import Record, Span, numbers_of, sound
 
 _SCHEMA = """
@@ -31,12 +32,6 @@ CREATE TABLE IF NOT EXISTS progress (
     digest TEXT NOT NULL,
     counts TEXT NOT NULL
 );
-"""
-_WORDS = """
-DROP TABLE IF EXISTS words;
-CREATE VIRTUAL TABLE words USING fts5(text, content = documents, content_rowid = number);
-INSERT INTO words(words) VALUES ('rebuild');
-INSERT INTO words(words) VALUES ('optimize');
 """
 
 
@@ -105,8 +100,7 @@ class DocumentsWriter:
         with sound(self._path), writing(self._path), self._db:
             self._db.execute("BEGIN IMMEDIATE")
             write_fields(self._db)
-            for statement in _WORDS.strip().split("\n"):
-                self._db.execute(statement)
+            write_keywords(self._db)
         with sound(self._path), writing(self._path):
             self._db.execute("PRAGMA incremental_vacuum").fetchall()
 
