@@ -92,7 +92,8 @@ def write_beir(path):
 
 
 def separated(separator):
-    lines = (separator.join(f'"{value}"' for value in record.values()) for record in RECORDS)
+    quote = '"' if separator == "," else ""  # tabs separate without quoting
+    lines = (separator.join(f"{quote}{value}{quote}" for value in record.values()) for record in RECORDS)
     return "\n".join([separator.join(RECORDS[0]), *lines])
 
 

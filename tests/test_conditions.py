@@ -319,7 +319,7 @@ def cell_of(cell):
     except ValueError:
         return cell or None
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    return value if number and str(value) == cell and "e" not in cell and not cell.startswith("-0.0") and cell != "-0" else cell
+    return value if number and str(value) == cell and "e" not in cell and cell not in ("-0.0", "-0") else cell
 
 
 CELLS = st.one_of(

@@ -181,7 +181,8 @@ def index_cases(place: Place) -> Iterator[Case]:
     for name in ("documents", "vectors"):
         yield Case(name, of(name), {"rows": [0, 1]})
     yield Case("rows", of("rows"), {"ids": ["storm"]})
-    yield Case("encode", of("encode"), {"texts": ["storm"]})
+    yield Case("encode", of("encode"), {"texts": ["storm"], "marked": False})
+    yield Case("remarks", of("remarks"), {"where": "year > 1990"})
     for name in ("search", "nearest"):
         yield Case(name, of(name), {"vectors": np.ones((2, DIM), np.float32), **asked})
     yield Case("query", of("query"), by_text)

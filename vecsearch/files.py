@@ -8,11 +8,12 @@ import mmap
 import os
 import struct
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from vecsearch.errors import writing
+from vecsearch.errors import ResourceError, writing
 
 HEADER_BYTES = 128
 """Length of the header of every .npy file of ours: fixed, so that rows can be written before their number is known."""
@@ -83,4 +84,16 @@ def trim_memory() -> None:
 
 def cache_folder() -> Path:
     """The user's folder for what can be had again: vecsearch below XDG_CACHE_HOME, or below ~/.cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vecsearch"
+    # Where there is no home, `~` stays, and `caching` says what to do.
+    return Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "vecsearch"
+
+
+@contextmanager
+def caching() -> Iterator[None]:
+    """Have a refusal to write what is needed in the cache name that, and the variable that puts it elsewhere."""
+    try:
+        yield
+    except ResourceError as error:
+        raise ResourceError(
+            f"{error}; it belongs into the cache, {cache_folder()}: set XDG_CACHE_HOME to a folder that you may write to"
+        ) from error

@@ -367,7 +367,7 @@ class Index:
     def remarks(self, where: str) -> list[str]:
         """What a person should know of the answer to a condition, a sentence each: how many texts it passes over because it
         compares their field with a number, and which of its names mean two things. Raises UsageError as `search` does."""
-        return self._view.remarks(where)
+        return self._view.remarks(checks.text("where", where))
 
     def encode(self, texts: Sequence[str], *, marked: bool = False) -> np.ndarray:
         """Query vectors of `texts`, (n, dim) float32; if `marked`, that of the [[marked]] word as its sentence uses it.

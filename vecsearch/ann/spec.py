@@ -56,6 +56,12 @@ def new_index(spec: str, dim: int, *, euclidean: bool) -> Any:
         raise UsageError(
             f"the spec {spec!r} asks for no lists, parts or dimensions, no neighbours in a graph or two of one list; try HNSW32"
         )
+    if re.search(r"(?:^|,)(?:IDMap2?|Refine|RFlat)(?=[,(]|$)", spec):
+        # The rows have numbers already, and every hit is ranked by its exact score.
+        raise UsageError(
+            f"the spec {spec!r} numbers rows or ranks hits again, which every index of vecsearch does: "
+            f"leave {'IDMap' if 'IDMap' in spec else 'Refine'} out; try Flat or HNSW32"
+        )
     if "NSG" in spec:
         # It crashes over equal vectors.
         raise UsageError(f"the spec {spec!r} asks for an NSG graph, which cannot be added to; try HNSW32")

@@ -97,6 +97,10 @@ def main() -> None:
         code = end.exit_code
     except VecsearchError as error:
         code = _fail(str(error), error.exit_code)
+    except click.NoSuchOption as error:
+        error.message += _dash_hint(error)
+        error.show()
+        code = 2
     except click.ClickException as error:
         error.show()
         code = 2
@@ -107,6 +111,15 @@ def main() -> None:
     except MemoryError:
         code = _fail("out of memory; close other programs, or work on a smaller part of the data", 5)
     sys.exit(code)
+
+
+def _dash_hint(error: click.NoSuchOption) -> str:
+    """What to do where an argument, an id or a text, was meant."""
+    if error.option_name.startswith("--") or error.ctx is None:
+        return ""
+    if not any(isinstance(param, click.Argument) for param in error.ctx.command.params):
+        return ""
+    return f" Behind -- nothing is an option: {error.ctx.command_path} … -- {error.option_name}"
 
 
 def _refused(error: OSError) -> int:

@@ -181,9 +181,10 @@ def _import_words(path: Path, output: Path, **options: Any) -> None:
 
 def _download(name: str) -> Path:
     from vecsearch.encoders.download import PRETRAINED, download
-    from vecsearch.files import cache_folder
+    from vecsearch.files import cache_folder, caching
 
-    with click.progressbar(length=PRETRAINED[name].size, label=name, file=click.get_text_stream("stderr")) as bar:
+    bar = click.progressbar(length=PRETRAINED[name].size, label=name, file=click.get_text_stream("stderr"))
+    with caching(), bar:
         return download(name, cache_folder(), progress=bar.update)
 
 

@@ -86,7 +86,7 @@ def query(
     show: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """The K documents of INDEX nearest in meaning to each of TEXTS.
+    """The K documents of INDEX nearest in meaning to each of TEXTS; - in their place reads them from stdin, one a line.
 
     With --marked a [[marked]] word asks as this sentence uses it: "he sat on the [[bank]] of the river".
     Names, codes and words that the model does not know are found by --keywords, and by --hybrid.
@@ -95,6 +95,8 @@ def query(
     from vecsearch.metric import Metric
     from vecsearch.quality import words
 
+    if texts == ("-",) and not queries:
+        texts, queries = (), "-"
     if sum(map(bool, (texts, queries, vectors, plus or minus, odd_one_out))) != 1:
         raise UsageError("give one of: TEXTS, --queries, --vectors, --plus/--minus, --odd-one-out")
     if (metric or exact or where or cluster is not None) and odd_one_out:
@@ -225,5 +227,5 @@ def _vector_batches(path: str, dim: int) -> Iterator[tuple[list[str], Any, list[
     for block in file.blocks(BATCH):
         numbers = range(first, first + len(block))
         names = [file.ids[i] if file.ids is not None else f"vector {i}" for i in numbers]
-        yield (names, block), [None] * len(names)
+        yield names, block, [None] * len(names)
         first += len(block)

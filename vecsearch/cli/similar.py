@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from vecsearch.cli.hits import emit_hits, note_limits
+from vecsearch.cli.hits import emit_hits, note_limits, note_remarks
 from vecsearch.cli.options import FOLDER, metric_option, output_options, where_option
 
 
@@ -34,6 +34,8 @@ def similar(
     from vecsearch.metric import Metric
 
     with Index.open(index) as opened:
+        if where is not None:
+            note_remarks(opened, where)
         found = opened.similar(ids, k, metric=Metric(metric) if metric else None, exact=exact, where=where)
         emit_hits(list(zip(ids, found, strict=True)), min_score, show, as_json, nothing=lambda _: "there is no other document")
         note_limits(opened, k, left_out=1)

@@ -10,6 +10,7 @@ import numpy as np
 from vecsearch.clustering.kmeans import sums_of
 from vecsearch.clustering.names import distinctive_words, name_of
 from vecsearch.clustering.points import Points
+from vecsearch.corpus.document import Document
 from vecsearch.errors import UsageError
 from vecsearch.metric import normalise
 from vecsearch.store.clusters import Cluster
@@ -51,8 +52,8 @@ def describe(
             words=words[number],
             documents=int(counts[number]),
             tightness=round(float(lengths[number] / max(counts[number], 1)), 6),
-            medoid=typical[number][0] if typical[number] else "",
-            typical=typical[number],
+            medoid=typical[number][0].id if typical[number] else "",
+            typical=[document.id for document in typical[number]],
             reach=None if np.isnan(reach[number]) else float(reach[number]),
         )
         for number in range(count)
@@ -79,8 +80,8 @@ def silhouette(points: Points, labels: np.ndarray, seed: int) -> float | None:
     return round(float(silhouette_score(points.at(sample), labels[sample])), 6)
 
 
-def _typical(points: Points, labels: np.ndarray, directions: np.ndarray) -> list[list[str]]:
-    """Ids of the TYPICAL points of each cluster that are nearest to its direction (c, dim), best first.
+def _typical(points: Points, labels: np.ndarray, directions: np.ndarray) -> list[list[Document]]:
+    """The TYPICAL points of each cluster that are nearest to its direction (c, dim), best first.
 
     The first is the medoid by cosine: the sum of its cosines with all others is its product with the sum of all.
     """
@@ -94,7 +95,7 @@ def _typical(points: Points, labels: np.ndarray, directions: np.ndarray) -> list
         for place in order[places < TYPICAL]:
             best[own[place]].append((-float(cosines[place]), int(numbers[inside][place])))
     chosen = [[number for _, number in sorted(some)[:TYPICAL]] for some in best]
-    return [[document.id for document in points.documents(some)] for some in chosen]
+    return [points.documents(some) for some in chosen]
 
 
 def _words(points: Points, labels: np.ndarray, count: int) -> list[list[str]]:

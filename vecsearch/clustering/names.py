@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from vecsearch.corpus.document import Document
+
 WORDS = 10
 """Words of a cluster."""
 IN_NAME = 3
@@ -51,6 +53,7 @@ def distinctive_words(texts: Sequence[str], labels: np.ndarray, count: int) -> l
     return found
 
 
-def name_of(words: Sequence[str], typical: Sequence[str], number: int) -> str:
-    """A cluster's name: its first words, or ids of its most typical documents, such as the words of a vocabulary."""
-    return ", ".join((words or typical)[:IN_NAME]) or f"cluster {number}"
+def name_of(words: Sequence[str], typical: Sequence[Document], number: int) -> str:
+    """A cluster's name: its first words, else its most typical documents: texts of one word, and otherwise ids."""
+    shown = (document.text if len(document.text.split()) == 1 else document.id for document in typical)
+    return ", ".join((words or list(dict.fromkeys(shown)))[:IN_NAME]) or f"cluster {number}"

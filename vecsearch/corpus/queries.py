@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 
@@ -23,7 +23,7 @@ class Query:
 
     text: str
     id: str | None = None
-    where: str = ""
+    where: str = field(default="", compare=False)
 
 
 def read_queries(

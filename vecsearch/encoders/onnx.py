@@ -185,8 +185,9 @@ class OnnxEncoder(SentenceEncoder):
     kind = "an ONNX model"
 
     def __init__(self, path: Path, *, max_tokens: int | None = None) -> None:
+        path = checks.path("path", path)
         self._made_from(path, max_tokens=max_tokens)
-        self._model = OnnxModel(find_model(checks.path("path", path)))
+        self._model = OnnxModel(find_model(path))
         super().__init__(_folder_of(self._model.path), max_tokens)
         known = {"input_ids", "attention_mask", "token_type_ids"}
         for name, value in self._model.graph.inputs.items():
@@ -233,8 +234,9 @@ class OnnxTextEncoder(FromPath):
     kind = "an ONNX model of texts"
 
     def __init__(self, path: Path) -> None:
+        path = checks.path("path", path)
         self._made_from(path)
-        self._model = OnnxModel(find_model(checks.path("path", path)))
+        self._model = OnnxModel(find_model(path))
         if len(self._model.graph.inputs) != 1:
             raise CheckpointError(f"{self._model.path} takes {', '.join(self._model.graph.inputs)}, and only texts are given")
         self._input, value = next(iter(self._model.graph.inputs.items()))

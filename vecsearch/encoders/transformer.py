@@ -54,8 +54,8 @@ class TransformerEncoder(SentenceEncoder):
     kind = "a sentence transformer"
 
     def __init__(self, folder: Path, *, max_tokens: int | None = None, dtype: str = "float32") -> None:
-        self._made_from(folder, max_tokens=max_tokens, dtype=dtype)
         folder, dtype = checks.path("folder", folder), checks.one_of("dtype", dtype, DTYPES)
+        self._made_from(folder, max_tokens=max_tokens, dtype=dtype)
         for name in NEEDED:
             if not (folder / name).is_file():
                 raise CheckpointError(f"{folder / name} is missing: the model needs {', '.join(NEEDED)}; save it again")

@@ -54,12 +54,12 @@ class UlmfitEncoder(FromPath):
         max_tokens: int | None = None,
         dtype: str = "float32",
     ) -> None:
-        self._made_from(folder, pooling=pooling, layers=layers, max_tokens=max_tokens, dtype=dtype)
-        dtype = checks.one_of("dtype", dtype, DTYPES)
+        folder, dtype = checks.path("folder", folder), checks.one_of("dtype", dtype, DTYPES)
         pooling = None if pooling is None else Pooling(pooling)
         layers = None if layers is None else _layers(layers)
         max_tokens = None if max_tokens is None else checks.count("max_tokens", max_tokens, least=None)
-        opened = read_encoder(checks.path("folder", folder))
+        self._made_from(folder, pooling=pooling, layers=layers, max_tokens=max_tokens, dtype=dtype)
+        opened = read_encoder(folder)
         self._opened: EncoderFolder = opened
         self.pooling = Pooling(opened.config.pooling if pooling is None else pooling)
         self.layers = opened.config.layers if layers is None else layers

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import islice, pairwise
 from pathlib import Path
 
@@ -185,7 +186,7 @@ class Segment:
         self.vectors: np.ndarray = _map_rows(folder / VECTORS, (rows, dim))
         """(n, d) float32, memory-mapped, read-only."""
         with reading(folder / VECTORS):
-            self._file: _File | None = _File(os.open(folder / VECTORS, os.O_RDONLY))
+            self._file: _File | None = _File(folder / VECTORS)
         self.norms: np.ndarray = np.array(_map_rows(folder / NORMS, (rows,)))
         """(n,) float32."""
         self.documents = Documents(folder / DOCUMENTS, rows)
@@ -226,11 +227,13 @@ class Segment:
 class _File:
     """A file to read, closed when nothing refers to it any more: a thread that reads finds no other file under its number."""
 
-    def __init__(self, descriptor: int):
-        self.descriptor = descriptor
+    def __init__(self, path: Path):
+        self._file = path.open("rb", buffering=0)
+        self.descriptor = self._file.fileno()
 
-    def __del__(self, close: Callable[[int], None] = os.close) -> None:
-        close(self.descriptor)
+    def __del__(self) -> None:
+        with suppress(AttributeError):  # it could not be opened
+            self._file.close()
 
 
 def _read_at_once(file: int, rows: np.ndarray, place: int) -> bool:

@@ -46,8 +46,8 @@ class WordsEncoder(FromPath):
     kind = "word vectors"
 
     def __init__(self, path: Path) -> None:
-        self._made_from(path)
         self._path = checks.path("path", path)
+        self._made_from(self._path)
         self._progress: Progress = lambda words, done: None
         self._file = None if self._path.is_dir() else open_word_file(self._path)
         self.dim: int = self._file.dim if self._file else self._folder.config.dim

@@ -23,7 +23,7 @@ from vecsearch.encoders.words.text import TextFile
 from vecsearch.encoders.words.word2vec_binary import Word2vecBinary
 from vecsearch.encoders.words.writer import FolderWriter
 from vecsearch.errors import CheckpointError, ResourceError, UsageError
-from vecsearch.files import cache_folder
+from vecsearch.files import cache_folder, caching
 
 SUFFIXES = (".vec", ".bin", ".ftz", ".txt", ".w2v", ".glove")
 PROBED_BYTES = 4_096
@@ -131,7 +131,8 @@ def cached_words(path: Path, progress: Progress = lambda words, done: None) -> W
     for old in (*cache.glob(f"{name}-*"), *(part for part in cache.glob(f".{name}-*.part") if _is_old(part))):
         shutil.rmtree(old, ignore_errors=True)
     try:
-        return import_words(path, folder, progress=progress).folder
+        with caching():
+            return import_words(path, folder, progress=progress).folder
     except ResourceError:
         with suppress(CheckpointError):
             return WordsFolder(folder)  # another process was faster
