@@ -381,9 +381,9 @@ def test_brackets_are_text_unless_marking_is_asked_for(vecsearch, index, tmp_pat
         assert vecsearch("similarity", text, "king", *options).code == 0
         marked = vecsearch("similarity", text, "king", "--marked", *options)
         assert marked.code == 0 and ("brackets and all" in marked.err) == ("|" not in text and "1, 2" not in text)
-    from vecsearch.cli.sources import read_queries
+    from vecsearch.cli.sources import read_query_vectors
 
-    vectors = read_queries(str(tmp_path / "q.txt"), encoder, None)
+    vectors = read_query_vectors(str(tmp_path / "q.txt"), encoder, None)
     np.testing.assert_array_equal(vectors, [vector for vector in encoder.encode([text]) if vector.any()] or vectors)
     ran = vecsearch("encode", tmp_path / "q.txt", "--marked", "--encoder", tiny_folder())
     assert ran.code == 0 and len(rows(ran)) == 1

@@ -167,10 +167,15 @@ def test_a_resumed_build_equals_an_uninterrupted_one(tmp_path):
         assert (tmp_path / "whole/segments/000001-0" / file).read_bytes() == (
             tmp_path / "pieces/segments/000001-0" / file
         ).read_bytes()
-    dumps = [
-        list(sqlite3.connect(tmp_path / name / "segments/000001-0/documents.sqlite").iterdump()) for name in ("whole", "pieces")
-    ]
-    assert dumps[0] == dumps[1]
+    whole, pieces = (tables(tmp_path / name / "segments/000001-0/documents.sqlite") for name in ("whole", "pieces"))
+    assert whole == pieces and whole["documents"]
+
+
+def tables(path):
+    """All rows of a SQLite file, by table; what a virtual table holds is in others."""
+    db = sqlite3.connect(path)
+    names = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND sql NOT LIKE '%VIRTUAL%'")]
+    return {name: db.execute(f'SELECT * FROM "{name}"').fetchall() for name in names}
 
 
 def test_a_replacement_is_resumed_without_replace(index):

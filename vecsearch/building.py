@@ -18,6 +18,7 @@ from vecsearch.encoders.base import Encoder, check_encoder, encode_blocks
 from vecsearch.errors import CorpusError, ResourceError, UsageError, VectorsError
 from vecsearch.files import cache_folder, sha256
 from vecsearch.metric import Metric, norms
+from vecsearch.store.commit import Writing
 from vecsearch.store.layout import VECTORS
 from vecsearch.store.records import Span
 from vecsearch.store.segment import Segment, SegmentWriter
@@ -215,9 +216,10 @@ def indexed(
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Write the FAISS index of a finished segment to its file `name`, and return what the manifest says of the segment and
     of the kinds that were tried: an index of the kind `spec`, or of the fastest that reaches the goal, which may need none."""
-    segment = Segment(folder, rows=shape[0], dim=shape[1])
+    writing, segment = Writing(folder), Segment(folder, rows=shape[0], dim=shape[1])
     try:
-        asking = {"queries": queries, "note": note, "progress": progress}
+        # A process that is forked by one of these would otherwise go on, and write the same file as its parent.
+        asking = {"queries": queries, "note": writing.checked(note), "progress": writing.checked(progress)}
         outcome = _outcome(segment, folder / name, metric, spec, goal, **asking)
         entry = {
             "name": folder.name,

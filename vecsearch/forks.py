@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import ctypes
 import os
+from collections.abc import Callable
+from contextlib import nullcontext
+from functools import cached_property
 from itertools import count
 from threading import RLock
 from time import monotonic
@@ -24,6 +27,15 @@ class Inherited(Protocol):
 
     def in_child(self) -> None:
         """Let go of what belongs to the parent; called in the child before anything else runs there."""
+
+
+class made_once(cached_property):
+    """A cached property without a lock, as Python's own is from 3.12 on: two threads may compute it at a time, and a lock that one
+    of them held would stay held in a child."""
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        super().__init__(function)
+        self.lock = nullcontext()
 
 
 class QuietLock:
@@ -48,6 +60,11 @@ class QuietLock:
         self._lock.release()
 
 
+def is_forked() -> bool:
+    """Whether this process was forked from one that had imported this module: what has threads there waits for them here."""
+    return _forked
+
+
 def inherited(thing: Inherited) -> None:
     """Have `thing.in_child()` called in every process that is forked from this one for as long as the thing exists."""
     with _registering:
@@ -64,6 +81,7 @@ _registering = RLock()
 _locks: WeakSet[QuietLock] = WeakSet()
 _things: WeakSet[Inherited] = WeakSet()
 _held: list[QuietLock] = []
+_forked = False
 
 
 def _before() -> None:
@@ -82,6 +100,8 @@ def _in_parent() -> None:
 
 
 def _in_child() -> None:
+    global _forked
+    _forked = True
     for lock in set(_locks).difference(_held):
         lock.broken, lock._lock = True, RLock()
     for thing in list(_things):

@@ -221,6 +221,7 @@ class Index:
         `provenance` says where they come from; `resume` goes on with an interrupted add of the same. Raises CorpusError,
         VectorsError, UsageError, ResourceError; the index is then what it was.
         """
+        folder = self._view.snapshot.folder
         resume, documents = checks.flag("resume", resume), checked_documents(documents)
         if vectors is not None:
             vectors = checks.blocks("vectors", vectors, self.dim)
@@ -230,7 +231,7 @@ class Index:
         encoder = None if vectors is not None else self.encoder
         signature = {"encoder": encoder.fingerprint if encoder else None, **(provenance or {})}
         changes = updating.add(
-            self._view.snapshot.folder, documents, encoder,
+            folder, documents, encoder,
             vectors=vectors, resume=resume, signature=signature, progress=progress, indexing=indexing, note=note,
         )  # fmt: skip
         self.refresh()
@@ -238,8 +239,9 @@ class Index:
 
     def delete(self, ids: Sequence[str] = (), *, where: str | None = None) -> int:
         """Delete the documents with these ids, or those that meet a condition; returns how many. Raises UsageError."""
+        folder = self._view.snapshot.folder
         ids, where = checks.texts("ids", ids, call="index.delete"), _condition(where)
-        changes = updating.delete(self._view.snapshot.folder, ids=ids, where=where)
+        changes = updating.delete(folder, ids=ids, where=where)
         self.refresh()
         return changes.deleted
 
@@ -252,10 +254,11 @@ class Index:
         note: Callable[[str], None] = _silent,
     ) -> None:
         """Merge all segments into one without what was deleted, index it again, and measure its recall again."""
+        folder = self._view.snapshot.folder
         if queries is not None:
             queries = checked_queries(queries, self.dim, "queries")
         checks.functions(progress=progress, indexing=indexing, note=note)
-        updating.compact(self._view.snapshot.folder, queries=queries, progress=progress, indexing=indexing, note=note)
+        updating.compact(folder, queries=queries, progress=progress, indexing=indexing, note=note)
         self.refresh()
 
     def rollback(self, generation: int) -> None:
@@ -374,6 +377,7 @@ class Index:
 
         Raises UsageError for marks where the encoder's words are the same in any context, DataError for a mark that is none.
         """
+        self._view  # noqa: B018
         texts, marked = checks.texts("texts", texts, call="index.encode"), checks.flag("marked", marked)
         encoder = self.encoder
         if not marked:

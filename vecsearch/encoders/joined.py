@@ -7,7 +7,6 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ import numpy as np
 from vecsearch import checks
 from vecsearch.encoders.base import ENCODES, Encoder, Tally, check_encoder, encode_texts
 from vecsearch.errors import CheckpointError, UsageError
+from vecsearch.forks import made_once
 from vecsearch.metric import normalise
 
 CONFIG = "config.json"
@@ -63,7 +63,7 @@ class JoinedEncoder:
         cut = max((tally.cut_texts for tally in tallies), default=0)
         return replace(sum(tallies, Tally()), texts=self._own.texts, empty=self._own.empty, cut_texts=cut)
 
-    @cached_property
+    @made_once
     def fingerprint(self) -> str:
         """32 hex digits over the parts' fingerprints and weights."""
         identity = [[part.fingerprint for part in self.parts], self._shares.tolist()]

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from vecsearch.encoders.folder import Layer, Stack
+from vecsearch.forks import is_forked
 
 Carried = list[Any]
 """Each layer's (h, c) after a window, in the engine's own arrays; an empty list before the first."""
@@ -102,8 +103,12 @@ class TorchEngine:
 
 @cache
 def one_thread_in_children() -> None:
-    """From now on have torch compute with one thread in each forked process: it would wait for threads of the parent."""
-    os.register_at_fork(after_in_child=lambda: sys.modules["torch"].set_num_threads(1))
+    """From now on have torch compute with one thread in each forked process: it would wait for threads of the parent. In one
+    that is forked already it does from now on: the parent may have used torch for something else."""
+    set_threads = sys.modules["torch"].set_num_threads
+    os.register_at_fork(after_in_child=lambda: set_threads(1))
+    if is_forked():
+        set_threads(1)
 
 
 def torch_lstm(layer: Layer) -> Any:

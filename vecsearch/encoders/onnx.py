@@ -6,7 +6,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from vecsearch.encoders.sentence import CONFIG, TOKENIZER, SentenceEncoder
 from vecsearch.encoders.transformer import WEIGHTS, without_torchvision
 from vecsearch.errors import CheckpointError, UsageError
 from vecsearch.files import physical_memory, sha256
-from vecsearch.forks import inherited, keep_for_ever
+from vecsearch.forks import inherited, keep_for_ever, made_once
 
 SUFFIX, MODEL = ".onnx", "model.onnx"
 PLACES = (MODEL, f"onnx/{MODEL}")
@@ -130,7 +130,7 @@ class OnnxModel:
             )
         return (named or shaped)[0]
 
-    @cached_property
+    @made_once
     def _session(self) -> Any:
         try:
             import onnxruntime
@@ -244,12 +244,12 @@ class OnnxTextEncoder(FromPath):
             raise CheckpointError(f"{self._model.path} takes texts in the shape {value.shape}; it has to be a list")
         self.tally = Tally()
 
-    @cached_property
+    @made_once
     def dim(self) -> int:
         """Length of its vectors: as the file says, or as those of a first text show."""
         return self._model.dim or self._run(["a"]).shape[-1]
 
-    @cached_property
+    @made_once
     def fingerprint(self) -> str:
         """32 hex digits over the model's files."""
         hashes = "".join(sha256(path) for path in self._model.files.values())

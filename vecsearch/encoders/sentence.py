@@ -8,7 +8,6 @@ import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from vecsearch import checks
 from vecsearch.encoders.base import FromPath, Tally
 from vecsearch.errors import CheckpointError, UsageError
 from vecsearch.files import sha256
+from vecsearch.forks import made_once
 from vecsearch.metric import normalise
 
 BATCH_TOKENS = 8192
@@ -69,7 +69,7 @@ class SentenceEncoder(FromPath, ABC):
         marked = [piece[1:] for piece in pieces if piece[:1] and piece[0] in WORD_STARTS]
         return [word for word in marked or pieces if len(word) > 1 and word.isalpha() and word == word.lower()]
 
-    @cached_property
+    @made_once
     def fingerprint(self) -> str:
         """32 hex digits over every file as `save` writes it, the pooling and the cut."""
         files = {name: sha256(path) for name, path in self._files.items()}
@@ -167,7 +167,7 @@ class SentenceEncoder(FromPath, ABC):
             )
         return chosen[0]
 
-    @cached_property
+    @made_once
     def _tokenizer(self) -> Any:
         try:
             from tokenizers import Tokenizer

@@ -6,7 +6,6 @@ import json
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from vecsearch.encoders.base import DTYPES
 from vecsearch.encoders.lstm import fast_dtype, one_thread_in_children
 from vecsearch.encoders.sentence import CONFIG, TOKENIZER, SentenceEncoder
 from vecsearch.errors import CheckpointError, UsageError
+from vecsearch.forks import made_once
 
 WEIGHTS = "model.safetensors"
 NEEDED = (CONFIG, WEIGHTS, TOKENIZER)
@@ -65,7 +65,7 @@ class TransformerEncoder(SentenceEncoder):
             raise CheckpointError(f"{folder / CONFIG} says no hidden_size, the length of the vectors; save the model again")
         self.dim: int = dim
 
-    @cached_property
+    @made_once
     def dtype(self) -> str:
         """The precision that it computes in."""
         return fast_dtype() if self._requested_dtype == "auto" else self._requested_dtype
@@ -78,7 +78,7 @@ class TransformerEncoder(SentenceEncoder):
     def _model_files(self) -> Mapping[str, Path]:
         return {WEIGHTS: self._folder / WEIGHTS}
 
-    @cached_property
+    @made_once
     def _model(self) -> Any:
         import torch
 

@@ -7,7 +7,6 @@ import json
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +22,7 @@ from vecsearch.encoders.postprocess import Postprocess
 from vecsearch.encoders.sequences import Sequences, shortened, split_mark
 from vecsearch.errors import CheckpointError, DataError, UsageError
 from vecsearch.files import sha256
+from vecsearch.forks import made_once
 from vecsearch.text.rules import BOS
 from vecsearch.text.vocabulary import Vocabulary
 
@@ -91,12 +91,12 @@ class UlmfitEncoder(FromPath):
         """Where the model came from, as config.json has it."""
         return self._opened.config.source
 
-    @cached_property
+    @made_once
     def dtype(self) -> str:
         """The precision that batches are computed in: "float32" or "bfloat16"."""
         return fast_dtype() if self._requested_dtype == "auto" else self._requested_dtype
 
-    @cached_property
+    @made_once
     def fingerprint(self) -> str:
         """32 hex digits over weights, vocabulary, tokenizer, pooling, layer and cut: what a vector depends on."""
         depths = self._depths[0] if len(self._depths) == 1 else self._depths  # as it was before layers could be added up
@@ -259,11 +259,11 @@ class UlmfitEncoder(FromPath):
     def _has_known_word(self, ids: np.ndarray) -> bool:
         return not self._special.issuperset(ids.tolist())
 
-    @cached_property
+    @made_once
     def _special(self) -> frozenset[int]:
         return frozenset({Vocabulary.unknown, *self.vocabulary.special_ids})
 
-    @cached_property
+    @made_once
     def _is_word(self) -> np.ndarray:
         # Marks of capitals, repeats and ends are no words. An unknown word is one, and its place in a raw mean is worth
         # keeping: without it the correlation on STS12 falls from 49.6 to 45.9.
@@ -319,7 +319,7 @@ class UlmfitEncoder(FromPath):
                 vectors[i] += (table[part].sum(axis=0) if weights is None else weights[part] @ table[part]) / total
         return vectors
 
-    @cached_property
+    @made_once
     def _tables(self) -> dict[str, np.ndarray]:
         """The embeddings in float32: converting them once costs less than converting the rows of a thousand texts."""
         return {direction: stack.embedding.astype(np.float32) for direction, stack in self._opened.stacks.items()}
@@ -335,7 +335,7 @@ class UlmfitEncoder(FromPath):
             self._torch_engines[direction] = TorchEngine(stack, self._depths, self.dtype)
         return self._torch_engines[direction]
 
-    @cached_property
+    @made_once
     def _torch_engines(self) -> dict[str, TorchEngine]:
         return {}
 

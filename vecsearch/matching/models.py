@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from vecsearch.errors import CheckpointError, UsageError
+from vecsearch.forks import is_forked
 
 SEED = 0
 TREES = 200
@@ -52,10 +53,13 @@ def boosting() -> Model:
 
 @cache
 def _one_thread_in_children() -> None:
-    """From now on have scikit-learn compute with one thread in each forked process: it would wait for the parent's."""
+    """From now on have scikit-learn compute with one thread in each forked process, as this one may be: it would wait for the
+    parent's."""
     from threadpoolctl import threadpool_limits
 
     os.register_at_fork(after_in_child=lambda: threadpool_limits(1, user_api="openmp"))
+    if is_forked():
+        threadpool_limits(1, user_api="openmp")
 
 
 MODELS: dict[str, Callable[[], Model]] = {"logistic": logistic, "forest": forest, "boosting": boosting}

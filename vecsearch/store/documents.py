@@ -6,16 +6,15 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from vecsearch.corpus.document import Document
 from vecsearch.errors import UsageError
-from vecsearch.forks import QuietLock, keep_for_ever
+from vecsearch.forks import QuietLock, keep_for_ever, made_once
 from vecsearch.store.fields import FIELDS, Column, problems, read_columns
-from vecsearch.store.layout import damaged, reading
+from vecsearch.store.layout import Closed, damaged, reading
 from vecsearch.store.records import numbers_of, sound
 
 
@@ -95,7 +94,7 @@ class Documents:
                 documents.append(Document(found[0], found[1], json.loads(found[2])))
         return documents
 
-    @cached_property
+    @made_once
     def columns(self) -> dict[str, Column]:
         """The fields that documents have, by name: where a condition finds them."""
         with self.reading() as db:
@@ -119,7 +118,7 @@ class Documents:
         SQLite's connections are not made to be forked, because of the locks that they keep. This one keeps none, and is at rest
         when a process is forked: the child goes on reading it, even where the file has been removed since.
 
-        Raises: ValueError: it was closed. UsageError: in a child that was forked while another thread was reading.
+        Raises: Closed: it was closed. UsageError: in a child that was forked while another thread was reading.
         """
         with sound(self._path), self._lock:
             if self._lock.broken:
@@ -127,7 +126,7 @@ class Documents:
                     f"this process was forked while another thread was searching {self._path}: open the index in it"
                 )
             if self._closed:
-                raise ValueError(f"{self._path} is closed: the index was closed while it was being used; open it again")
+                raise Closed(self._path)
             yield self._db
 
     def problems(self) -> list[str]:

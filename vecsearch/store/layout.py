@@ -103,6 +103,13 @@ def damaged(path: Path | str, what: str) -> DamagedIndexError:
     return DamagedIndexError(f"{path} {what}; {WAY_OUT}")
 
 
+class Closed(ValueError):
+    """An index was closed while another thread used it."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} is closed: the index was closed while it was being used; open it again")
+
+
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
     """Turn the operating system's refusals to read `path`, a file of an index, into the error that names it."""

@@ -17,7 +17,7 @@ from vecsearch.files import HEADER_BYTES, npy_header, sync
 from vecsearch.store.commit import Writing, write_all
 from vecsearch.store.documents import Documents
 from vecsearch.store.documents_writer import DocumentsWriter, Progress
-from vecsearch.store.layout import DOCUMENTS, NORMS, VECTORS, damaged, reading
+from vecsearch.store.layout import DOCUMENTS, NORMS, VECTORS, Closed, damaged, reading
 from vecsearch.store.records import Span, extend_digest, place, to_record
 
 _SKIP_BLOCK = 1024
@@ -196,11 +196,11 @@ class Segment:
     def read(self, rows: np.ndarray) -> np.ndarray:
         """The vectors at `rows` (r,) int64: a new (r, d) float32, read from the file, so that none of it gets mapped.
 
-        Raises: DamagedIndexError: the file became shorter. ValueError: it was closed.
+        Raises: DamagedIndexError: the file became shorter. Closed: it was closed.
         """
         path, row_bytes = self.folder / VECTORS, 4 * self.dim
         if (opened := self._file) is None:
-            raise ValueError(f"{path} is closed: the index was closed while it was being used; open it again")
+            raise Closed(path)
         found = np.empty((len(rows), self.dim), "<f4")
         # Rows that follow each other are read at once.
         starts = np.flatnonzero(np.diff(rows, prepend=rows[:1] - 2) != 1).tolist()

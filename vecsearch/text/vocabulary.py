@@ -7,12 +7,12 @@ import re
 import reprlib
 import unicodedata
 from collections.abc import Sequence
-from functools import cached_property
 from itertools import repeat
 from pathlib import Path
 from typing import Any
 
 from vecsearch.errors import CheckpointError, writing
+from vecsearch.forks import made_once
 from vecsearch.text.pickles import unpickle
 from vecsearch.text.rules import SPECIAL_TOKENS
 
@@ -39,13 +39,13 @@ class Vocabulary:
     def __len__(self) -> int:
         return len(self.words)
 
-    @cached_property
+    @made_once
     def special_ids(self) -> tuple[int, ...]:
         """The rows of fastai's marks and of its padding: what is no word."""
         marks = [self.index[mark] for mark in _MARKS if mark in self.index]
         return tuple(sorted([*marks, *(row for row, word in enumerate(self.words) if word == _PADDING)]))
 
-    @cached_property
+    @made_once
     def others(self) -> dict[str, str]:
         """The words that are not in Unicode's normal form C, by their normal form."""
         forms = {unicodedata.normalize("NFC", word): word for word in self.index if not word.isascii()}

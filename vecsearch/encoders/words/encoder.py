@@ -7,7 +7,6 @@ import json
 import math
 import shutil
 from collections.abc import Iterator, Sequence
-from functools import cached_property
 from itertools import chain
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from vecsearch.encoders.words.sums import sums
 from vecsearch.encoders.words.tokens import Splitter, Word
 from vecsearch.errors import CheckpointError
 from vecsearch.files import sha256
+from vecsearch.forks import made_once
 from vecsearch.metric import normalise
 
 MOST_WORDS = 65_536
@@ -58,7 +58,7 @@ class WordsEncoder(FromPath):
         self._progress = progress
         self._folder  # noqa: B018 - it is made when it is first asked for
 
-    @cached_property
+    @made_once
     def fingerprint(self) -> str:
         """32 hex digits over words, vectors, n-grams and weights."""
         config = self._folder.config
@@ -131,7 +131,7 @@ class WordsEncoder(FromPath):
             **config.source,
         }
 
-    @cached_property
+    @made_once
     def _folder(self) -> WordsFolder:
         if not self._file:
             return WordsFolder(self._path)
@@ -140,7 +140,7 @@ class WordsEncoder(FromPath):
             raise CheckpointError(f"{self._path} has changed since it was opened; open it again")
         return folder
 
-    @cached_property
+    @made_once
     def _splitter(self) -> Splitter:
         return Splitter(self._folder.find, cased=self._folder.config.cased)
 

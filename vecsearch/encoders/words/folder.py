@@ -17,7 +17,6 @@ import math
 import mmap
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ import numpy as np
 from vecsearch.encoders.words.block import MOST_CHARACTERS, MOST_DIM, Subwords
 from vecsearch.errors import CheckpointError
 from vecsearch.files import HEADER_BYTES, npy_header, sha256
+from vecsearch.forks import made_once
 
 KIND, FORMAT = "words", 1
 CONFIG = "config.json"
@@ -120,7 +120,7 @@ class WordsFolder:
                     f"{_REMEDY}"
                 )
 
-    @cached_property
+    @made_once
     def words(self) -> Words:
         """The word of each row."""
         return Words(self)
@@ -154,7 +154,7 @@ class WordsFolder:
         start, stop = self._starts[row : row + 2].tolist()
         return self._text[start : stop - 1]
 
-    @cached_property
+    @made_once
     def _text(self) -> mmap.mmap:
         with (self.path / WORDS).open("rb") as file:
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

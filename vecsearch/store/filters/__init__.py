@@ -17,6 +17,7 @@ from vecsearch.store.documents import Documents
 from vecsearch.store.fields import FIELDS, VALUES, Column, column_value
 from vecsearch.store.filters.grammar import Node, Refused, parse
 from vecsearch.store.filters.sql import ANY, BIG, FUNCTIONS, NUMBER, ORDER, TEXT, WRITTEN, Value, Writer
+from vecsearch.store.layout import Closed
 
 MOST_SECONDS = 30
 """A condition that takes longer is given up: nested ones can take as long as they like."""
@@ -148,6 +149,8 @@ class Condition:
             yield
         except Refused as error:
             raise UsageError(f"the condition {self._where!r} {error}") from None
+        except Closed:
+            raise
         except RecursionError:
             raise UsageError(
                 f"the condition {self._where[:200]!r} is not understood (too long); ask in several steps"
