@@ -164,7 +164,7 @@ def assert_all_same(found, expected):
 
 @pytest.fixture(autouse=True)
 def several_threads():
-    """FAISS and torch compute with two threads, whatever the machine or the environment says: that is what made children wait."""
+    """FAISS and torch compute with two threads, whatever the machine or the environment says: so children had to wait."""
     import torch
 
     before = torch.get_num_threads()
@@ -281,7 +281,8 @@ torch.mm(torch.ones(800, 800), torch.ones(800, 800)).exp().sum()
 index = Index.open(sys.argv[1])
 child = os.fork()
 if child == 0:
-    print([[hit.id for hit in hits] for hits in index.query(["the queen is in the city , on the bank ."] * 30, 2)][:1], flush=True)
+    found = index.query(["the queen is in the city , on the bank ."] * 30, 2)
+    print([[hit.id for hit in hits] for hits in found][:1], flush=True)
     os._exit(0)
 until = time.monotonic() + 30
 while os.waitpid(child, os.WNOHANG) == (0, 0):

@@ -30,8 +30,8 @@ class Inherited(Protocol):
 
 
 class made_once(cached_property):
-    """A cached property without a lock, as Python's own is from 3.12 on: two threads may compute it at a time, and a lock that one
-    of them held would stay held in a child."""
+    """A cached property without a lock, as Python's own is from 3.12 on: two threads may compute it at a time; a lock that one of
+    them held would stay held in a child."""
 
     def __init__(self, function: Callable[[Any], Any]) -> None:
         super().__init__(function)

@@ -54,7 +54,7 @@ class DocumentsWriter:
         with sound(path), writing(path):
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             # A rollback journal: after the last commit one plain file is left, with nothing beside it.
-            # What is freed while words are sorted is cut off at the end; to vacuum would number the rows of `fields` anew.
+            # What is freed while words are sorted is cut off at the end; to vacuum would write the whole file again.
             settings = "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = DELETE; PRAGMA synchronous = FULL;"
             self._db.executescript(settings + _SCHEMA)
         inherited(self)

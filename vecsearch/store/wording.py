@@ -49,6 +49,11 @@ _BEGINS = re.compile(r"(?:\.|--?)[^\W_]")
 _DIVIDES = re.compile(f'[\x00-\x20\x7f"{_UNSPACED}]')
 _PIECES = re.compile(r"[\x00-\x20\x7f\"'`()\[\]{}<>*~,;:!?|\\/=\-]+")
 """Between these a form may stand within a longer one: the C++ of C++/C# and of C++'s."""
+_MARKED = re.compile(
+    r"(?<!\w)__\w+__(?!\w)|\w[\w.]*\(\)|</?\w+/?>|(?<![\w~/])~/\w+"
+    r"|(?<![\w*])\*{1,2}\w+(?![\w*(-])|(?<![\w*])\w{1,3}\*(?![\w*])|(?<![\w-])\w{1,3}--?(?![\w-])"
+)
+"""Forms whose signs also enclose or divide words: __init__, foo(), <br>, ~/bin, *args, A*, C--."""
 _JOINTS = re.compile(r"(?<=\w)['-](?=\w)")
 _WORD = re.compile("[0-9A-Za-z\x80-\U0010ffff]+")
 _LETTER = re.compile(rf"[0-9A-Za-z]|[^\x00-\x7f{SIGNS}]")
@@ -60,9 +65,9 @@ _SPACE, _LETTER_KIND, _INNER, _OPENING, _ENDING = range(5)
 _KINDS = np.full(256, _LETTER_KIND, np.uint8)
 _KINDS[:33] = _KINDS[127] = _SPACE
 _KINDS[[code for code in range(33, 127) if not chr(code).isalnum()]] = _INNER
-_KINDS[list(b"([{<\"'*_`")] = _OPENING
+_KINDS[list(b"([{<\"'_`")] = _OPENING
 # The signs beyond ASCII begin with these two bytes in UTF-8.
-_KINDS[[*b"+#$%&@", 0xC2, 0xE2]] = _ENDING
+_KINDS[[*b"+#$%&@*->", 0xC2, 0xE2]] = _ENDING
 
 
 def words(text: str) -> str:
@@ -115,7 +120,8 @@ def forms(texts: Sequence[str]) -> list[set[str]]:
     signs = np.flatnonzero(kinds >= _INNER)
     before, behind = kinds[signs - 1], kinds[signs + 1]
     inside = (behind == _LETTER_KIND) & ((before != _SPACE) | (kinds[signs] != _OPENING))
-    signs = signs[inside | ((kinds[signs] == _ENDING) & (before != _SPACE))]
+    called = (codes[signs] == ord("(")) & (codes[signs + 1] == ord(")"))
+    signs = signs[inside | ((kinds[signs] == _ENDING) & (before != _SPACE)) | called]
     spaces = np.flatnonzero(kinds == _SPACE)
     chunks = np.unique(np.searchsorted(spaces, signs))
     ends = np.cumsum([len(part) + 1 for part in parts])
@@ -130,14 +136,22 @@ def forms(texts: Sequence[str]) -> list[set[str]]:
 @lru_cache(maxsize=1 << 16)
 def _of_chunk(chunk: bytes) -> frozenset[str]:
     text = chunk.decode()
-    parts = [part for part in map(_trimmed, (text, *_PIECES.split(text))) if _is_form(part)]
-    return frozenset([*parts, *(word for part in parts if (word := joined(part)) is not None)])
+    parts = [part for part in map(_trimmed, (text, _owner(text), *_PIECES.split(text))) if _is_form(part)]
+    together = (word for part in parts if (word := joined(part)) is not None)
+    return frozenset([*parts, *filter(_is_form, _MARKED.findall(text)), *together])
+
+
+def _owner(text: str) -> str:
+    """The o'neil of o'neil's."""
+    return _trimmed(text).removesuffix("'s")
 
 
 def form(chunk: str) -> str | None:
     """The form that a folded chunk without spaces is, brackets and full stops around it aside; None for a plain word."""
     trimmed = _trimmed(chunk)
-    return trimmed if _is_form(trimmed) else None
+    if _is_form(trimmed):
+        return trimmed
+    return next(filter(_is_form, _MARKED.findall(chunk)), None)
 
 
 def _trimmed(chunk: str) -> str:
