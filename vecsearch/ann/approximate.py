@@ -12,6 +12,7 @@ from vecsearch.ann.construction import Rows
 from vecsearch.ann.selection import selection
 from vecsearch.ann.spec import Effort, copies, lists_of, reason, row_numbers, set_effort, setting
 from vecsearch.errors import DamagedIndexError, UnsupportedIndexError, UsageError
+from vecsearch.forks import library_code
 from vecsearch.metric import Metric
 
 MOST_NODES = 4096
@@ -31,7 +32,8 @@ def open_searcher(path: Path, spec: str, source: Rows, effort: Effort) -> Approx
     import faiss
 
     try:
-        index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+        with library_code:
+            index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
     except (RuntimeError, MemoryError) as error:
         raise DamagedIndexError(f"FAISS cannot read {path}: {reason(error)}; vecsearch rebuild makes it again") from None
     expected = copies(spec) * len(source)
@@ -182,7 +184,8 @@ class ApproximateSearcher:
             finally:
                 faiss.omp_set_num_threads(before)
         points = self._compared.of_queries(queries)
-        _, rows = self._index.search(points, min(count, self._index.ntotal), params=parameters)
+        with library_code:
+            _, rows = self._index.search(points, min(count, self._index.ntotal), params=parameters)
         if self._metric is Metric.COSINE:
             scores = self._exact_scores(points, rows)
             scores /= self._divisors.take(rows)
@@ -217,7 +220,8 @@ def exact_scores(queries: np.ndarray, rows: np.ndarray, vectors: np.ndarray) -> 
     queries = np.ascontiguousarray(queries)
     scores = np.empty(rows.shape, np.float32)
     pointers = map(faiss.swig_ptr, (scores, queries, vectors, rows))
-    faiss.fvec_inner_products_by_idx(*pointers, vectors.shape[1], *rows.shape)
+    with library_code:
+        faiss.fvec_inner_products_by_idx(*pointers, vectors.shape[1], *rows.shape)
     return scores
 
 

@@ -13,6 +13,7 @@ from vecsearch.ann.spec import copies, lists_of, new_index, reason
 from vecsearch.ann.spill import add_twice
 from vecsearch.errors import ResourceError, UsageError
 from vecsearch.files import release
+from vecsearch.forks import library_code
 from vecsearch.metric import Metric
 
 TRAINING_ROWS = 65_536
@@ -84,7 +85,8 @@ def construct(spec: str, source: Rows, rows: np.ndarray, *, progress: Callable[[
     index = _numbered(spec, source)
     try:
         if not index.is_trained:
-            _train(index, source, rows)
+            with library_code:
+                _train(index, source, rows)
         add(index, copies(spec), source, rows, progress=progress)
     except RuntimeError as error:
         raise UsageError(f"the spec {spec!r} cannot be built over {len(rows):,} vectors: {reason(error)}") from None
@@ -143,10 +145,11 @@ def add(
 ) -> None:
     """Add the vectors at `rows` (ascending) to a trained index, once or twice each."""
     for part, block in source.blocks(rows):
-        if times == 2:
-            add_twice(index, block, part)
-        else:
-            index.add_with_ids(block, part)
+        with library_code:
+            if times == 2:
+                add_twice(index, block, part)
+            else:
+                index.add_with_ids(block, part)
         progress(len(part))
 
 
@@ -155,7 +158,8 @@ def write(index: Any, path: Path) -> None:
     import faiss
 
     try:
-        faiss.write_index(index, str(path))
+        with library_code:
+            faiss.write_index(index, str(path))
     except RuntimeError as error:  # FAISS's writer raises no OSError
         raise ResourceError(f"cannot write {path}: {reason(error)}; free some space") from error
 
@@ -164,4 +168,5 @@ def read(path: Path) -> Any:
     """The FAISS index that was written to `path`, in memory, so that more can be added."""
     import faiss
 
-    return faiss.read_index(str(path))
+    with library_code:
+        return faiss.read_index(str(path))

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from vecsearch.files import physical_memory, release
+from vecsearch.forks import library_code
 from vecsearch.metric import Metric, normalise
 
 BLOCK_BYTES = 64 << 20
@@ -64,7 +65,8 @@ def nearest(
     best_rows = np.empty((len(queries), 0), np.int64)
     first = 0
     for vectors, norms in blocks:
-        scores, rows = top(queries, vectors, norms if metric is Metric.COSINE else None, k)
+        with library_code:
+            scores, rows = top(queries, vectors, norms if metric is Metric.COSINE else None, k)
         best_scores, best_rows = merge((best_scores, scores), (best_rows, rows + first), k)
         first += len(vectors)
     return best_scores, best_rows

@@ -19,7 +19,7 @@ from vecsearch.encoders.sentence import CONFIG, TOKENIZER, SentenceEncoder
 from vecsearch.encoders.transformer import WEIGHTS, without_torchvision
 from vecsearch.errors import CheckpointError, UsageError
 from vecsearch.files import physical_memory, sha256
-from vecsearch.forks import inherited, keep_for_ever, made_once
+from vecsearch.forks import inherited, keep_for_ever, library_code, made_once
 
 SUFFIX, MODEL = ".onnx", "model.onnx"
 PLACES = (MODEL, f"onnx/{MODEL}")
@@ -288,7 +288,8 @@ class OnnxTextEncoder(FromPath):
         return {**self._model.describe(), "length": self.dim}
 
     def _run(self, texts: list[str]) -> np.ndarray:
-        found = self._model.run({self._input: np.array(texts, object)})
+        with library_code:
+            found = self._model.run({self._input: np.array(texts, object)})
         return found if found.ndim == 2 else found.mean(axis=1)
 
 

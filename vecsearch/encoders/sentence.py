@@ -17,7 +17,7 @@ from vecsearch import checks
 from vecsearch.encoders.base import FromPath, Tally
 from vecsearch.errors import CheckpointError, UsageError
 from vecsearch.files import sha256
-from vecsearch.forks import made_once
+from vecsearch.forks import library_code, made_once
 from vecsearch.metric import normalise
 
 BATCH_TOKENS = 8192
@@ -83,7 +83,7 @@ class SentenceEncoder(FromPath, ABC):
         Raises CheckpointError where the model fails, or gives NaN.
         """
         tokenizer, texts = self._tokenizer, checks.texts("texts", texts, call="encoder.encode")
-        with _refused(self._folder / TOKENIZER):
+        with _refused(self._folder / TOKENIZER), library_code:
             encodings = tokenizer.encode_batch(texts)
         ids = [encoding.ids for encoding in encodings]
         self._count(texts, encodings)
@@ -97,7 +97,8 @@ class SentenceEncoder(FromPath, ABC):
             for row, i in enumerate(chosen):
                 table[row, : len(ids[i])] = ids[i]
                 mask[row, : len(ids[i])] = 1
-            vectors[chosen] = self._vectors(table, mask)
+            with library_code:
+                vectors[chosen] = self._vectors(table, mask)
             first += len(chosen)
         if not np.isfinite(vectors).all():
             raise CheckpointError(f"the model in {self._folder} gives NaN or infinity; save it again")

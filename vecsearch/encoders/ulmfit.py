@@ -22,7 +22,7 @@ from vecsearch.encoders.postprocess import Postprocess
 from vecsearch.encoders.sequences import Sequences, shortened, split_mark
 from vecsearch.errors import CheckpointError, DataError, UsageError
 from vecsearch.files import sha256
-from vecsearch.forks import made_once
+from vecsearch.forks import library_code, made_once
 from vecsearch.text.rules import BOS
 from vecsearch.text.vocabulary import Vocabulary
 
@@ -294,7 +294,8 @@ class UlmfitEncoder(FromPath):
     def _contextual(self, sequences: Sequences, direction: str) -> np.ndarray:
         lengths = np.array([len(ids) for ids in sequences.ids])
         few = int(lengths.sum()) <= FEW_TOKENS
-        engine = self._engine(direction, few=few)
+        with library_code:
+            engine = self._engine(direction, few=few)
         dim, weights = self._dim(direction), self._postprocess.weights
         vectors = np.empty((len(lengths), dim * len(self.pooling.parts)), np.float32)
         for chosen in np.arange(len(lengths))[:, None] if few else batches(lengths):
@@ -302,7 +303,8 @@ class UlmfitEncoder(FromPath):
             pool = Pool(self.pooling, dim, batch.start, batch.stop)
             carried: list = []
             for first, ids in windows(batch.ids):
-                states, carried = engine.run(ids, carried)
+                with library_code:
+                    states, carried = engine.run(ids, carried)
                 pool.add(first, states, None if weights is None else weights[ids])
             vectors[chosen] = pool.vectors()
         return vectors
@@ -368,6 +370,7 @@ def _states(engine: Engine, ids: np.ndarray) -> np.ndarray:
     carried: list = []
     states = []
     for _, window in windows([ids]):
-        out, carried = engine.run(window, carried)
+        with library_code:
+            out, carried = engine.run(window, carried)
         states.append(out[:, 0])
     return np.concatenate(states)

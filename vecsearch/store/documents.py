@@ -27,7 +27,7 @@ class Documents:
         self._lock, self._closed = QuietLock(), False
         with reading(path):
             path.open("rb").close()
-        with sound(path):
+        with sound(path), self._lock:
             # Immutable: no lock, no journal, so a read-only disk serves, and the file may be unlinked once it is open.
             self._db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True, check_same_thread=False)
             self.tables = {name for (name,) in self._db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}

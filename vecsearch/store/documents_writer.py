@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vecsearch.errors import writing
-from vecsearch.forks import inherited, keep_for_ever
+from vecsearch.forks import QuietLock, inherited, keep_for_ever
 from vecsearch.store.fields import write_fields
 from vecsearch.store.keywords_writer import write_keywords
 from vecsearch.store.records import Record, Span, numbers_of, sound
@@ -46,12 +46,15 @@ class Progress:
 
 
 class DocumentsWriter:
-    """Grows a documents file; each `append` is one transaction, so a crash leaves all of it or nothing."""
+    """Grows a documents file; each `append` is one transaction, so a crash leaves all of it or nothing.
+
+    SQLite has locks for all of its connections together: while this process is forked, none may be at work.
+    """
 
     def __init__(self, path: Path):
         """Raises: DamagedIndexError: the file at `path` is no documents file. ResourceError: it cannot be written."""
-        self._path = path
-        with sound(path), writing(path):
+        self._path, self._lock = path, QuietLock()
+        with sound(path), writing(path), self._lock:
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             # A rollback journal: after the last commit one plain file is left, with nothing beside it.
             # What is freed while words are sorted is cut off at the end; to vacuum would write the whole file again.
@@ -61,13 +64,13 @@ class DocumentsWriter:
 
     def progress(self) -> Progress:
         """How far the last committed transaction had come."""
-        with sound(self._path):
+        with sound(self._path), self._lock:
             found = self._db.execute("SELECT rows, (SELECT count(*) FROM documents), digest, counts FROM progress").fetchone()
             return Progress(*found[:3], json.loads(found[3])) if found else Progress()
 
     def known(self, ids: Iterable[str]) -> dict[str, int]:
         """Number of each of the ids that is stored already."""
-        with sound(self._path):
+        with sound(self._path), self._lock:
             return numbers_of(self._db, ids)
 
     def append(self, records: Sequence[Record], spans: Sequence[Span] | None, before: Progress, progress: Progress) -> None:
@@ -78,7 +81,7 @@ class DocumentsWriter:
         Raises:
             ResourceError: no space left, or an I/O error; nothing of it is stored.
         """
-        with sound(self._path), writing(self._path), self._db:
+        with sound(self._path), writing(self._path), self._lock, self._db:
             self._db.execute("BEGIN IMMEDIATE")
             numbered = ((number, *record) for number, record in enumerate(records, before.documents))
             self._db.executemany("INSERT INTO documents VALUES (?, ?, ?, ?)", numbered)
@@ -97,15 +100,16 @@ class DocumentsWriter:
         Raises:
             ResourceError: no space left, or an I/O error; nothing of it is stored.
         """
-        with sound(self._path), writing(self._path), self._db:
+        with sound(self._path), writing(self._path), self._lock, self._db:
             self._db.execute("BEGIN IMMEDIATE")
             write_fields(self._db)
             write_keywords(self._db)
-        with sound(self._path), writing(self._path):
+        with sound(self._path), writing(self._path), self._lock:
             self._db.execute("PRAGMA incremental_vacuum").fetchall()
 
     def close(self) -> None:
-        self._db.close()
+        with self._lock:
+            self._db.close()
 
     def in_child(self) -> None:
         """Leave the connection as it is: to close it would roll the parent's transaction back, in the parent's file."""
