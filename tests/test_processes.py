@@ -262,13 +262,14 @@ def test_a_forked_child_builds_and_changes_indexes(folders, kind, tmp_path):
 
 
 @pytest.mark.parametrize("encoder", ["ulmfit", "words", "joined", "own"])
-@pytest.mark.parametrize("asked", BY_TEXT)
-def test_texts_are_encoded_in_a_forked_child(encoders, encoder, asked, tmp_path):
+def test_texts_are_encoded_in_a_forked_child(encoders, encoder, tmp_path):
     with Index.build(tmp_path / "index", documents(*TEXTS), encoders[encoder]()) as index:
         expected = answers(index, BY_TEXT)
-        assert_same(in_child(lambda: plain(BY_TEXT[asked](index))), expected[asked])
+        for name, ask in BY_TEXT.items():
+            assert_same(in_child(lambda ask=ask: plain(ask(index))), expected[name])
 
 
+@pytest.mark.slow
 def test_a_child_is_the_first_that_encodes_many_tokens_where_its_parent_used_torch_itself(encoders, tmp_path):
     Index.build(tmp_path / "index", documents(*TEXTS), encoders["ulmfit"]()).close()
     script = """
@@ -629,7 +630,7 @@ def test_texts_are_encoded_in_a_pool(encoders, start, tmp_path):
 # -- pickles -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize("protocol", [0, pickle.HIGHEST_PROTOCOL])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_pickle_is_the_same_index_opened_again(folders, kind, protocol):
     with Index.open(folders(kind)) as index:
@@ -673,10 +674,10 @@ def test_a_pickle_has_the_encoder_that_was_given_or_that_it_carries(encoders, ki
     Index.build(tmp_path / "index", documents(*TEXTS), encoder).close()
     for given in [encoder] if kind == "own" else [encoder, None]:
         with Index.open(tmp_path / "index", encoder=given) as index:
-            index.query(FEW)
+            expected = plain(index.query(FEW, 3))
             with pickle.loads(pickle.dumps(index)) as other:
                 assert other.encoder.fingerprint == encoder.fingerprint
-                assert_all_same(answers_by_text(other), answers_by_text(index))
+                assert_same(plain(other.query(FEW, 3)), expected)
     again = pickle.loads(pickle.dumps(encoder))
     np.testing.assert_allclose(again.encode(MANY), encoder.encode(MANY), atol=1e-6)
 
@@ -708,23 +709,30 @@ OPENS_OR_CLOSES = {"build", "open", "close", "folder"}
 PUBLIC = sorted({name for name in dir(Index) if not name.startswith("_")} - OPENS_OR_CLOSES)
 
 
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("built") / "index"
+    Index.build(folder, documents(*TEXTS), AxisEncoder()).close()
+    return folder
+
+
 @pytest.mark.parametrize("wrong", [False, True], ids=["called rightly", "called wrongly"])
 @pytest.mark.parametrize("name", PUBLIC)
-def test_every_member_of_a_closed_index_says_that_it_is_closed(tmp_path, axis, name, wrong):
-    index = Index.build(tmp_path / "index", documents(*TEXTS), axis)
-    before = sorted(path.name for path in (tmp_path / "index").rglob("*"))
+def test_every_member_of_a_closed_index_says_that_it_is_closed(built, axis, name, wrong):
+    index = Index.open(built, encoder=axis)
+    before = sorted(path.name for path in built.rglob("*"))
     member = inspect.getattr_static(Index, name)
     index.close()
     index.close()
-    with pytest.raises(ValueError, match=f"the index at {tmp_path / 'index'} is closed: open it again"):
+    with pytest.raises(ValueError, match=f"the index at {built} is closed: open it again"):
         if isinstance(member, property):
             getattr(index, name)
         else:
             parameters = [*inspect.signature(member).parameters.values()][1:]
             needed = [parameter.name for parameter in parameters if wrong or parameter.default is parameter.empty]
             getattr(index, name)(**{name: object() if wrong else ARGUMENTS[name]() for name in needed})
-    assert sorted(path.name for path in (tmp_path / "index").rglob("*")) == before
-    assert index.folder == tmp_path / "index"
+    assert sorted(path.name for path in built.rglob("*")) == before
+    assert index.folder == built
 
 
 @pytest.mark.parametrize("use", [len, bool, pickle.dumps, deepcopy, lambda index: index.__enter__()])
@@ -761,7 +769,7 @@ def use(index, way):
         while True:
             way(index)
     except Exception as error:
-        said.add((type(error).__name__, "is closed" in str(error)))
+        said.add("closed" if isinstance(error, ValueError) and "is closed" in str(error) else repr(error))
 
 while time.monotonic() < until:
     index = Index.open(folder, check=False)
@@ -782,4 +790,4 @@ print(json.dumps([sorted(said), rounds]))
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_index_may_be_closed_while_other_threads_use_it(folders, kind):
     [[said, rounds]] = run_script(CLOSES_MEANWHILE, folders(kind), DIM)
-    assert said == [["ValueError", True]] and rounds >= 10
+    assert said == ["closed"] and rounds >= 10

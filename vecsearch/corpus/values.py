@@ -12,6 +12,8 @@ import numpy as np
 
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?", re.ASCII)
 _FIRST = frozenset("-0123456789")
+_MOST_DIGITS = 20
+"""Characters of a whole number of 64 bits, its sign included."""
 _MOST_ZEROS = 400
 """Zeros that a decimal's power of ten may add to its digits; float64 ends before."""
 _EPOCH = datetime.date(1970, 1, 1).toordinal()
@@ -94,12 +96,17 @@ def _json_decimal(value: Decimal) -> Any:
 
 def cell_value(cell: str) -> Any:
     """A cell of a delimited file as a field's value: a number where it is written as JSON writes that number, and so loses
-    nothing; else the text it is, such as "01234", "1.10", "1e5", " 7" and "-0"."""
+    nothing; else the text it is, such as "01234", "1.10", "1e5", " 7" and "-0".
+
+    Whole numbers beyond 64 bits are texts too: they are names more often than amounts, and few programs that read them again
+    keep their digits.
+    """
     if cell[:1] not in _FIRST or (match := _NUMBER.fullmatch(cell)) is None:
         return cell
-    try:
-        number = float(cell) if match[1] else int(cell)
-    except ValueError:  # more digits than Python turns into a number
+    if not match[1] and len(cell) > _MOST_DIGITS:
+        return cell
+    number = float(cell) if match[1] else int(cell)
+    if isinstance(number, int) and not -(1 << 63) <= number < 1 << 63:
         return cell
     return number if (number and repr(number) == cell) or cell in ("0", "0.0") else cell
 
