@@ -42,6 +42,8 @@ WORDS = ["the", "king", "queen", "bank", "river", "tomato", "film", "city"]
 FEW, MANY = ["the king sat on the bank of the river ."], ["the queen is in the city , he is on the bank ."] * 30
 """Texts of fewer tokens than numpy computes, and of more, which torch does."""
 START_METHODS = ("fork", "spawn", "forkserver")
+FEWER_KINDS = [pytest.param(kind, marks=[pytest.mark.slow] * (kind not in ("exact", "IVF16,Flat"))) for kind in KINDS]
+STARTS = [pytest.param(name, marks=[pytest.mark.slow] * (name != "fork")) for name in START_METHODS]
 
 
 # -- what is asked, and processes that end -------------------------------------------------------------------------------
@@ -229,7 +231,7 @@ def test_a_forked_child_finds_what_its_parent_found(folders, kind, asked):
         assert_same(plain(ASKED[asked](index)), expected)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", FEWER_KINDS)
 def test_so_do_its_threads_and_its_own_children(folders, kind):
     with Index.open(folders(kind)) as index:
         expected = answers(index)
@@ -243,7 +245,7 @@ def test_so_do_its_threads_and_its_own_children(folders, kind):
         assert_all_same(in_child(in_child, answers, index), expected)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", FEWER_KINDS)
 def test_a_forked_child_builds_and_changes_indexes(folders, kind, tmp_path):
     with Index.open(folders(kind)) as index:
         expected = answers(index)
@@ -321,7 +323,7 @@ def test_sentence_models_encode_in_a_forked_child_and_as_pickles(kind, tmp_path)
             np.testing.assert_allclose(other.encode(texts), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", FEWER_KINDS)
 def test_a_child_is_forked_while_other_threads_search(folders, kind):
     with Index.open(folders(kind)) as index:
         expected, going = answers(index), True
@@ -343,7 +345,7 @@ def test_a_child_is_forked_while_other_threads_search(folders, kind):
         assert all(future.result() is None for future in busy)
 
 
-@pytest.mark.parametrize("encoder", ["ulmfit", "words"])
+@pytest.mark.parametrize("encoder", [pytest.param("ulmfit", marks=pytest.mark.slow), "words"])
 def test_a_child_is_forked_while_other_threads_encode(encoders, encoder, tmp_path):
     Index.build(tmp_path / "index", documents(*TEXTS), encoders[encoder]()).close()
     with Index.open(tmp_path / "index") as index:
@@ -537,7 +539,7 @@ def check_a_build_that_forks(tmp_path, place, ending, vecsearch):
         assert index.search(index.vectors([7]), 3, exact=True).scores[0, 0] == pytest.approx(1)
 
 
-@pytest.mark.parametrize("start", ["os.fork", *START_METHODS])
+@pytest.mark.parametrize("start", ["os.fork", *STARTS])
 def test_a_lock_that_the_parent_holds_is_refused_in_the_child(tmp_path, start):
     index, said = small(tmp_path / "index"), []
 
@@ -583,7 +585,7 @@ def send_answers(index, pipe):
     pipe.send(answers(index))
 
 
-@pytest.mark.parametrize("start", [pytest.param(name, marks=[pytest.mark.slow] * (name != "fork")) for name in START_METHODS])
+@pytest.mark.parametrize("start", STARTS)
 @pytest.mark.parametrize("kind", ["exact", "HNSW8"])
 def test_multiprocessing(folders, kind, start):
     context = multiprocessing.get_context(start)
@@ -618,7 +620,7 @@ def test_a_pool_that_is_forked_has_the_index_as_a_global(exact):
         set_ours(None)
 
 
-@pytest.mark.parametrize("start", [pytest.param(name, marks=[pytest.mark.slow] * (name != "fork")) for name in START_METHODS])
+@pytest.mark.parametrize("start", STARTS)
 def test_texts_are_encoded_in_a_pool(encoders, start, tmp_path):
     for name in ("ulmfit", "words", "joined", "own"):
         with Index.build(tmp_path / name, documents(*TEXTS), encoders[name]()) as index, killed_at_the_end():
