@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import subprocess
 import sys
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -225,12 +227,17 @@ def test_bfloat16_is_close_and_says_so(tiny_folder, small_windows):
     assert exact.fingerprint == fast.fingerprint
 
 
-@pytest.mark.parametrize(("has_instructions", "dtype"), [(True, "bfloat16"), (False, "float32")])
-def test_auto_takes_bfloat16_where_the_processor_has_instructions_for_it(tiny_folder, monkeypatch, has_instructions, dtype):
-    import torch
+@pytest.mark.parametrize(
+    ("flags", "dtype"), [("sse2 avx512f avx512_bf16 amx_tile", "bfloat16"), ("sse2 avx2 avx512f", "float32")]
+)
+def test_auto_takes_bfloat16_where_the_processor_has_instructions_for_it(tiny_folder, monkeypatch, flags, dtype):
+    def no_driver(*_, **__):
+        raise OSError
 
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has_instructions)
+    read = Path.read_text
+    told = f"processor\t: 0\nflags\t\t: {flags}\nbugs\t\t: spectre_v1\n"
+    monkeypatch.setattr(Path, "read_text", lambda path, **how: told if path == Path("/proc/cpuinfo") else read(path, **how))
+    monkeypatch.setattr(ctypes, "CDLL", no_driver)
     assert UlmfitEncoder(tiny_folder(), dtype="auto").dtype == dtype
 
 

@@ -1,6 +1,7 @@
 """Words in every script: marks, scripts without spaces, and what is written with signs."""
 
 import shutil
+import time
 import unicodedata
 from pathlib import Path
 
@@ -284,6 +285,20 @@ def test_other_words_said_often_do_not_outweigh_it(exact, others, query):
 def test_with_and_without_a_hyphen(texts, query):
     with index_of([*texts, "x", "y", "z"]) as opened:
         assert set(found(opened, query)) == {f"d{n}" for n in range(len(texts))}
+
+
+PERIODS = ["e\u0301", *'x a.b. () {"a":1, a0: *a __a <a \', a- 日本 日a- กา ~/a _ "a a\' \u0301'.split(" ")]
+
+
+@pytest.mark.parametrize("period", PERIODS)
+def test_a_long_text_without_spaces_takes_no_longer_than_others(period):
+    """Not a measurement: where a text is read again from each of its characters, this takes minutes."""
+    text = period * (100_000 // len(period))
+    before = time.process_time()
+    with index_of([text, "nothing of it"]) as opened:
+        for query in (text, f'"{text}"'):
+            assert set(found(opened, query)) <= {"d0", "d1"}
+    assert time.process_time() - before < 15
 
 
 @pytest.mark.parametrize("query", ["-- ++", "→", "🎬", "…", "'", '"++"', "\u0301", "\u200b", "。", "\ud800", "\0"])

@@ -12,6 +12,8 @@ MOST = 2.2
 """BM25's k1 + 1: how many times its rarity a word can count, however often a document has it."""
 PART = 0.5
 """What a pair of characters counts beside a word, and email where e-mail is asked for, or e-mail where email is."""
+LONGEST_PHRASE = 1_000
+"""Words of a phrase that are looked for, the first ones: FTS5 takes 50 kB for each, and its time grows with their square."""
 _TERM = re.compile(r'"([^"]+)"|(\S+)')
 
 
@@ -63,13 +65,13 @@ def _quoted(text: str) -> str:
 
 
 def _words(text: str) -> str:
-    """FTS5's string for the words of a folded text, one after another."""
+    """FTS5's string for the first LONGEST_PHRASE words of a folded text, one after another."""
     parts, found = segments(text), []
     for number, (part, run) in enumerate(parts, 1):
         found += pairs(part, last=number < len(parts)) if run else single_words(part)
     # A single character at the end is the first one of any pair: in a text its run may go on.
-    ends = "*" if parts[-1][1] and len(pairs(parts[-1][0], last=True)) == 1 else ""
-    return _quoted(" ".join(found)) + ends
+    ends = "*" if parts[-1][1] and len(pairs(parts[-1][0], last=True)) == 1 and len(found) <= LONGEST_PHRASE else ""
+    return _quoted(" ".join(found[:LONGEST_PHRASE])) + ends
 
 
 def _phrase(text: str) -> list[Reading]:
@@ -87,7 +89,7 @@ def _readings(text: str) -> list[Reading]:
         found = dict.fromkeys(pair for run in runs for pair in run)
         weight = PART if len(found) > 1 else 1.0
         whole = Reading("terms", _words(text), ranked=False)
-        beside = [reading for part, run in parts if not run for reading in _parts(part)]
+        beside = [reading for part in dict.fromkeys(part for part, run in parts if not run) for reading in _parts(part)]
         return [whole, *beside, *(Reading("terms", _words(pair), weight=weight) for pair in found)]
     whole = Reading("terms", _words(text))
     if runs:

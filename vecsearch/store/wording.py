@@ -50,10 +50,13 @@ _DIVIDES = re.compile(f'[\x00-\x20\x7f"{_UNSPACED}]')
 _PIECES = re.compile(r"[\x00-\x20\x7f\"'`()\[\]{}<>*~,;:!?|\\/=\-]+")
 """Between these a form may stand within a longer one: the C++ of C++/C# and of C++'s."""
 _MARKED = re.compile(
-    r"(?<!\w)__\w+__(?!\w)|\w[\w.]*\(\)|</?\w+/?>|(?<![\w~/])~/\w+"
-    r"|(?<![\w*])\*{1,2}\w+(?![\w*(-])|(?<![\w*])\w{1,3}\*(?![\w*])|(?<![\w-])\w{1,3}--?(?![\w-])"
+    r"(?<!\w)__\w{1,60}__(?!\w)|(?<!\w)\w[\w.]{0,60}\(\)|</?\w{1,60}/?>|(?<![\w~/])~/\w{1,60}"
+    r"|(?<![\w*])\*{1,2}\w{1,60}(?![\w*(-])|(?<![\w*])\w{1,3}\*(?![\w*])|(?<![\w-])\w{1,3}--?(?![\w-])"
 )
-"""Forms whose signs also enclose or divide words: __init__, foo(), <br>, ~/bin, *args, A*, C--."""
+"""What signs that are punctuation elsewhere make of a word: __init__, foo(), <br>, ~/bin, *args, A*, C--.
+
+Their lengths are bounded, so that a long text without spaces takes no longer than others.
+"""
 _JOINTS = re.compile(r"(?<=\w)['-](?=\w)")
 _WORD = re.compile("[0-9A-Za-z\x80-\U0010ffff]+")
 _LETTER = re.compile(rf"[0-9A-Za-z]|[^\x00-\x7f{SIGNS}]")
