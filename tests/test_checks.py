@@ -172,6 +172,16 @@ def test_another_metric_is_refused_before_anything_is_done(tmp_path, index, name
     assert sorted(tmp_path.rglob("*")) == before
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 3e38])
+@pytest.mark.parametrize("metric", Metric)
+def test_pairs_of_vectors_without_a_length_have_no_score(bad, metric):
+    other = VECTORS.copy()
+    other[3, 1:] = bad
+    for a, b, name in ((VECTORS, other, "b"), (other, VECTORS, "a")):
+        with pytest.raises(UsageError, match=f"row 3 of {name} holds NaN or infinity"):
+            pair_scores(a, b, metric)
+
+
 def test_explain_takes_the_name_of_a_metric(tmp_path):
     with Index.build(tmp_path / "index", [Document("1", "the storm"), Document("2", "bread")], open_encoder()) as index:
         asked, hit = index.encode(["a storm"])[0], index.query(["a storm"], 1)[0][0]

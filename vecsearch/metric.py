@@ -35,13 +35,25 @@ def normalise(vectors: np.ndarray, lengths: np.ndarray | None = None) -> np.ndar
 
 
 def pair_scores(a: np.ndarray, b: np.ndarray, metric: Metric) -> np.ndarray:
-    """Score of row i of `a` with row i of `b`: two (n, d) float32 -> (n,) float32."""
+    """Score of row i of `a` with row i of `b`: two (n, d) float32 -> (n,) float32.
+
+    Raises: TypeError: no arrays of numbers. UsageError: other shapes; a row that holds NaN or infinity.
+    """
     a, b, metric = checks.array("a", a), checks.array("b", b), Metric(metric)
     if a.ndim != 2 or a.shape != b.shape:
         raise UsageError(f"a has the shape {a.shape} and b {b.shape}; give vectors of as many rows, (n, d) both")
+    lengths = [_finite_norms(name, vectors) for name, vectors in (("a", a), ("b", b))]
     if metric is Metric.COSINE:
-        a, b = normalise(a), normalise(b)
+        a, b = normalise(a, lengths[0]), normalise(b, lengths[1])
     return np.einsum("nd,nd->n", a, b)
+
+
+def _finite_norms(name: str, vectors: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore", invalid="ignore"):
+        lengths = norms(vectors)
+    if not (finite := np.isfinite(lengths)).all():
+        raise UsageError(f"row {int(np.argmin(finite))} of {name} holds NaN or infinity, or is too long for float32")
+    return lengths
 
 
 class Background:
