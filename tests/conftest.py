@@ -56,6 +56,11 @@ WORDS = (
 )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Has the longest tests begin first: where several run at a time, none is left alone at the end."""
+    items.sort(key=lambda item: item.path.name != "test_docs.py")
+
+
 def random_tensors(
     directions: tuple[str, ...], dims: tuple[int, ...], words: int, rng: np.random.Generator
 ) -> dict[str, np.ndarray]:

@@ -301,15 +301,15 @@ def test_another_writer(vecsearch, corpus, index, assert_unchanged):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("number", "hint"),
-    [(errno.ENOSPC, "free some space"), (errno.EROFS, "another output folder"), (errno.EACCES, "permission denied")],
+    ("number", "hint", "every"),
+    [(errno.ENOSPC, "free some space", 5), (errno.EROFS, "another output folder", 17), (errno.EACCES, "permission denied", 17)],
 )
-def test_a_disk_that_refuses_from_any_step_on(vecsearch, corpus, index, tiny_folder, number, hint):
+def test_a_disk_that_refuses_from_any_step_on(vecsearch, corpus, index, tiny_folder, number, hint, every):
     build = ("build", corpus, "-o", index, "--replace", "--encoder", tiny_folder())
     steps = len(faults.trace(lambda: vecsearch(*build)))
     answer = vecsearch("query", index, "the king").out
     assert steps > 30
-    for at in range(0, steps, 5):
+    for at in range(0, steps, every):
         with faults.failing(number, at):
             ran = vecsearch(*build)
         if ran.code:  # what is refused after the commit is garbage to the next one

@@ -48,8 +48,7 @@ def test_a_dash_in_the_place_of_texts_is_standard_input(vecsearch, index, monkey
         assert [json.loads(line)["query"] for line in ran.out.splitlines()] == ["queen", "storm bread"]
 
 
-@pytest.mark.parametrize("home", ["/proc/nowhere", "/dev/null"])
-@pytest.mark.parametrize("variable", ["HOME", "XDG_CACHE_HOME"])
+@pytest.mark.parametrize(("variable", "home"), [("HOME", "/dev/null"), ("XDG_CACHE_HOME", "/proc/nowhere")])
 def test_a_cache_that_cannot_be_written_is_named_with_its_variable(vecsearch, index, monkeypatch, home, variable):
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv(variable, home)

@@ -94,7 +94,7 @@ def test_the_affixes_of_languages_are_those_of_a_search(lang):
     def check(pieces, filler, count):
         string = filler * count + "".join(pieces)
         for pattern, length in compared:
-            assert length(string) == searched(pattern, string)
+            assert length(string, 0, len(string)) == searched(pattern, string)
 
     check()
 
