@@ -290,6 +290,35 @@ def test_an_index_of_format_3_from_before_opens_and_lives_on(tmp_path, kind):
             assert [hit.cluster for (hit,) in index.nearest(vectors[1:], 1)] == clusters[1:]
 
 
+def test_cells_of_an_earlier_version_mean_the_same_when_they_are_compacted(tmp_path):
+    shutil.copytree(OLD / "format-3" / "cells", tmp_path / "i")
+    asked = [
+        "year > 1980",
+        "oid = 1",
+        "number = 5",
+        "zip = '01234'",
+        "zip = '10001'",
+        "zip = 10001",
+        "year = ''",
+        "year = '1990'",
+    ]
+    with Index.open(tmp_path / "i") as index:
+
+        def met(where):
+            found = index.search(np.ones((1, 2)), 5, where=where).rows[0].tolist()
+            return sorted(document.id for document in index.documents(found))
+
+        before, heard = [met(where) for where in asked], []
+        assert before == [["d0", "d3"], ["d3"], ["d3"], ["d0"], ["d1"], ["d1"], ["d1"], ["d0"]]
+        index.compact(note=heard.append)
+        assert [met(where) for where in asked] == before
+        assert "the fields 'number', 'oid', 'year', 'zip'" in heard[0]
+        fields = [document.fields for document in index.documents(index.alive())]
+        assert fields[0] == {"year": 1990, "zip": "01234"} and fields[4] == {"year": "1,200"}
+        index.compact(note=heard.append)
+        assert len(heard) == 1
+
+
 def test_a_recall_is_asked_for_and_kept(tmp_path):
     vectors = np.random.default_rng(0).standard_normal((600, 12)).astype(np.float32)
     names, goal, queries = documents(*map(str, range(600))), Goal(0.5, 5), vectors[::2] + np.float32(0.1)

@@ -427,6 +427,10 @@ def test_why_nothing_is_found(vecsearch, tmp_path):
         f"note: nothing is found for '++ → 🎬': {without}",
         "note: nothing is found for 'zzz': no document has a word of it",
     ]
+    assert said("i", "king/queen") == [
+        "note: nothing is found for 'king/queen': no document has a word of it, nor those of 'king/queen' one after another; "
+        "ask for them with spaces between",
+    ]
     assert said("i", "--where", "id = 'a'", "++") == [f"note: nothing is found for '++': {without}"]
     assert said("i", "--where", "id = 'z'", "東京") == [
         "note: nothing is found for '東京': no document meets the condition, or no document has a word of it"

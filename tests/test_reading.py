@@ -387,6 +387,33 @@ def test_a_value_that_cannot_be_read_is_named_and_skipped(vecsearch, tmp_path, t
     assert built.code == 0 and "1 bad records were skipped" in built.err
 
 
+def test_an_id_that_the_first_record_lacks_is_not_lost(vecsearch, tmp_path, tiny_folder):
+    path = tmp_path / "c.jsonl"
+    path.write_text('{"text": "the king"}\n{"id": "99", "text": "the queen"}\n{"_id": 7, "text": "bread"}\n')
+    ran = vecsearch("build", path, "-o", tmp_path / "i", "--encoder", tiny_folder())
+    assert ran.code == 3 and 'c.jsonl, line 2: it has an "id", and the first one has none' in ran.err
+    assert [document.id for document in read(path, skip_bad=True)] == ["1"]
+    path.write_text('{"id": "99", "text": "the queen"}\n{"text": "the king"}\n')
+    with pytest.raises(CorpusError, match='line 2: no field "id"'):
+        read(path)
+
+
+def test_queries_in_a_file_whose_suffix_says_nothing(vecsearch, tmp_path, tiny_folder):
+    """Without a suffix, as what a shell's <(command) gives, it has one a line; of an unknown kind it is refused."""
+    (tmp_path / "c.txt").write_text("the king\nthe queen\n")
+    assert vecsearch("build", tmp_path / "c.txt", "-o", tmp_path / "i", "--encoder", tiny_folder()).code == 0
+    records = '{"_id": "q1", "text": "the king"}\n'
+    for name in ("queries.json", "queries.dat", "queries"):
+        (tmp_path / name).write_text(records)
+        ran = vecsearch("query", tmp_path / "i", "--queries", tmp_path / name, "--json")
+        if name == "queries":
+            assert ran.code == 0 and json.loads(ran.out.splitlines()[0])["query"] == records.strip()
+        else:
+            assert ran.code == 2 and f"unknown suffix of {tmp_path / name}" in ran.err and "--format" in ran.err
+        ran = vecsearch("query", tmp_path / "i", "--queries", tmp_path / name, "--format", "jsonl", "--json")
+        assert ran.code == 0 and {json.loads(line)["query_id"] for line in ran.out.splitlines()} == {"q1"}
+
+
 def test_texts_and_ids_of_other_types(tmp_path):
     path = tmp_path / "c.parquet"
     write_parquet(path, ["id", "text"], pyarrow.array([UUID(int=5).bytes], pyarrow.uuid()), [b"caf\xc3\xa9"])

@@ -18,6 +18,7 @@ from vecsearch.errors import UsageError
 from vecsearch.hits import Hit, Neighbors, best_of_each
 from vecsearch.metric import Metric
 from vecsearch.store.documents import Documents
+from vecsearch.store.fields import FIELDS, with_numbers
 from vecsearch.store.filters import CLUSTER, Condition
 from vecsearch.store.keywords import Keywords, best_passage
 from vecsearch.store.records import Span
@@ -35,12 +36,14 @@ FILTERS = 8
 
 
 def alive_blocks(
-    snapshot: Snapshot, size: int, *, cluster_field: str | None = None
+    snapshot: Snapshot, size: int, *, cluster_field: str | None = None, became_numbers: set[str] | None = None
 ) -> Iterator[tuple[list[Document], np.ndarray, list[Span] | None]]:
     """The documents that are not deleted, in order, with their vectors (b, dim) float32 and the passages that these stand for
     (None where each is a whole document), about `size` rows at a time. Reads neither what is deleted nor an index of FAISS.
 
-    With `cluster_field`, a name that no field has, that is a field more: the number of the document's cluster, or None.
+    With `cluster_field`, a name that no field has, that is a field more: the number of the document's cluster, or None. With
+    `became_numbers`, texts that conditions read as numbers, as in what an earlier vecsearch wrote, become these; the names of
+    their fields are added to it.
     """
     first = 0
     for segment, alive in zip(snapshot.segments, snapshot.alive, strict=True):
@@ -51,6 +54,8 @@ def alive_blocks(
             placed = zip(places.tolist(), map(stored.span, rows.tolist()), strict=True)
             spans = [(place, *span) for place, span in placed if span] if stored.split else None
             documents = stored.get(numbers.tolist())
+            if became_numbers is not None and FIELDS not in stored.tables:
+                documents = [replace(document, fields=with_numbers(document.fields, became_numbers)) for document in documents]
             if cluster_field is not None:
                 documents = [
                     replace(document, fields=document.fields | {cluster_field: snapshot.cluster(int(starts[number]))})
@@ -114,14 +119,14 @@ def masks(snapshot: Snapshot, where: str | None) -> list[np.ndarray | None]:
 def remarks(snapshot: Snapshot, where: str) -> list[str]:
     """What should be known of a condition's answer: texts that count as missing beside a number, names that mean two things."""
     condition = _condition(snapshot, where)
-    passed: Counter[str] = Counter()
+    passed: Counter[tuple[str, str]] = Counter()
     for number, (segment, alive) in enumerate(zip(snapshot.segments, snapshot.alive, strict=True)):
-        for field, numbers in condition.passed_over(number).items():
+        for read, numbers in condition.passed_over(number).items():
             starts = segment.documents.first_rows()[numbers]
-            passed[field] += len(starts) if alive is None else int(alive[starts].sum())
+            passed[read] += len(starts) if alive is None else int(alive[starts].sum())
     texts = [
-        f"{count:,} documents have a text as {field!r}, which the condition reads as a number: they count as if they had none"
-        for field, count in passed.items()
+        f"{count:,} documents have a text as {field!r}, which the condition reads as {reading}: they count as if they had none"
+        for (field, reading), count in passed.items()
         if count
     ]
     return [*condition.remarks, *texts]

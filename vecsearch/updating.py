@@ -200,13 +200,14 @@ def compact(
 ) -> Manifest:
     """Merge all segments into one without what was deleted, and index it again towards the goal that the index was built for.
 
+    Texts that conditions read as numbers, as the cells of CSV files were kept by an earlier vecsearch, become these numbers.
     An interrupted compaction goes on where it was.
     """
     with _updating(folder, resume=True) as (writer, manifest), open_manifest(folder, manifest) as snapshot:
         signature = {"compact generation": manifest.generation, "rows at a time": COPIED_ROWS}
         segment = writer.segment(manifest.dim, signature, discard_others=True)
-        stored = segment.progress.documents
-        for documents, vectors, spans in alive_blocks(snapshot, COPIED_ROWS):
+        stored, became = segment.progress.documents, set[str]()
+        for documents, vectors, spans in alive_blocks(snapshot, COPIED_ROWS, became_numbers=became):
             if stored:  # by an interrupted compaction, which stored whole blocks
                 stored -= len(documents)
                 continue
@@ -214,6 +215,11 @@ def compact(
             progress(segment.rows)
         if not segment.rows:
             return writer.commit([], np.empty(0, np.int64), clusters=None)
+        if became:
+            names = ", ".join(map(repr, sorted(became)))
+            note(
+                f"texts that an earlier vecsearch kept, and read as numbers in conditions, are numbers now: the fields {names}"
+            )
         segment.finish()
         shape = (segment.rows, manifest.dim)
         entry = _entry(writer, segment.folder, shape, manifest, queries=queries, note=note, progress=indexing)

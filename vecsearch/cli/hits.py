@@ -43,11 +43,15 @@ def why_nothing(query: str) -> str:
 
 def why_no_words(query: str, *, earlier: bool, where: bool) -> str:
     """Why a text may find nothing by its words, in an index of which a part is of an `earlier` vecsearch, under a condition."""
-    from vecsearch.store.query_terms import terms
+    from vecsearch.store.query_terms import divided, terms
 
     if not terms(query):
         return "words are looked for, and it has neither letter nor digit"
     reason = "no document has a word of it"
+    if together := divided(query):
+        reason = (
+            f"no document has a word of it, nor those of {together[0]!r} one after another; ask for them with spaces between"
+        )
     if earlier:
         reason += "; a part of the index is of an earlier vecsearch, found by words between spaces only: vecsearch compact"
     return f"no document meets the condition, or {reason}" if where else reason

@@ -12,6 +12,9 @@ from vecsearch.corpus.document import Document
 from vecsearch.corpus.source import BadRecord
 from vecsearch.corpus.values import PLAIN, cell_value, json_value
 
+ID_FIELDS = ("id", "_id")
+"""What an id is called; the first of these that the first record has."""
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:
@@ -30,7 +33,7 @@ class Layout:
         cls, first: dict[str, Any], *, text_fields: Sequence[str], id_field: str | None, beir: bool, cells: bool = False
     ) -> Layout:
         """The layout that was asked for, and for the rest the one that a corpus with this first record has."""
-        found = next((name for name in ("id", "_id") if name in first), None)
+        found = next((name for name in ID_FIELDS if name in first), None)
         return cls(tuple(text_fields) or ("text",), id_field or found, beir and not text_fields, cells)
 
     def document(self, number: int, record: dict[str, Any], where: str) -> Document:
@@ -49,6 +52,8 @@ class Layout:
 
     def _id(self, number: int, record: dict[str, Any]) -> str:
         if self.id_field is None:
+            if own := next((name for name in ID_FIELDS if name in record), None):
+                raise BadRecord(f'it has an "{own}", and the first one has none', "give all of them one, or none")
             return str(number)
         value = plain(self.id_field, _field(record, self.id_field, option="--id-field"))
         if isinstance(value, int) and not isinstance(value, bool):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vecsearch.corpus.layout import Layout
 from vecsearch.corpus.lines import COMPRESSIONS
-from vecsearch.corpus.readers import format_of, read_records
+from vecsearch.corpus.readers import read_records
 from vecsearch.corpus.source import BadRecord, CorpusTally
 from vecsearch.errors import CorpusError
 
@@ -31,11 +31,12 @@ def read_queries(
 ) -> Iterator[Query]:
     """The queries of a file that `read_corpus` takes, or of the queries.jsonl in a BEIR folder, read as they are asked for.
 
-    A file whose suffix tells of no format has a text on each line. Raises: UsageError, CorpusError as `read_corpus`, and for an
+    A file without a suffix has a text on each line. Raises: UsageError, CorpusError as `read_corpus`, and for an
     id that is there twice.
     """
     place = _in_folder(Path(path))
-    records, source = read_records(place, format=format_of(place, format) or "txt", skip_bad=skip_bad, tally=tally)
+    kind = format or (None if place.suffix else "txt")
+    records, source = read_records(place, format=kind, skip_bad=skip_bad, tally=tally)
     layout, lines = None, {}
     for number, record in records:
         if layout is None:

@@ -89,13 +89,6 @@ def read_records(
     return guarded(records, source, _CALLED.get(kind, kind)), source
 
 
-def format_of(path: str | PathLike[str], format: str | None = None) -> str | None:
-    """`format`, else what the suffix of a file tells, which may be nothing: "jsonl.gz"."""
-    kind, _ = _split(Path(path).name)
-    known = kind in _LINE_FORMATS or kind in _COLUMN_FORMATS
-    return format or (Path(path).name if known and str(path) != "-" else None)
-
-
 def _find(path: str | PathLike[str]) -> str:
     """The file to read: `path`, or the corpus in the BEIR folder `path`."""
     place = Path(path)

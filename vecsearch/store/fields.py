@@ -14,6 +14,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from vecsearch.corpus.values import cell_value
+
 FIELDS, VALUES = "field_names", "field_values"
 MOST_COLUMNS = 500
 """Fields that have a column: SQLite's tables have so many. Others, which few documents have, are read from the documents."""
@@ -37,6 +39,14 @@ def column_value(value: Any) -> Any:
     if isinstance(value, int):
         return int(value) if -(1 << 63) <= value < 1 << 63 else str(value).encode()
     return value
+
+
+def with_numbers(fields: dict[str, Any], became: set[str]) -> dict[str, Any]:
+    """The fields of a document that an earlier vecsearch wrote, with the numbers that conditions took its texts for; the names
+    of those that were texts are added to `became`."""
+    read = {name: cell_value(value) if isinstance(value, str) else value for name, value in fields.items()}
+    became.update(name for name, value in fields.items() if isinstance(value, str) and not isinstance(read[name], str))
+    return read
 
 
 def write_fields(db: sqlite3.Connection) -> None:

@@ -60,6 +60,13 @@ def terms(text: str) -> list[Term]:
     return list(found.values())
 
 
+def divided(text: str) -> list[str]:
+    """The terms of a query, as they are asked, that are found only where their words follow one another: "a phrase", a/b."""
+    said = [match[1] or match[2] for match in _TERM.finditer(text)]
+    words = [[] if any(run for _, run in segments(folded(term))) else single_words(folded(term)) for term in said]
+    return [term for term, its in zip(said, words, strict=True) if len(its) > 1]
+
+
 def _quoted(text: str) -> str:
     return '"' + text.replace('"', '""') + '"'
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +19,23 @@ from vecsearch.errors import UsageError
 from vecsearch.store.documents import Documents
 from vecsearch.store.fields import FIELDS, VALUES, Column, column_value
 from vecsearch.store.filters.grammar import Node, Refused, parse
-from vecsearch.store.filters.sql import ANY, BIG, FUNCTIONS, NUMBER, ORDER, TEXT, WRITTEN, Value, Writer
+from vecsearch.store.filters.sql import (
+    ABSOLUTE,
+    ANY,
+    BIG,
+    FUNCTIONS,
+    LEAST,
+    MOST,
+    NUMBER,
+    ORDER,
+    READ,
+    ROUNDED,
+    TEXT,
+    WRITTEN,
+    Source,
+    Value,
+    Writer,
+)
 from vecsearch.store.layout import Closed
 
 MOST_SECONDS = 30
@@ -38,6 +57,7 @@ _NUMBER = "_number"
 _ALLOWED = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION}
 _TABLES = {VALUES, "documents", "json_each", "json_tree", ""}
 _CALLED = FUNCTIONS | {_CLUSTER_OF, _FIELD, _NUMBER, "->", "->>"}
+_DECIMAL = re.compile(r"\s*[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\s*", re.ASCII)
 _SHOWN = 20
 """Names of fields that a message lists."""
 
@@ -70,17 +90,14 @@ class Condition:
             sql = Writer(lambda node: self._found(node, columns, names)).condition(self._tree)
             return self._ask(part, sql, names, clusters)
 
-    def passed_over(self, part: int) -> dict[str, np.ndarray]:
-        """Numbers of a part's documents that have a text, by the names of fields that the condition compares with numbers."""
+    def passed_over(self, part: int) -> dict[tuple[str, str], np.ndarray]:
+        """Numbers of a part's documents that have a text where the condition reads something else, by the field's name and by
+        what it is read as: "a number", "JSON"."""
         columns, names = self._columns[part], []
-        found = {}
         with self._refusing():
             writer = Writer(lambda node: self._found(node, columns, names))
             writer.condition(self._tree)
-            for field, value in writer.passed_over.items():
-                if "text" in value.kinds:
-                    found[field] = self._ask(part, f"typeof({value.sql}) = 'text'", names, None)
-        return found
+            return {read: self._ask(part, unread, names, None) for read, unread in writer.passed_over.items()}
 
     @property
     def remarks(self) -> list[str]:
@@ -102,6 +119,8 @@ class Condition:
                 return _column(field, columns.get(field), names)
             if owned and not table:
                 return self._own_value(owned)
+        if not self._parts:  # nothing is known of an index that holds nothing
+            return _column(name, None, names)
         raise self._unknown(".".join(node.value), quoted=node.quoted and not table)
 
     def _field(self, name: str) -> str | None:
@@ -118,7 +137,8 @@ class Condition:
     @staticmethod
     def _own_value(name: str) -> Value:
         if name == "id":
-            return Value("d.id", TEXT, number=f"{_NUMBER}(d.id)")
+            number = f"{_NUMBER}(d.id)"
+            return Value("d.id", TEXT, number=number, sources=(Source("id", "d.id", TEXT, number),))
         return Value("d.text", TEXT) if name == "text" else Value(f"{_CLUSTER_OF}(d.rowid)", NUMBER)
 
     def _unknown(self, name: str, *, quoted: bool) -> Refused:
@@ -164,17 +184,19 @@ class Condition:
 def _column(field: str, column: Column | None, names: list[str]) -> Value:
     """The values of a field in a segment, which may not have it."""
     if column is None:
-        return Value("NULL", frozenset(), field=field)
+        return Value("NULL", frozenset())
     if column.place is None:
         names.append(field)
         place = len(names) - 1
-        return Value(f"{_FIELD}(d.fields, {place}, 0)", ANY, exact=f"{_FIELD}(d.fields, {place}, 1)", field=field)
+        sql = f"{_FIELD}(d.fields, {place}, 0)"
+        return Value(sql, ANY, exact=f"{_FIELD}(d.fields, {place}, 1)", sources=(Source(field, sql, ANY),))
     own = f"v.c{column.place}"
+    sources = (Source(field, own, column.kinds),)
     if BIG not in column.kinds:
-        return Value(own, column.kinds, field=field)
+        return Value(own, column.kinds, sources=sources)
     # Where SQLite computes with such integers, they are rounded as SQLite rounds any.
     rounded = f"(CASE typeof({own}) WHEN 'blob' THEN CAST(CAST({own} AS TEXT) AS REAL) ELSE {own} END)"
-    return Value(rounded, column.kinds - {BIG} | {"real"}, exact=own, field=field)
+    return Value(rounded, column.kinds - {BIG} | {"real"}, exact=own, sources=sources)
 
 
 def _define(db: sqlite3.Connection, names: Sequence[str], clusters: np.ndarray | None, *, earlier: bool) -> None:
@@ -190,14 +212,50 @@ def _define(db: sqlite3.Connection, names: Sequence[str], clusters: np.ndarray |
     db.create_function(_FIELD, 3, field, deterministic=True)
     db.create_function(ORDER, 2, _order, deterministic=True)
     db.create_function(WRITTEN, 1, json.dumps, deterministic=True)
-    db.create_function(_NUMBER, 1, _number, deterministic=True)
+    db.create_function(_NUMBER, 1, _whole_number, deterministic=True)
+    db.create_function(LEAST, -1, partial(_extreme, -1), deterministic=True)
+    db.create_function(MOST, -1, partial(_extreme, 1), deterministic=True)
+    db.create_function(ROUNDED, 1, lambda value: float(value) if isinstance(value, bytes) else value, deterministic=True)
+    db.create_function(READ, 1, _read, deterministic=True)
+    db.create_function(ABSOLUTE, 1, _absolute, deterministic=True)
     if clusters is not None:
         db.create_function(_CLUSTER_OF, 1, lambda number: int(clusters[number]) if clusters[number] >= 0 else None)
 
 
-def _number(text: str) -> int | float | None:
-    value = cell_value(text)
-    return None if isinstance(value, str) else float(value) if abs(value) >= 1 << 63 else value
+def _whole_number(text: str) -> int | None:
+    """The whole number that an id is, where it is written as one of 64 bits."""
+    return value if isinstance(value := cell_value(text), int) else None
+
+
+def _read(value: Any) -> Any:
+    """A text as the number that it is written as, in any way that a decimal number may be; what is no text stays as it is."""
+    if not isinstance(value, str):
+        return value
+    if not _DECIMAL.fullmatch(value):
+        return None
+    try:
+        number = int(value)
+    except ValueError:
+        number = float(value)
+    if isinstance(number, int) and -(1 << 63) <= number < 1 << 63:
+        return number
+    return found if math.isfinite(found := float(number)) else None
+
+
+def _absolute(value: float | None) -> float | None:
+    if value is None:
+        return None
+    return abs(value) if abs(value) < 1 << 63 else float(abs(value))
+
+
+def _extreme(sign: int, *values: Any) -> Any:
+    """The least (-1) or the most (1) of the values; None where two of them do not compare."""
+    best = values[0]
+    for value in values[1:]:
+        if (order := _order(value, best)) is None:
+            return None
+        best = value if order * sign > 0 else best
+    return best
 
 
 def _order(left: Any, right: Any) -> int | None:
@@ -221,7 +279,8 @@ def _bounded(db: sqlite3.Connection) -> Iterator[None]:
         )
         return sqlite3.SQLITE_DENY if denied else sqlite3.SQLITE_OK
 
-    db.execute("SELECT 1 FROM json_each('[]')")  # SQLite sets it up when it is first used, and may not later
+    # SQLite sets them up when they are first used, and may not later.
+    db.execute("SELECT 1 FROM json_each('[]'), json_tree('[]')")
     longest = db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MOST_BYTES)
     db.set_authorizer(authorise)
     db.set_progress_handler(lambda: time.monotonic() > until, STEPS)

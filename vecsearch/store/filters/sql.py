@@ -24,6 +24,27 @@ ORDER = "_order"
 """Function of SQLite's that compares two values, whole numbers of any length among them: negative, 0, positive, or NULL."""
 WRITTEN = "_written"
 """Function of SQLite's that writes a float as JSON does."""
+LEAST, MOST = "_least", "_most"
+"""Functions of SQLite's that choose among values as ORDER compares them; NULL where one is missing, or they do not compare."""
+ROUNDED = "_rounded"
+"""Function of SQLite's that makes a float of an integer beyond 64 bits, and leaves every other value."""
+READ = "_read"
+"""Function of SQLite's that reads a text as the number that it is written as; NULL where it is none."""
+ABSOLUTE = "_absolute"
+"""Function of SQLite's for abs, which itself fails for the least integer of 64 bits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A field, or the documents' id, of which an expression may be the value: its name, its SQL, and the kinds of its values.
+
+    `number` is what it is where it counts as a number, if a text may.
+    """
+
+    name: str
+    sql: str
+    kinds: frozenset[str]
+    number: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,26 +61,38 @@ class Value:
     always: str = ""
     exact: str = ""
     number: str = ""
-    field: str = ""
-    """The field that it is, for what is said of it."""
+    sources: tuple[Source, ...] = ()
+    """What is said of it is said of these."""
+
+    @property
+    def exactly(self) -> str:
+        """The SQL in which integers beyond 64 bits keep their digits."""
+        return self.exact or self.sql
 
 
 _TEXTS = "t"
 _NUMBERS = "n"
 _ASIS = "r"
+_JSON = "j"
 _FUNCTIONS: dict[str, tuple[str, str]] = {
     **dict.fromkeys(("abs", "ceil", "ceiling", "floor", "round", "sign"), ("number", _NUMBERS)),
-    **dict.fromkeys(("coalesce", "ifnull", "max", "min", "json_extract"), ("", _ASIS)),
+    "json_extract": ("", _JSON + _ASIS),
     **dict.fromkeys(("date", "datetime", "strftime", "time"), ("text", _ASIS)),
     **dict.fromkeys(("julianday", "unixepoch"), ("number", _ASIS)),
     **dict.fromkeys(("glob", "instr", "length", "like", "unicode"), ("number", _TEXTS)),
     **dict.fromkeys(("lower", "ltrim", "replace", "rtrim", "trim", "upper"), ("text", _TEXTS)),
-    **dict.fromkeys(("hex", "json", "json_type", "typeof"), ("text", _ASIS)),
-    **dict.fromkeys(("json_array_length", "json_valid"), ("number", _ASIS)),
+    **dict.fromkeys(("hex", "typeof"), ("text", _ASIS)),
+    **dict.fromkeys(("json", "json_type"), ("text", _JSON + _ASIS)),
+    "json_array_length": ("number", _JSON + _ASIS),
+    "json_valid": ("number", _ASIS),
     **dict.fromkeys(("substr", "substring"), ("text", _TEXTS + _NUMBERS)),
 }
 """What a condition may call: what the result always is, and what the arguments are read as, the last letter for all others."""
-FUNCTIONS = frozenset(_FUNCTIONS) | {ORDER, WRITTEN}
+_CHOOSING = ("coalesce", "ifnull", "iif", "max", "min", "nullif")
+"""What is one of its arguments."""
+FUNCTIONS = frozenset(_FUNCTIONS) | set(_CHOOSING) | {ORDER, WRITTEN, LEAST, MOST, ROUNDED, READ, ABSOLUTE}
+_CALLED = {"abs": ABSOLUTE}
+"""What a function is called in SQL, where it is not called as it is."""
 _EACH = {"key", "value", "type", "atom", "id", "parent", "fullkey", "path"}
 """The columns of json_each."""
 _INTEGER = re.compile("[0-9]+")
@@ -72,8 +105,8 @@ class Writer:
         self._resolve = resolve
         self._scopes: list[dict[str, str]] = []
         self._selects = 0
-        self.passed_over: dict[str, Value] = {}
-        """The fields that are compared with numbers, or computed with, and so count as missing where they are texts."""
+        self.passed_over: dict[tuple[str, str], str] = {}
+        """What is true of the documents whose field counts as missing, by the field's name and what it is read as."""
 
     def condition(self, node: Node) -> str:
         """SQL that is true, false or NULL."""
@@ -82,16 +115,29 @@ class Writer:
     # -- what a value counts as --------------------------------------------------------------------------------------
 
     def _number(self, value: Value) -> str:
-        if value.field and value.always != "number":
-            self.passed_over[value.field] = value
+        if value.always != "number":
+            for source in value.sources:
+                self._pass_over(source, "a number", f"{source.number} IS NULL" if source.number else "1")
         if value.number:
             return value.number
         if value.kinds <= NUMBER:
             return value.sql
         return f"CASE WHEN typeof({value.sql}) IN ('integer', 'real') THEN {value.sql} END"
 
+    def _pass_over(self, source: Source, reading: str, unread: str) -> None:
+        if "text" in source.kinds:
+            self.passed_over[source.name, reading] = f"typeof({source.sql}) = 'text' AND {unread}"
+
+    def _json(self, value: Value) -> str:
+        """A text that is no JSON counts as missing; one that the condition itself has is refused."""
+        if not value.sources or "text" not in value.kinds:
+            return value.sql
+        for source in value.sources:
+            self._pass_over(source, "JSON", f"NOT json_valid({source.sql})")
+        return f"CASE WHEN json_valid({value.sql}) THEN {value.sql} END"
+
     def _text(self, value: Value) -> str:
-        exact = value.exact or value.sql
+        exact = value.exactly
         if value.kinds <= TEXT:
             return exact
         if "real" not in value.kinds:
@@ -155,9 +201,8 @@ class Writer:
 
     def _json_node(self, node: Node) -> Value:
         left, right = map(self._value, node.parts)
-        if node.value == "->":
-            return Value(f"({left.sql} -> {right.sql})", TEXT, "text")
-        return Value(f"({left.sql} ->> {right.sql})")
+        sql = f"(({self._json(left)}) {node.value} {right.sql})"
+        return Value(sql, TEXT, "text") if node.value == "->" else Value(sql)
 
     def _collate_node(self, node: Node) -> Value:
         value = self._value(node.parts[0])
@@ -170,7 +215,14 @@ class Writer:
         if node.value == "TEXT":
             return Value(f"({self._text(value)})", TEXT, "text")
         if node.value in ("INT", "INTEGER", "REAL", "NUMERIC"):
-            return Value(f"CAST({value.sql} AS {node.value})", NUMBER, "number")
+            for source in value.sources:
+                self._pass_over(source, "a number", f"{READ}({source.sql}) IS NULL")
+            read, exact = (f"{READ}({sql})" if "text" in value.kinds else sql for sql in (value.sql, value.exact))
+            if value.exact and node.value != "REAL":
+                exact = f"(CASE typeof({exact}) WHEN 'blob' THEN {exact} ELSE CAST({exact} AS {node.value}) END)"
+            return Value(
+                f"CAST({read} AS {node.value})", NUMBER, "number", exact if value.exact and node.value != "REAL" else ""
+            )
         raise Refused(f"is not understood (CAST AS {node.value}); there are TEXT, INTEGER, REAL and NUMERIC")
 
     def _compare_node(self, node: Node) -> Value:
@@ -194,21 +246,21 @@ class Writer:
 
     @staticmethod
     def _ordered(operator: str, left: Value, right: Value) -> str:
-        return f"({ORDER}({left.exact or left.sql}, {right.exact or right.sql}) {operator} 0)"
+        return f"({ORDER}({left.exactly}, {right.exactly}) {operator} 0)"
 
     def _is_node(self, node: Node) -> Value:
         left, right = map(self._value, node.parts)
         if not right.kinds:
-            sql = f"({left.exact or left.sql} {node.value} NULL)"
+            sql = f"({left.exactly} {node.value} NULL)"
         elif "text" in (left.always, right.always):
             sql = f"({self._text(left)} {node.value} {self._text(right)})"
         elif "number" in (left.always, right.always):
             sql = f"({self._number(left)} {node.value} {self._number(right)})"
             if left.exact or right.exact:
-                equal = f"({ORDER}({left.exact or left.sql}, {right.exact or right.sql}) IS 0)"
+                equal = f"({ORDER}({left.exactly}, {right.exactly}) IS 0)"
                 sql = equal if node.value == "IS" else f"(NOT {equal})"
         else:
-            sql = f"({left.exact or left.sql} {node.value} {right.exact or right.sql})"
+            sql = f"({left.exactly} {node.value} {right.exactly})"
         return Value(sql, NUMBER, "number")
 
     def _between_node(self, node: Node) -> Value:
@@ -244,7 +296,7 @@ class Writer:
 
     def _in_select(self, value: Value, select: Value) -> str:
         read = {"text": self._text, "number": self._number}.get(select.always)
-        return f"({read(value) if read else value.exact or value.sql} IN {select.sql})"
+        return f"({read(value) if read else value.exactly} IN {select.sql})"
 
     def _like_node(self, node: Node) -> Value:
         texts = [self._text(self._value(part)) for part in node.parts]
@@ -259,33 +311,57 @@ class Writer:
         parts = list(node.parts)
         base = self._value(parts.pop(0)) if has_base else None
         otherwise = [self._value(parts.pop())] if has_else else []
-        branches, results = [], []
+        tests, results = [], []
         for when, then in zip(parts[::2], parts[1::2], strict=True):
-            test = self._compared("=", base, self._value(when)).sql if base else self._truth(when)
+            tests.append(self._compared("=", base, self._value(when)).sql if base else self._truth(when))
             results.append(self._value(then))
-            branches.append(f"WHEN {test} THEN {results[-1].sql}")
-        results += otherwise
-        end = f" ELSE {otherwise[0].sql}" if otherwise else ""
-        return Value(f"(CASE {' '.join(branches)}{end} END)", *_together(results))
+
+        def case(results: Sequence[str]) -> str:
+            branches = [f"WHEN {test} THEN {result}" for test, result in zip(tests, results, strict=False)]
+            return f"(CASE {' '.join(branches)}{f' ELSE {results[-1]}' if otherwise else ''} END)"
+
+        return _chosen(case, [*results, *otherwise])
 
     def _call_node(self, node: Node) -> Value:
         name, values = node.value, [self._value(part) for part in node.parts]
         if name == "nullif" and len(values) == 2:
             equal = self._compared("=", *values).sql
-            return Value(f"(CASE WHEN {equal} THEN NULL ELSE {values[0].sql} END)", values[0].kinds, values[0].always)
+            return _chosen(lambda results: f"(CASE WHEN {equal} THEN NULL ELSE {results[0]} END)", values[:1])
         if name == "iif" and len(values) == 3:
-            chosen = f"(CASE WHEN {self._truth(node.parts[0])} THEN {values[1].sql} ELSE {values[2].sql} END)"
-            return Value(chosen, *_together(values[1:]))
+            test = self._truth(node.parts[0])
+            return _chosen(lambda results: f"(CASE WHEN {test} THEN {results[0]} ELSE {results[1]} END)", values[1:])
+        if name in ("max", "min") and len(values) > 1:
+            return self._extreme(name, values)
+        if name in _CHOOSING:
+            return _chosen(lambda results: f"{name}({', '.join(results)})", values)
         if name not in _FUNCTIONS:
             raise Refused(f"does more than look at the fields of a document (not authorized to use function: {name})")
         result, reads = _FUNCTIONS[name]
         reads = reads + reads[-1:] * len(values)
-        ways = {_TEXTS: self._text, _NUMBERS: self._number, _ASIS: lambda value: value.sql}
+        ways = {_TEXTS: self._text, _NUMBERS: self._number, _JSON: self._json, _ASIS: lambda value: value.sql}
         arguments = [ways[read](value) for read, value in zip(reads, values, strict=False)]
         kinds = {"number": NUMBER, "text": TEXT, "": ANY}[result]
-        if name in ("coalesce", "ifnull", "max", "min") and values:
-            kinds, result = _together(values)
-        return Value(f"{name}({', '.join(arguments)})", kinds, result)
+        return Value(f"{_CALLED.get(name, name)}({', '.join(arguments)})", kinds, result)
+
+    def _extreme(self, name: str, values: Sequence[Value]) -> Value:
+        """The least or the most of several values, which are read as they are where two of them are compared."""
+        always = {value.always for value in values}
+        kinds = frozenset[str]().union(*(value.kinds for value in values))
+        if "text" in always or kinds <= TEXT:
+            return Value(f"{name}({', '.join(map(self._text, values))})", TEXT, "text" if "text" in always else "")
+        exactly = any(value.exact for value in values)
+        if "number" in always or kinds <= NUMBER:
+            numbers = [self._number(value) for value in values]
+            if not exactly:
+                return Value(f"{name}({', '.join(numbers)})", NUMBER, "number" if "number" in always else "")
+            exacts = [f"CASE WHEN typeof({value.exactly}) <> 'text' THEN {value.exactly} END" for value in values]
+        else:
+            exacts = [value.exactly for value in values]
+        exact = f"{LEAST if name == 'min' else MOST}({', '.join(exacts)})"
+        sources = tuple(source for value in values for source in value.sources)
+        if "number" in always:
+            return Value(f"{ROUNDED}({exact})", NUMBER, "number", exact)
+        return Value(f"{ROUNDED}({exact})", kinds - {BIG} | {"real"}, exact=exact, sources=sources)
 
     # -- sub-selects -------------------------------------------------------------------------------------------------
 
@@ -298,7 +374,8 @@ class Writer:
         tables, scope = [], {}
         self._scopes.append(scope)
         for alias, source in zip(aliases, sources, strict=True):
-            arguments = ", ".join(self._value(part).sql for part in source.parts)
+            first, *others = map(self._value, source.parts)
+            arguments = ", ".join([self._json(first), *(other.sql for other in others)])
             own = f"j{self._selects}"
             self._selects += 1
             tables.append(f"{source.value}({arguments}) AS {own}")
@@ -309,6 +386,14 @@ class Writer:
         shown = ", ".join(value.sql for value in values)
         sql = f"(SELECT {'DISTINCT ' if distinct else ''}{shown} FROM {', '.join(tables)}{where})"
         return Value(sql, *_together(values[:1]))
+
+
+def _chosen(write: Callable[[Sequence[str]], str], values: Sequence[Value]) -> Value:
+    """What is one of several values, written as `write` has it of their SQL."""
+    kinds, always = _together(values)
+    exact = write([value.exactly for value in values]) if any(value.exact for value in values) else ""
+    sources = tuple(source for value in values for source in value.sources)
+    return Value(write([value.sql for value in values]), kinds, always, exact, sources=sources)
 
 
 def _together(values: Sequence[Value]) -> tuple[frozenset[str], str]:
