@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from html.parser import HTMLParser
 
 import faiss
@@ -328,3 +331,11 @@ def test_what_is_refused(vecsearch, index, table, tmp_path, monkeypatch, argumen
     annbench_file(tmp_path / "a.hdf5", neighbors_k=10)
     ran = vecsearch("bench", *arguments)
     assert (ran.code, ran.out) == (code, "") and problem in ran.err and ran.err.count("\n") == 1
+
+
+def test_pictures_are_drawn_without_a_word_where_there_is_no_home():
+    draw = "from vecsearch.drawing import new_figure; new_figure(1, 1).savefig(__import__('io').BytesIO(), format='svg')"
+    places = {"MPLCONFIGDIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"}
+    without = {name: value for name, value in os.environ.items() if name not in places}
+    ran = subprocess.run([sys.executable, "-c", draw], env=without | {"HOME": "/proc/x"}, capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")

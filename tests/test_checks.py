@@ -15,8 +15,11 @@ import torch
 from odd_place import DIM, WORDS, Encoder
 
 from vecsearch import Document, Index, Metric, UlmfitEncoder, VecsearchError, checks, clustering, open_encoder, read_corpus
+from vecsearch.ann import Goal
+from vecsearch.clustering.fit import Settings
 from vecsearch.clustering.map import make_map
 from vecsearch.corpus.pairs import read_pairs
+from vecsearch.corpus.passages import Chunks
 from vecsearch.corpus.readers import read_records
 from vecsearch.encoders import JoinedEncoder
 from vecsearch.encoders.pooling import Pooling
@@ -33,6 +36,9 @@ from vecsearch.metric import pair_scores
 from vecsearch.quality.explain import explain
 from vecsearch.quality.words import analogy, odd_one_out
 from vecsearch.quality.workload import open_workload
+from vecsearch.training.language_model import LanguagePlan
+from vecsearch.training.loop import Plan
+from vecsearch.training.similarity import New, Source
 
 
 @pytest.fixture
@@ -267,6 +273,40 @@ def test_a_flag_that_is_no_flag_is_not_true(index, value):
     assert len(Index.open(index.folder, encoder=Encoder())) == 10
 
 
+FIVE, HALF = np.int64(5), np.float32(0.5)
+MADE = {
+    "Goal": (Goal(recall=HALF, k=FIVE, memory=FIVE), Goal(recall=0.5, k=5, memory=5)),
+    "Goal, other numbers": (Goal(recall=Decimal("0.5")), Goal(recall=0.5)),
+    "Goal, arrays": (Goal(recall=np.array(0.5), k=np.array(5)), Goal(recall=0.5, k=5)),
+    "Rule": (Rule(np.str_("recall"), HALF), Rule("recall", 0.5)),
+    "Chunks": (Chunks(FIVE, np.int8(1)), Chunks(5, 1)),
+    "Settings": (Settings(np.str_("kmeans"), FIVE, HALF, FIVE, FIVE), Settings("kmeans", 5, 0.5, 5, 5)),
+    "New": (New(FIVE, [FIVE, FIVE]), New(5, (5, 5))),
+    "Source": (Source(["a"], title=np.str_("b"), neighbours=np.True_), Source([Path("a")], title="b", neighbours=True)),
+    "Plan": (Plan(FIVE, FIVE, HALF, HALF, HALF, HALF, FIVE, FIVE), Plan(5, 5, 0.5, 0.5, 0.5, 0.5, 5, 5)),
+    "LanguagePlan": (
+        LanguagePlan(FIVE, FIVE, FIVE, HALF, HALF, FIVE, (FIVE, FIVE), FIVE, FIVE, FIVE),
+        LanguagePlan(5, 5, 5, 0.5, 0.5, 5, (5, 5), 5, 5, 5),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_settings_hold_plain_numbers_however_they_are_given(name):
+    given, plain = MADE[name]
+    assert given == plain
+    assert repr(given) == repr(plain)  # np.float32(0.5) and Decimal("0.5") equal 0.5
+
+
+@pytest.mark.parametrize("recall", [HALF, Decimal("0.5"), np.array(0.5)], ids=repr)
+def test_a_recall_in_any_form_is_built_and_kept(tmp_path, recall):
+    vectors = np.random.default_rng(0).standard_normal((2000, DIM)).astype(np.float32)
+    documents = (Document(str(row), "") for row in range(len(vectors)))
+    goal = Goal(recall=recall)
+    with Index.build(tmp_path / "index", documents, vectors=[vectors], dim=DIM, spec="HNSW16", goal=goal) as index:
+        assert index.manifest.recall["target"] == 0.5
+
+
 # -- documents ---------------------------------------------------------------------------------------------------------
 
 UID = uuid.UUID(int=5)
@@ -276,6 +316,10 @@ VALUES = {
     "datetime64": (np.datetime64("2020-01-02"), "2020-01-02"),
     "datetime64 in ns": (np.datetime64("2020-01-02T03:04:05", "ns"), "2020-01-02T03:04:05.000000000"),
     "no datetime64": (np.datetime64("NaT"), None),
+    "timedelta": (datetime.timedelta(seconds=90), 90),
+    "timedelta64": (np.timedelta64(10**9, "ns"), 1),
+    "timedelta64 in weeks": (np.timedelta64(2, "W"), 1209600),
+    "array of timedelta64": (np.array([1500, 2000], "timedelta64[ms]"), [1.5, 2]),
     "int64": (np.int64(7), 7),
     "float32": (np.float32(1.5), 1.5),
     "bool_": (np.bool_(True), True),
@@ -296,6 +340,8 @@ VALUES = {
     "path": (Path("a/b"), "a/b"),
     "within": ({"when": [datetime.date(2020, 1, 2), {1: float("nan")}]}, {"when": ["2020-01-02", {"1": None}]}),
     "huge": (2**70, 2**70),
+    "the longest": (10**4300 - 1, 10**4300 - 1),
+    "structure": (np.array((1, 1.5), "i4,f4"), [1, 1.5]),
 }
 
 
@@ -308,7 +354,10 @@ def test_values_of_fields_become_json_when_the_document_is_made(tmp_path, name):
         assert index.documents([0])[0].fields == {"kept": 1, "x": expected}
 
 
-@pytest.mark.parametrize("name", ["date", "datetime", "NaN", "int64", "float32", "bool", "array", "bytes", "tuple"])
+IN_FILES = ["date", "datetime", "timedelta", "NaN", "int64", "float32", "bool", "array", "bytes", "tuple"]
+
+
+@pytest.mark.parametrize("name", IN_FILES)
 def test_files_and_documents_have_one_rule(tmp_path, name):
     pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     value = VALUES[name][0]
@@ -350,6 +399,52 @@ def test_what_no_document_can_hold_is_refused_when_it_is_made(make, parts):
     with pytest.raises(TypeError) as refused:
         make()
     assert [part for part in parts if part not in str(refused.value)] == []
+
+
+TWICE: list = []
+TWICE.extend([TWICE, TWICE])
+NO_NUMBER = "a whole number of about 5,000 digits is too long: up to 4,300 digits are read again"
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: Document("\ud800", "a"), r"document '\ud800': its id holds half of a surrogate pair, '\ud800'"),
+        (lambda: Document("d", "ab\udc00"), r"document 'd': its text holds half of a surrogate pair, '\udc00', as character 3"),
+        (lambda: Document("d", "\ud800", {}, "c.txt, line 2"), "c.txt, line 2: its text holds half of a surrogate pair"),
+        (lambda: Document("d", "a", {"\ud800": 1}), r"document 'd': its field's name '\ud800' holds half of a surrogate pair"),
+        (lambda: Document("d", "a", {"x": "é\ud800"}), "document 'd': the field 'x' cannot be kept: it holds half of a"),
+        (lambda: Document("d", "a", {"x": [{"y": "\ud800"}]}), "the field 'x' cannot be kept: it holds half of a"),
+        (lambda: Document("d", "a", {"x": [{"\ud800": 1}]}), "the field 'x' cannot be kept: it holds half of a surrogate pair"),
+        (lambda: Document("d", "a", {"x": 10**5000}), f"the field 'x' cannot be kept: {NO_NUMBER}"),
+        (lambda: Document("d", "a", {"x": [-(10**5000)]}), f"the field 'x' cannot be kept: {NO_NUMBER}"),
+        (lambda: Document("d", "a", {"x": {10**5000: 1}}), f"the field 'x' cannot be kept: {NO_NUMBER}"),
+        (lambda: Document("d", "a", {"x": np.timedelta64(2, "Y")}), "cannot be kept: 2 years is a duration of no fixed length"),
+        (lambda: Document("d", "a", {"x": np.datetime64("20000-01-01")}), "the date 20000-01-01 is outside the years"),
+    ],
+)
+def test_what_cannot_be_written_is_refused_when_the_document_is_made(make, said):
+    with pytest.raises(CorpusError) as refused:
+        make()
+    assert said in str(refused.value)
+
+
+@pytest.mark.parametrize("value", [[ITSELF], TWICE, {"x": [TWICE]}], ids=["once", "twice", "within"])
+def test_a_value_within_itself_is_refused_at_once(value):
+    with pytest.raises(TypeError, match="is nested too deeply, or in itself; flatten it"):
+        Document("d", "text", {"x": value})
+
+
+def test_a_number_that_python_cannot_write_is_named_nevertheless():
+    large = 10**5000
+    with pytest.raises(TypeError, match=r"the id of a document is a whole number of about 5,000 digits \(int\)"):
+        Document(large, "text")
+    with pytest.raises(UsageError, match=r"^k is a whole number of about 5,000 digits; give 0 to 5$"):
+        checks.count("k", large, most=5)
+    with pytest.raises(UsageError, match=r"^least is a whole number of about 5,000 digits; give a finite number$"):
+        checks.number("least", large)
+    with pytest.raises(TypeError, match=r"^ids\[0\] is a whole number of about 5,000 digits"):
+        checks.texts("ids", [large])
 
 
 def test_an_id_may_hold_any_letter_as_in_a_file(tmp_path):

@@ -450,6 +450,20 @@ def test_a_table_fits_the_terminal(vecsearch, build, tmp_path, monkeypatch):
     assert json.loads(vecsearch("query", folder, "king", "-k", 1, "--json").out)["fields"]["year"] == 1950
 
 
+def test_a_column_that_no_hit_fills_is_said_once(vecsearch, build, tmp_path):
+    records = [{"id": "x", "text": "king", "year": 1950}, {"id": "y", "text": "queen"}]
+    (tmp_path / "c.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    (tmp_path / "q.txt").write_text("king\nqueen\n" * 600)  # more than are searched together
+    folder = build(tmp_path / "c.jsonl")
+    said = "note: no hit has a field 'nosuch', which --show asks for: its column is empty"
+    show = ("--show", "year", "--show", "nosuch", "--show", "nosuch")
+    for asked in (["query", folder, "king"], ["query", folder, "--queries", tmp_path / "q.txt"], ["similar", folder, "y"]):
+        ran = vecsearch(*asked, "--table", *show)
+        assert ran.code == 0 and ran.err.splitlines().count(said) == 1 and "'year'" not in ran.err
+        assert "no hit has" not in vecsearch(*asked, "--json", *show).err  # there is no column
+    assert "no hit has" not in vecsearch("query", folder, "!?", "--keywords", "--table", *show).err  # there is no hit
+
+
 # -- the other commands ------------------------------------------------------------------------------------------------
 
 

@@ -50,6 +50,50 @@ def test_every_command_and_every_option_has_help(vecsearch, words):
     assert [option.name for option in command.params if isinstance(option, click.Option) and not option.help] == []
 
 
+def numbers(*kinds: type) -> list[tuple[str, click.Parameter]]:
+    """Every argument and option of a kind, with its command."""
+    found = []
+    for words in commands():
+        command = cli
+        for word in words:
+            command = command.commands[word]
+        found += [(" ".join(words), param) for param in command.params if isinstance(param.type, kinds)]
+    return found
+
+
+def test_every_whole_number_is_called_one():
+    whole = numbers(type(click.INT), click.IntRange)
+    assert {("query", "k"), ("map", "seed"), ("rollback", "generation")} <= {(name, param.name) for name, param in whole}
+    for _, param in whole:
+        with pytest.raises(click.BadParameter, match=r"^'1e3' is not a valid whole number\.$"):
+            param.type.convert("1e3", param, None)
+
+
+def test_no_number_is_nan_or_infinite():
+    real = numbers(type(click.FLOAT), click.FloatRange)
+    assert {("query", "min_score"), ("query", "weights"), ("train lm", "rate")} <= {(name, param.name) for name, param in real}
+    for value in ("nan", "-NaN", "inf", "1e999"):
+        for _, param in real:
+            with pytest.raises(click.BadParameter, match=r"is no finite number; give one|is not in the range"):
+                param.type.convert(value, param, None)
+
+
+@pytest.mark.parametrize("option", ["--min-score=nan", "--min-score=inf", "-k1e3"])
+def test_a_value_that_is_no_number_is_a_usage_error(vecsearch, index, option):
+    said = "'1e3' is not a valid whole number." if "1e3" in option else "is no finite number; give one, such as 0.5"
+    for words in (["query", index, "--plus", "7"], ["similar", index, "7"]):
+        ran = vecsearch(*words, option)
+        assert (ran.code, ran.out) == (2, "") and said in ran.err
+
+
+@pytest.mark.parametrize("option", ["--text-field", "--id-field", "--format"])
+def test_an_empty_name_is_no_choice_that_was_not_made(vecsearch, tmp_path, option):
+    (tmp_path / "c.csv").write_text("id,text\n1,a\n")
+    ran = vecsearch("encode", tmp_path / "c.csv", "-o", tmp_path / "v.npy", option, "")
+    assert ran.code == 2 and f"{option[2:].replace('-', '_')}" in ran.err and " is empty; give " in ran.err
+    assert not (tmp_path / "v.npy").exists()
+
+
 @pytest.mark.parametrize(
     "words, skips",
     [

@@ -269,12 +269,12 @@ def test_passages(vecsearch, axis, tmp_path):
 def test_indexes_of_every_format(vecsearch, tmp_path, folder, suffix):
     documents, vectors = held(folder)
     ran = vecsearch("export", folder, "-o", tmp_path / f"out{suffix}")
-    assert ran.code == 0 and json.loads(ran.out)["rows"] == len(documents) == 60
+    assert ran.code == 0 and json.loads(ran.out)["rows"] == len(documents) > 0
     if suffix == ".jsonl":
         assert [json.loads(line)["text"] for line in lines(tmp_path / "out.jsonl")] == [document.text for document in documents]
     if suffix == ".tsv":
         metadata, found = read_projector(tmp_path / "out.tsv")
-        assert [row["year"] for row in metadata] == [str(document.fields["year"]) for document in documents]
+        assert [row["year"] for row in metadata] == [str(document.fields.get("year", "")) for document in documents]
         np.testing.assert_array_equal(found, vectors)
 
 

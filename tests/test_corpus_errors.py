@@ -260,6 +260,29 @@ def test_bad_records_in_columns(tmp_path):
         assert [document.id for document in read(tmp_path / name, skip_bad=True)] == ["1", "3"]
 
 
+@pytest.mark.parametrize("kind", ["reference", "region", "complex", "table of complex"])
+def test_what_json_has_no_form_for_is_refused_in_hdf5_by_name(tmp_path, kind):
+    with h5py.File(tmp_path / "c.h5", "w") as file:
+        file["text"] = ["a", "b"]
+        if kind == "reference":
+            file.create_dataset("odd", data=[file["text"].ref] * 2, dtype=h5py.ref_dtype)
+        elif kind == "region":
+            file.create_dataset("odd", data=[file["text"].regionref[:1]] * 2, dtype=h5py.regionref_dtype)
+        else:
+            file["odd"] = [1j, 2j] if kind == "complex" else [[1j], [2j]]
+    with pytest.raises(
+        CorpusError, match=r'c\.h5, record 1: "odd" is .*(eference|complex)\), or holds it; write it as a number'
+    ):
+        read(tmp_path / "c.h5")
+
+
+@pytest.mark.parametrize("options", [{"id_field": ""}, {"text_fields": ["text", ""]}, {"format": ""}], ids=str)
+def test_an_empty_name_is_refused_and_not_taken_for_none(tmp_path, options):
+    (tmp_path / "c.csv").write_text("id,text\n1,a\n")
+    with pytest.raises(UsageError, match=r"^(id_field|text_fields\[1\]|format) is empty; give "):
+        read_corpus(tmp_path / "c.csv", **options)
+
+
 def test_parquet_without_pyarrow(tmp_path):
     (tmp_path / "c.parquet").touch()
     with (

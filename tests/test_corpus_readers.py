@@ -60,7 +60,7 @@ def write_hdf5(path: Path, records: list[dict]) -> None:
     with h5py.File(path, "w") as file:
         for name in records[0]:
             file.create_dataset(name, data=[record[name] for record in records], dtype=h5py.string_dtype())
-        file["a_matrix_beside"] = np.zeros((3, 2))
+        file["a_matrix_beside"] = np.zeros((len(records) + 1, 2))
 
 
 def expected(records: list[dict]) -> list[Document]:
@@ -156,6 +156,26 @@ def test_values_become_json(tmp_path):
     with h5py.File(tmp_path / "corpus.h5", "w") as file:
         file["text"], file["id"], file["year"] = np.array([b"a", b"b"]), [7, 8], np.array([1.5, np.nan], np.float32)
     assert read(tmp_path / "corpus.h5") == [Document("7", "a", {"year": 1.5}), Document("8", "b", {"year": None})]
+
+
+def test_tables_of_hdf5_become_lists_and_what_is_left_out_is_said(tmp_path):
+    with h5py.File(tmp_path / "c.h5", "w") as file:
+        file["text"], file["pair"] = ["a", "b"], [[1.5, np.nan], [3, 4]]
+        file.create_dataset("names", data=[["x", "y"], ["é", ""]], dtype=h5py.string_dtype())
+        file["wide"], file["widest"] = np.zeros((2, 65)), np.arange(128).reshape(2, 64)
+        file["other"], file["cube"], file["one"] = np.zeros((3, 2)), np.zeros((2, 2, 2)), 7
+        file.create_group("more")["x"] = [1, 2]
+    tally = CorpusTally()
+    first, second = read_corpus(tmp_path / "c.h5", tally=tally)
+    widest = first.fields.pop("widest")
+    assert widest == list(range(64)) and second.fields.pop("widest")[-1] == 127
+    assert first.fields == {"pair": [1.5, None], "names": ["x", "y"]}
+    assert second.fields == {"pair": [3.0, 4.0], "names": ["é", ""]}
+    (said,) = tally.remarks()
+    assert said == (
+        f"{tmp_path / 'c.h5'}: left out cube, more, one, other, wide; what is kept is a dataset of one value for each record, "
+        "or of a list of up to 64"
+    )
 
 
 def test_nan_in_json_becomes_null(tmp_path):

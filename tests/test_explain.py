@@ -29,6 +29,7 @@ PIECES = st.sampled_from(
 )  # fmt: skip
 TEXTS = st.one_of(st.text(max_size=60), st.lists(PIECES, max_size=15).map(" ".join), st.lists(PIECES, max_size=8).map("".join))
 FEW_EXAMPLES = settings(max_examples=40)
+ALL_FIELDS = cli_hits.ShownFields()
 QUESTION = "a film of war on the river in the city"
 
 
@@ -255,7 +256,7 @@ def test_on_a_terminal_words_are_coloured(monkeypatch, folder, capsys, no_colour
     monkeypatch.setenv("NO_COLOR", no_colour)
     words = [Word("The", 0, 3, 0.4), Word("king", 4, 8, -0.2), Word("sat", 10, 13, 0.04), Word("bank", 26, 30, 0.2)]
     hit = Hit("d0", 0.44, "The king\n\nsat on the \x1b[31mbank!!!")
-    cli_hits.emit_hits([("q", [hit])], None, (), as_json=False, words_of=lambda text, hit: words)
+    cli_hits.emit_hits([("q", [hit])], None, ALL_FIELDS, as_json=False, words_of=lambda text, hit: words)
     header, _, shown = capsys.readouterr().out.splitlines()
     if no_colour:
         assert shown == "   1  The +0.400, king -0.200, bank +0.200, sat +0.040" and header.split()[-1] == "text"
@@ -266,14 +267,14 @@ def test_on_a_terminal_words_are_coloured(monkeypatch, folder, capsys, no_colour
 
 
 def test_a_text_without_words_is_shown_as_it_is(capsys):
-    cli_hits.emit_hits([("q", [Hit("d", 0.0, " ")])], None, (), as_json=False, words_of=lambda text, hit: [])
+    cli_hits.emit_hits([("q", [Hit("d", 0.0, " ")])], None, ALL_FIELDS, as_json=False, words_of=lambda text, hit: [])
     assert capsys.readouterr().out.splitlines()[-1].strip() == "1"
 
 
 def test_a_vector_of_something_else_is_told(capsys):
     words = [Word("bank", 0, 4, 0.2)]
     for score, told in ((0.2, ""), (0.203, ""), (0.3, "note: the words of 'd' add up to 0.200, not to its score: ")):
-        cli_hits.emit_hits([("q", [Hit("d", score, "bank")])], None, (), as_json=True, words_of=lambda text, hit: words)
+        cli_hits.emit_hits([("q", [Hit("d", score, "bank")])], None, ALL_FIELDS, as_json=True, words_of=lambda text, hit: words)
         assert capsys.readouterr().err[: len(told) or None] == told
 
 

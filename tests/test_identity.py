@@ -100,5 +100,5 @@ def test_ready_vectors_without_ids_go_on_counting(vecsearch, tmp_path):
     assert (row["added"], row["replaced"], row["documents"]) == (2, 0, 5)
     assert "numbered from 3 on" in added.err
     with Index.open(folder) as index:
-        assert list(held(index)) == ["0", "1", "2", "3", "4"]
+        assert held(index) == {id: id for id in ["0", "1", "2", "3", "4"]}
         np.testing.assert_array_equal(index.vectors(range(3)), np.eye(3))

@@ -21,7 +21,7 @@ LAYERS = (
     {"store", "ann"},
     {"encoders"},
     {"text", "corpus"},
-    {"metric", "files", "forks"},
+    {"metric", "files", "forks", "drawing"},
     {"checks"},
     {"errors"},
 )
@@ -42,7 +42,7 @@ PLACES = {
     "sentencepiece": {"text"},
     "h5py": {"corpus"},
     "pyarrow": {"corpus"},
-    "matplotlib": {"clustering", "quality", "evaluation", "matching"},
+    "matplotlib": {"drawing.py", "quality/curves.py"},
     "threadpoolctl": {"ann", "clustering", "matching"},
     "scipy": {"clustering", "training", "evaluation", "matching"},
     "sklearn": {"clustering", "matching"},

@@ -468,6 +468,11 @@ VALUES = [
     (np.datetime64("2024-02-29"), "2024-02-29"),
     (np.datetime64("NaT"), None),
     (np.timedelta64(90, "m"), 5400),
+    (np.timedelta64(2, "W"), 1209600),
+    (np.timedelta64(10**9, "ns"), 1),
+    (np.timedelta64(3, "25s"), 75),
+    (np.timedelta64(5, "ps"), 5e-12),
+    (np.timedelta64("NaT"), None),
     (np.array([[1, 2]]), [[1, 2]]),
     (datetime.date(2024, 2, 29), "2024-02-29"),
     (datetime.datetime(2024, 2, 29, 1, tzinfo=BERLIN), "2024-02-29T00:00:00+00:00"),
@@ -482,7 +487,6 @@ VALUES = [
     ({"k": {2, 1}}, {"k": [1, 2]}),
     ((1, math.inf), [1, None]),
     (10**30, 10**30),
-    (SimpleNamespace(), "namespace()"),
 ]
 
 
@@ -491,6 +495,41 @@ def test_a_value_is_json_s(value, expected):
     found = json_value(value)
     assert found == expected and type(found) is type(expected)
     json.dumps(found, allow_nan=False)
+
+
+NO_JSON = [
+    (SimpleNamespace(), TypeError, r"is namespace\(\) \(SimpleNamespace\), or holds it"),
+    ([1j], TypeError, r"is 1j \(complex\), or holds it"),
+    ({"k": np.complex64(1)}, TypeError, "or holds it"),
+    ({(1, 2): 3}, TypeError, r"has the key \(1, 2\)"),
+    (np.timedelta64(2, "Y"), ValueError, "2 years is a duration of no fixed length"),
+    (np.timedelta64(2, "M"), ValueError, "2 months is a duration of no fixed length"),
+    (np.timedelta64(2), ValueError, "is a duration of no fixed length"),
+    (np.datetime64("10000-01-01"), ValueError, "the date 10000-01-01 is outside the years 1 to 9999"),
+    (np.datetime64("-0001-01-01"), ValueError, "the date -001-01-01 is outside the years 1 to 9999"),
+    (datetime.datetime(1, 1, 1, tzinfo=BERLIN), ValueError, "in UTC is outside the years 1 to 9999"),
+    (["\ud800"], ValueError, r"holds half of a surrogate pair, '\\ud800', as character 1"),
+    (10**4300, ValueError, "a whole number of about 4,300 digits is too long"),
+    (Decimal("9" * 4302), ValueError, "a whole number of about 4,302 digits is too long"),
+]
+
+
+@pytest.mark.parametrize(("value", "error", "said"), NO_JSON, ids=range(len(NO_JSON)))
+def test_what_json_has_no_form_for_is_refused(value, error, said):
+    with pytest.raises(error, match=said):
+        json_value(value)
+
+
+def test_nanoseconds_of_pandas_are_kept():
+    pandas = pytest.importorskip("pandas")
+    assert json_value(pandas.Timedelta("1s") + pandas.Timedelta(5, "ns")) == 1.000000005
+    assert json_value(pandas.Timedelta(-1, "ns")) == -1e-09
+    assert json_value(pandas.NaT) is None
+    when = pandas.Timestamp("2020-01-01T00:00:00.123456789")
+    assert json_value(when) == "2020-01-01T00:00:00.123456789"
+    assert json_value(when.tz_localize("Europe/Berlin")) == "2019-12-31T23:00:00.123456789+00:00"
+    with pytest.raises(ValueError, match="the date 20000-01-01T00:00:00 is outside the years 1 to 9999"):
+        json_value(pandas.Timestamp(np.datetime64("20000-01-01", "s")))
 
 
 @settings(max_examples=200)

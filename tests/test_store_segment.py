@@ -176,14 +176,11 @@ ITSELF.append(ITSELF)
 
 
 @pytest.mark.parametrize(
-    "document",
-    [
-        Document("x", "half \ud800", {}, "a.txt, line 9"),
-        Document("\udfff", "", {}, "a.txt, line 9"),
-        Document("x", "", {"itself": ITSELF}, "a.txt, line 9"),
-    ],
+    "later", [{"half": "\ud800"}, {"\udfff": 1}, {"itself": ITSELF}, {"long": 10**4300}, {"nan": float("nan")}], ids=list
 )
-def test_what_cannot_be_stored_is_refused(writer, document):
+def test_fields_that_changed_to_what_cannot_be_stored_are_refused(writer, later):
+    document = Document("x", "", {}, "a.txt, line 9")
+    document.fields.update(later)
     with pytest.raises(CorpusError, match=r"a\.txt, line 9: the document cannot be stored"):
         writer.append([document], ones(1))
 

@@ -129,6 +129,13 @@ def test_a_list_that_holds_itself_is_refused(tmp_path):
         Vocabulary.load(_pickled(tmp_path / "vocab.pkl", endless))
 
 
+@pytest.mark.parametrize("name", ["v.txt", "v.json"])
+def test_a_byte_order_mark_is_no_part_of_the_first_word(tmp_path, name):
+    content = "a\r\nb\n" if name == "v.txt" else '["a", "b"]'
+    (tmp_path / name).write_bytes(content.encode("utf-8-sig"))
+    assert Vocabulary.load(tmp_path / name).words == ("a", "b")
+
+
 @given(st.binary(max_size=60) | st.integers(0, 60).map(lambda end: pickle.dumps(WORDS)[:end]))
 def test_damaged_pickles_are_refused(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("damaged") / "vocab.pkl"

@@ -64,7 +64,8 @@ def build(
     dim = checks.count("dim", dim, least=1, most=MOST_DIM)
     metric = Metric(metric)
     if spec is not None:
-        ann.check_spec(checks.text("spec", spec), dim, metric)
+        spec = checks.text("spec", spec)
+        ann.check_spec(spec, dim, metric)
     checks.instance("goal", goal, ann.Goal, give="Goal(recall=0.95)")
     if queries is not None:
         queries = checked_queries(queries, dim, "queries")

@@ -46,13 +46,25 @@ class Choice(StrEnum, metaclass=_Named):
         one_of(cls.__name__.lower(), value, [member.value for member in cls])
 
 
+class _Short(reprlib.Repr):
+    def repr_int(self, x: int, level: int) -> str:
+        try:
+            return super().repr_int(x, level)
+        except ValueError:  # Python writes no number of more than 4,300 digits
+            return f"a whole number of about {x.bit_length() * math.log10(2):,.0f} digits"
+
+
+shown = _Short().repr
+"""A value in few words, whatever it holds."""
+
+
 def described(value: Any) -> str:
     """What a value is, in few words, whatever it is: "'storm' (str)"."""
     if value is None:
         return "None"
     if isinstance(value, np.ndarray):
         return f"an array of {value.dtype} of the shape {value.shape}"
-    return f"{' '.join(reprlib.repr(value).split())} ({type(value).__name__})"
+    return f"{' '.join(shown(value).split())} ({type(value).__name__})"
 
 
 def one_of(name: str, value: Any, names: Collection[str]) -> str:
@@ -79,6 +91,13 @@ def text(name: str, value: Any) -> str:
     return str(value)
 
 
+def field(name: str, value: Any) -> str:
+    """The name of a field. Raises TypeError, and UsageError for an empty one."""
+    if not text(name, value):
+        raise UsageError(f"{name} is empty; give the name of a field, or leave it out")
+    return str(value)
+
+
 def texts(name: str, values: Any, *, call: str = "") -> list[str]:
     """Texts, or ids, as a list that can be read as often as one likes, numpy's strings among them as Python's.
 
@@ -86,9 +105,9 @@ def texts(name: str, values: Any, *, call: str = "") -> list[str]:
     is none.
     """
     if isinstance(values, str | bytes | PurePath):
-        shown = f"[{reprlib.repr(str(values) if isinstance(values, PurePath) else values)}]"
+        single = f"[{shown(str(values) if isinstance(values, PurePath) else values)}]"
         raise TypeError(
-            f"{name} is {described(values)}; give a list, even of a single one: {f'{call}({shown})' if call else shown}"
+            f"{name} is {described(values)}; give a list, even of a single one: {f'{call}({single})' if call else single}"
         )
     if isinstance(values, Mapping):
         raise TypeError(f"{name} is {described(values)}; give a list of strings")
@@ -96,10 +115,16 @@ def texts(name: str, values: Any, *, call: str = "") -> list[str]:
     for place, value in enumerate(iterable(name, values, "strings")):
         if type(value) is not str:
             if not isinstance(value, str):
-                raise TypeError(f"{name}[{place}] is {described(value)}; give strings, such as {reprlib.repr(str(value))}")
+                such = shown(value) if isinstance(value, int) else str(value)
+                raise TypeError(f"{name}[{place}] is {described(value)}; give strings, such as {shown(such)}")
             value = str(value)
         found.append(value)
     return found
+
+
+def fields(name: str, values: Any) -> list[str]:
+    """Names of fields. Raises as `texts` and `field` do."""
+    return [field(f"{name}[{place}]", value) for place, value in enumerate(texts(name, values))]
 
 
 def iterable(name: str, values: Any, what: str) -> Iterator[Any]:
@@ -120,7 +145,7 @@ def count(name: str, value: Any, *, least: int | None = 0, most: int | None = No
         raise TypeError(f"{name} is {described(value)}; give a whole number") from None
     if (least is not None and number < least) or (most is not None and number > most):
         span = f"at least {least:,}" if most is None else f"{least:,} to {most:,}"
-        raise UsageError(f"{name} is {reprlib.repr(number)}; give {span}")
+        raise UsageError(f"{name} is {shown(number)}; give {span}")
     return number
 
 
@@ -136,7 +161,7 @@ def number(name: str, value: Any, low: float = -math.inf, high: float = math.inf
         found = math.inf
     if not (math.isfinite(found) and low <= found <= high):
         span = f" from {low:g} to {high:g}" if math.isfinite(high) else f" from {low:g} on" if math.isfinite(low) else ""
-        raise UsageError(f"{name} is {reprlib.repr(value)}; give a finite number{span}")
+        raise UsageError(f"{name} is {shown(value)}; give a finite number{span}")
     return found
 
 
@@ -219,8 +244,8 @@ def array(name: str, values: Any, dtype: type[np.floating] = np.float32) -> np.n
     except Exception as error:  # an object's own __array__ may raise anything
         raise TypeError(f"{name} is {described(values)}, which is no array of numbers ({error}); give one") from None
     if found.dtype.kind not in "fiu":
-        shown = described(values) if found.ndim == 0 else f"an array of {found.dtype}"
-        raise TypeError(f"{name} is {shown}; give an array of real numbers, such as float32")
+        kind = described(values) if found.ndim == 0 else f"an array of {found.dtype}"
+        raise TypeError(f"{name} is {kind}; give an array of real numbers, such as float32")
     with np.errstate(over="ignore"):
         return np.ascontiguousarray(found, dtype).reshape(found.shape)
 
@@ -265,4 +290,4 @@ def rows(name: str, values: Any, of: int) -> np.ndarray:
 
 
 def _no_row(name: str, row: Any, of: int) -> UsageError:
-    return UsageError(f"{name} holds {reprlib.repr(int(row))}, and there are {of:,} rows, counted from 0")
+    return UsageError(f"{name} holds {shown(int(row))}, and there are {of:,} rows, counted from 0")

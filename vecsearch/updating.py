@@ -17,7 +17,7 @@ import numpy as np
 
 from vecsearch import ann, checks
 from vecsearch.building import blocks, goal_entry, goal_of, indexed
-from vecsearch.corpus.document import Document
+from vecsearch.corpus.document import Document, place
 from vecsearch.corpus.passages import Chunks
 from vecsearch.encoders import Encoder
 from vecsearch.errors import CorpusError, UsageError
@@ -26,7 +26,7 @@ from vecsearch.searching import alive_blocks, masks
 from vecsearch.store.clusters import Clustering
 from vecsearch.store.layout import SEGMENTS
 from vecsearch.store.manifest import Manifest
-from vecsearch.store.records import place, to_record
+from vecsearch.store.records import to_record
 from vecsearch.store.snapshot import Snapshot, generations, open_manifest, read_deletes
 from vecsearch.store.writer import IndexWriter
 
@@ -110,7 +110,8 @@ def _numbered_on(documents: Iterable[Document], snapshot: Snapshot, changes: Cha
                 largest = max((number for number in numbers if number is not None), default=None)
                 shift = 0 if largest is None else largest + 1 - int(document.id)
                 changes.numbered_from = int(document.id) + shift
-            document = replace(document, id=str(int(document.id) + shift))
+            id = str(int(document.id) + shift)
+            document = replace(document, id=id, text=id if document.bare else document.text)
         yield document
 
 

@@ -38,8 +38,10 @@ class Goal:
 
     def __post_init__(self) -> None:
         """Raises: TypeError: no numbers. UsageError: a recall that is no share, a k or a memory below 1."""
-        if self.recall is not None and not checks.number("recall", self.recall, 0, 1) > 0:
-            raise UsageError(f"the recall is {self.recall}; give a share above 0 and up to 1, such as 0.95")
+        if self.recall is not None:
+            object.__setattr__(self, "recall", checks.number("recall", self.recall, 0, 1))
+            if not self.recall:
+                raise UsageError("the recall is 0; give a share above 0 and up to 1, such as 0.95")
         object.__setattr__(self, "k", checks.count("k", self.k, least=1))
         if self.memory is not None:
             object.__setattr__(self, "memory", checks.count("memory", self.memory, least=1))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vecsearch.cli.options import FOLDER, metric_option, output_options
+from vecsearch.cli.options import FOLDER, WholeNumber, metric_option, output_options
 from vecsearch.cli.output import emit, note
 from vecsearch.errors import UsageError, writing
 
@@ -26,10 +26,10 @@ _POINT_COLUMNS = ("kind", "effort", "recall", "low", "high", "p50_ms", "p95_ms",
 @click.command()
 @click.argument("source", metavar="INDEX|VECTORS|HDF5", type=FOLDER)
 @click.option("--spec", "specs", multiple=True, help="Build this kind and measure it; repeat it for more.")
-@click.option("-k", default=10, show_default=True, help="Hits per query.")
+@click.option("-k", type=WholeNumber(), default=10, show_default=True, help="Hits per query.")
 @click.option("--queries", type=FOLDER, metavar="FILE", help="Query vectors (.npy, .h5). By default rows are held out.")
-@click.option("--number", default=1000, show_default=True, help="Queries to ask, drawn at random.")
-@click.option("--threads", default=1, show_default=True, help="Threads of a search.")
+@click.option("--number", type=WholeNumber(), default=1000, show_default=True, help="Queries to ask, drawn at random.")
+@click.option("--threads", type=WholeNumber(), default=1, show_default=True, help="Threads of a search.")
 @metric_option
 @click.option("-o", "--output", type=FOLDER, metavar="FOLDER", help="Write bench.jsonl, bench.png and bench.html there.")
 @click.option("--export", type=FOLDER, metavar="FILE", help="Write base, queries and neighbours as ann-benchmarks HDF5.")

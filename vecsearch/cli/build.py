@@ -10,6 +10,7 @@ import click
 from vecsearch.cli.info import recall_text
 from vecsearch.cli.options import (
     FOLDER,
+    WholeRange,
     corpus_options,
     dtype_option,
     encoder_options,
@@ -43,9 +44,9 @@ EXACT = "exact"
 @dtype_option
 @metric_option
 @recall_options
-@click.option("--chunk", type=click.IntRange(1), metavar="N", help="Split texts into passages of N tokens; hits are documents.")
-@click.option("--overlap", type=click.IntRange(0), metavar="N", help="With --chunk: tokens that passages share. By default 0.")
-@click.option("--keep", type=click.IntRange(1), metavar="N", help="Generations to keep, for rollback. By default 3.")
+@click.option("--chunk", type=WholeRange(1), metavar="N", help="Split texts into passages of N tokens; hits are documents.")
+@click.option("--overlap", type=WholeRange(0), metavar="N", help="With --chunk: tokens that passages share. By default 0.")
+@click.option("--keep", type=WholeRange(1), metavar="N", help="Generations to keep, for rollback. By default 3.")
 @click.option("--dry-run", is_flag=True, help="Only show what --recall may choose among, and what each would take.")
 @click.option("--replace", is_flag=True, help="Put the new index in the place of the one in the folder, once it is whole.")
 @click.option("--resume", is_flag=True, help="Go on with an interrupted build of the same corpus and options.")

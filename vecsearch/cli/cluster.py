@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vecsearch.cli.hits import note_unknown
-from vecsearch.cli.options import FOLDER, output_options
+from vecsearch.cli.options import FOLDER, Number, WholeNumber, output_options
 from vecsearch.cli.output import emit, note
 from vecsearch.cli.progress import progress_bar
 from vecsearch.errors import UsageError
@@ -34,13 +34,20 @@ COLUMNS = ["cluster", "documents", "tightness", "name", "medoid"]
     "places (HDBSCAN). The last two leave documents out. By default kmeans, with --threshold communities.",
 )
 @click.option(
-    "-k", "--k", "k", type=int, metavar="K", help="With kmeans: how many. By default what gives the highest silhouette."
+    "-k",
+    "--k",
+    "k",
+    type=WholeNumber(),
+    metavar="K",
+    help="With kmeans: how many. By default what gives the highest silhouette.",
 )
-@click.option("--threshold", type=float, metavar="X", help="With communities: least cosine with the document in the middle.")
-@click.option("--min-size", type=int, metavar="N", help="With communities and density: documents of a cluster. By default 10.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Start of the random numbers.")
+@click.option("--threshold", type=Number(), metavar="X", help="With communities: least cosine with the document in the middle.")
+@click.option(
+    "--min-size", type=WholeNumber(), metavar="N", help="With communities and density: documents of a cluster. By default 10."
+)
+@click.option("--seed", type=WholeNumber(), default=0, show_default=True, help="Start of the random numbers.")
 @click.option("--labels", metavar="FIELD", help="Compare the clusters with this field's values: ARI and NMI.")
-@click.option("--duplicates", type=float, metavar="X", help="Make no clusters: list the pairs whose cosine is X or more.")
+@click.option("--duplicates", type=Number(), metavar="X", help="Make no clusters: list the pairs whose cosine is X or more.")
 @output_options
 def cluster(
     index: str,

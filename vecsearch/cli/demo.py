@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from vecsearch.cli.hits import emit_hits
+from vecsearch.cli.hits import ShownFields, emit_hits
 from vecsearch.cli.options import FOLDER
 from vecsearch.cli.output import note
 from vecsearch.cli.progress import progress_bar
@@ -55,7 +55,7 @@ def demo(output: str) -> None:
             started = time.perf_counter()
             hits = index.query([question], k=5)
             click.echo(f"\n{question}? ({1000 * (time.perf_counter() - started):.0f} ms)")
-            emit_hits([(question, hits[0])], None, (), as_json=False)
+            emit_hits([(question, hits[0])], None, ShownFields(), as_json=False)
     click.echo("\nNow try:")
     suggestions = {
         f'query {output} "sort a list of numbers"': "your own question",

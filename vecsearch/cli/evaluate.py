@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vecsearch.cli.options import FOLDER, dtype_option, named_encoders, output_options
+from vecsearch.cli.options import FOLDER, WholeRange, dtype_option, named_encoders, output_options
 from vecsearch.cli.output import emit, note
 from vecsearch.errors import UsageError
 
@@ -30,9 +30,7 @@ _COMPARED = ("set", "metric", "measure", "encoder", "than", "difference", "low",
 @click.option(
     "--metric", "metrics", multiple=True, type=click.Choice(["cosine", "ip"]), help="Cosine or inner product; by default both."
 )
-@click.option(
-    "-k", "ks", multiple=True, type=click.IntRange(1), help="Where a ranking is cut; repeat it for more. By default 10."
-)
+@click.option("-k", "ks", multiple=True, type=WholeRange(1), help="Where a ranking is cut; repeat it for more. By default 10.")
 @click.option("--split", default="test", show_default=True, help="Of a BEIR folder: which qrels.")
 @click.option("--columns", metavar="A,B,SCORE", help="Of a file of pairs: what its columns are called.")
 @click.option("--plot", type=FOLDER, metavar="FILE", help="Draw the values with their intervals: .png, .svg or .pdf.")

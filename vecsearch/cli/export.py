@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from vecsearch.cli.options import FOLDER, output_options
+from vecsearch.cli.options import FOLDER, WholeRange, output_options
 from vecsearch.cli.output import emit, note
 from vecsearch.cli.progress import progress_bar
 from vecsearch.errors import UsageError
@@ -22,7 +22,7 @@ READ_ROWS = 256
 @click.option("-o", "--output", type=FOLDER, required=True, help="File to write; its suffix is the format.")
 @click.option("--vectors", "with_vectors", is_flag=True, help="With .jsonl: the vectors as well.")
 @click.option("--clusters", is_flag=True, help="Each document's cluster too, as the field cluster, or cluster_.")
-@click.option("--generation", type=click.IntRange(1), metavar="N", help="Export an older generation that the index keeps.")
+@click.option("--generation", type=WholeRange(1), metavar="N", help="Export an older generation that the index keeps.")
 @click.option("--replace", is_flag=True, help="Take the place of files that are there already.")
 @output_options
 def export(

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
-from vecsearch.cli.options import FOLDER, output_options
+from vecsearch.cli.options import FOLDER, WholeRange, output_options
 from vecsearch.cli.output import emit
 
 
 @click.command()
 @click.argument("index", type=FOLDER)
-@click.argument("generation", type=click.IntRange(1))
+@click.argument("generation", type=WholeRange(1))
 @output_options
 def rollback(index: str, generation: int, as_json: bool) -> None:
     """Bring GENERATION of INDEX back, as its newest; info lists those that are kept."""
@@ -24,7 +24,7 @@ def rollback(index: str, generation: int, as_json: bool) -> None:
 
 @click.command()
 @click.argument("index", type=FOLDER)
-@click.option("--keep", type=click.IntRange(1), default=1, show_default=True, help="Generations to keep, the newest included.")
+@click.option("--keep", type=WholeRange(1), default=1, show_default=True, help="Generations to keep, the newest included.")
 @output_options
 def gc(index: str, keep: int, as_json: bool) -> None:
     """Remove older generations of INDEX, and what interrupted work has left, from the disk. Programs that read them go on."""

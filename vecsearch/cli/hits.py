@@ -36,6 +36,26 @@ NOTHING_KNOWN = "no word in it is known to the model"
 """Why a text may find nothing."""
 
 
+class ShownFields:
+    """Fields that were asked for as columns of the table, and which of them no hit has: it is then misspelt, perhaps."""
+
+    def __init__(self, names: Sequence[str] = ()) -> None:
+        self.names = names
+        self._met: set[str] | None = None
+
+    def meet(self, hits: Sequence[Hit]) -> None:
+        """Take note of the fields that these hits have."""
+        if self.names and hits:
+            self._met = (self._met or set()).union(*(hit.fields for hit in hits))
+
+    def note_missing(self) -> None:
+        """Say on stderr which of the fields none of the hits has had, if there were any hits."""
+        if self._met is not None:
+            for name in dict.fromkeys(self.names):
+                if name not in self._met:
+                    note(f"note: no hit has a field {name!r}, which --show asks for: its column is empty")
+
+
 def why_nothing(query: str) -> str:
     """Why a text may find nothing by meaning."""
     return NOTHING_KNOWN
@@ -60,7 +80,7 @@ def why_no_words(query: str, *, earlier: bool, where: bool) -> str:
 def emit_hits(
     answers: Sequence[tuple[str, list[Hit]]],
     min_score: float | None,
-    show: Sequence[str],
+    show: ShownFields,
     as_json: bool,
     nothing: Callable[[str], str] = why_nothing,
     words_of: Callable[[str, Hit], list[Word]] | None = None,
@@ -77,7 +97,9 @@ def emit_hits(
         words = [words_of(query, hit) for hit in kept] if words_of else []
         if not as_json and (len(answers) > 1 or query_id is not None):
             click.echo(f"query{'' if query_id is None else f' {query_id}'}: {query}")
-        columns = ["rank", "score", "id", *map(_heading, show or _titles(kept))]
+        if not as_json:
+            show.meet(hits)
+        columns = ["rank", "score", "id", *map(_heading, show.names or _titles(kept))]
         # A word is its own text: its column would only say the id again. Below the table coloured texts are shown whole.
         if any(hit.text != hit.id for hit in kept) and not (words and coloured):
             columns.append("text")

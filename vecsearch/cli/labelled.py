@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vecsearch.cli.options import Share, apply_options, skip_bad_option
+from vecsearch.cli.options import Number, Share, apply_options, skip_bad_option
 from vecsearch.cli.output import note
 from vecsearch.errors import UsageError
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from vecsearch.matching.threshold import Rule
 
 labelled_options = apply_options(
-    click.option("--positive", type=float, metavar="T", help="PAIRS have graded scores: a match has at least this one."),
+    click.option("--positive", type=Number(), metavar="T", help="PAIRS have graded scores: a match has at least this one."),
     click.option(
         "--precision", type=Share(), metavar="P", help="The lowest threshold of this precision, not that of the best F1."
     ),
@@ -29,8 +29,8 @@ labelled_options = apply_options(
 
 def named_columns(columns: str | None, form: str, what: str) -> Sequence[str]:
     """The names in `--columns`, as many as `form` has. Raises UsageError for another number."""
-    names = columns.split(",") if columns else ()
-    if columns and len(names) != len(form.split(",")):
+    names = () if columns is None else columns.split(",")
+    if names and len(names) != len(form.split(",")):
         raise UsageError(f"--columns {columns}: name {what}: --columns {form}")
     return names
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from vecsearch.cli.options import FOLDER, output_options
+from vecsearch.cli.options import FOLDER, WholeNumber, output_options
 from vecsearch.cli.output import emit, note
 from vecsearch.errors import UsageError
 
@@ -23,7 +23,7 @@ from vecsearch.errors import UsageError
     help="A page (.html), or a picture (.png, .svg, .pdf).",
 )
 @click.option("--umap", is_flag=True, help="Place documents by UMAP instead of their main components; needs vecsearch[umap].")
-@click.option("--seed", type=int, default=0, show_default=True, help="Start of UMAP's random numbers.")
+@click.option("--seed", type=WholeNumber(), default=0, show_default=True, help="Start of UMAP's random numbers.")
 @click.option("--title", metavar="TEXT", help="By default the folder's name.")
 @output_options
 def map_command(index: str, output: str, umap: bool, seed: int, title: str | None, as_json: bool) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from vecsearch.cli.options import pooling_options
+from vecsearch.cli.options import NumberRange, WholeRange, pooling_options
 from vecsearch.cli.output import note
 from vecsearch.cli.progress import stage_bar
 from vecsearch.errors import UsageError
@@ -39,8 +39,8 @@ def model() -> None:
     multiple=True,
     help="Fetch fast.ai's stock model (105 MB) and use it as the checkpoint (fwd) or as --backward (bwd).",
 )
-@click.option("--most", type=click.IntRange(1), metavar="N", help="Of word vectors: the first N words only, the commonest.")
-@click.option("--sif", type=click.FloatRange(0, min_open=True), metavar="A", help=SIF)
+@click.option("--most", type=WholeRange(1), metavar="N", help="Of word vectors: the first N words only, the commonest.")
+@click.option("--sif", type=NumberRange(0, min_open=True), metavar="A", help=SIF)
 @click.option("--ngrams", is_flag=True, help="Of word vectors: learn character n-grams, by which unknown words get a vector.")
 @click.option("-o", "--output", type=FILE, required=True, help="The encoder folder to make.")
 def import_(
@@ -106,10 +106,10 @@ def import_(
 @click.argument("encoder", metavar="NAME|FOLDER")
 @click.argument("corpus", type=FILE)
 @click.option("-o", "--output", type=FILE, required=True, help="The encoder folder to make.")
-@click.option("--sif", type=click.FloatRange(0, min_open=True), metavar="A", help="Weigh words by A / (A + frequency): 0.001.")
+@click.option("--sif", type=NumberRange(0, min_open=True), metavar="A", help="Weigh words by A / (A + frequency): 0.001.")
 @click.option("--centre", is_flag=True, help="Move the mean of the texts' vectors to the origin.")
-@click.option("--remove", type=click.IntRange(0), default=0, metavar="N", help="Leave out the N directions that vary most.")
-@click.option("--dims", type=click.IntRange(1), metavar="N", help="Keep so many directions. By default all others.")
+@click.option("--remove", type=WholeRange(0), default=0, metavar="N", help="Leave out the N directions that vary most.")
+@click.option("--dims", type=WholeRange(1), metavar="N", help="Keep so many directions. By default all others.")
 @click.option("--whiten", is_flag=True, help="Have the vectors vary in all directions alike.")
 @pooling_options
 def postprocess(
@@ -141,7 +141,7 @@ def postprocess(
 @click.argument("encoder", metavar="NAME|FOLDER")
 @click.argument("corpora", nargs=-1, required=True, type=FILE, metavar="CORPUS...")
 @click.option("-o", "--output", type=FILE, required=True, help="The encoder folder to make.")
-@click.option("--most", type=click.IntRange(1), default=10_000, show_default=True, help="So many, the commonest.")
+@click.option("--most", type=WholeRange(1), default=10_000, show_default=True, help="So many, the commonest.")
 @click.option("--full", is_flag=True, help="Store float32 instead of float16.")
 def words(encoder: str, corpora: tuple[Path, ...], output: Path, most: int, full: bool) -> None:
     """Make an encoder that knows the words of CORPUS as well that it has no vector for.

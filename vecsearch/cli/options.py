@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,6 +17,42 @@ from vecsearch.errors import UsageError
 F = TypeVar("F", bound=Callable[..., Any])
 
 FOLDER = click.Path(path_type=str)
+
+
+class WholeNumber(click.types.IntParamType):
+    """Any whole number."""
+
+    name = "whole number"
+
+
+class WholeRange(click.IntRange):
+    """A whole number from one to another."""
+
+    name = "whole number"
+
+
+class Number(click.types.FloatParamType):
+    """Any number but NaN and the infinities: with NaN every comparison would fail, without a word."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        return _finite(self, super().convert(value, param, ctx), param, ctx)
+
+
+class NumberRange(click.FloatRange):
+    """A number from one to another, and neither NaN nor infinite."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        return _finite(self, super().convert(value, param, ctx), param, ctx)
+
+
+def _finite(kind: click.ParamType, number: float, param: click.Parameter | None, ctx: click.Context | None) -> float:
+    if not math.isfinite(number):
+        kind.fail(f"{number} is no finite number; give one, such as 0.5", param, ctx)
+    return number
 
 
 class Share(click.ParamType):
@@ -44,11 +81,12 @@ class Size(click.ParamType):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         match = re.fullmatch(r"(\d+(?:\.\d+)?|\.\d+)\s*([A-Za-z]*)", str(value).strip(), re.ASCII)
         unit = self._UNITS.get(match[2].upper()) if match else None
-        if unit is None or (size := int(float(match[1]) * unit)) < 1:
+        size = float(match[1]) * unit if unit else 0.0
+        if not 1 <= size < math.inf:
             self.fail(
                 f"{value!r} is no size; give bytes, or a number with kB, MB, GB, TB, KiB, MiB, GiB or TiB: 2GB", param, ctx
             )
-        return size
+        return int(size)
 
 
 def apply_options(*options: Callable[[F], F]) -> Callable[[F], F]:
@@ -117,7 +155,7 @@ def encoder_choice(what: str) -> Callable[[F], F]:
         click.option(
             "--encoder-weight",
             "encoder_weights",
-            type=float,
+            type=Number(),
             multiple=True,
             metavar="W",
             help="With several encoders: what each counts in the mean, in their order. By default all the same.",
@@ -134,7 +172,7 @@ pooling_options = apply_options(
     click.option(
         "--layer",
         "layers",
-        type=int,
+        type=WholeNumber(),
         multiple=True,
         metavar="N",
         help="Layer whose states are pooled: 0 the embedding, 1…, -1 the last. Repeat it to add layers up.",
@@ -144,7 +182,9 @@ pooling_options = apply_options(
 encoder_options = apply_options(
     encoder_choice("The model: a folder of `vecsearch model import`, a sentence transformer, an .onnx or word vector file."),
     pooling_options,
-    click.option("--max-tokens", type=int, metavar="N", help="Cut longer texts, and count what is cut. By default nothing is."),
+    click.option(
+        "--max-tokens", type=WholeNumber(), metavar="N", help="Cut longer texts, and count what is cut. By default nothing is."
+    ),
 )
 
 dtype_option = click.option(
@@ -162,7 +202,7 @@ recall_options = apply_options(
     click.option(
         "-k",
         "k",
-        type=click.IntRange(1),
+        type=WholeRange(1),
         metavar="K",
         help="Nearest neighbours that the recall counts: recall@k. By default 10.",
     ),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vecsearch.cli.labelled import named_columns
-from vecsearch.cli.options import FOLDER, apply_options, skip_bad_option
+from vecsearch.cli.options import FOLDER, Number, apply_options, skip_bad_option
 from vecsearch.cli.output import emit, note
 from vecsearch.cli.progress import progress_bar
 from vecsearch.errors import UsageError, VecsearchError
@@ -32,7 +32,7 @@ pairs_options = apply_options(
     click.option("--format", metavar="NAME", help="jsonl, csv, tsv, parquet or h5 (.gz, .xz), where the suffix does not tell."),
     skip_bad_option,
     click.option("-o", "--output", type=FOLDER, metavar="FILE", help="Write the scored pairs: .jsonl, .csv or .tsv."),
-    click.option("--threshold", type=float, metavar="T", help="What a pair scores at least to be kept."),
+    click.option("--threshold", type=Number(), metavar="T", help="What a pair scores at least to be kept."),
     click.option("--by", metavar="COLUMN", help="What --threshold is about: cosine by default, probability with --fusion."),
     click.option("--kept", type=FOLDER, metavar="FILE", help="Write the pairs that reach the threshold."),
     click.option("--dropped", type=FOLDER, metavar="FILE", help="Write the pairs that do not."),

@@ -9,9 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vecsearch.cli.hits import emit_hits, note_limits, note_remarks, why_no_words, why_nothing
+from vecsearch.cli.hits import ShownFields, emit_hits, note_limits, note_remarks, why_no_words, why_nothing
 from vecsearch.cli.marks import encode_marked, marked_option
-from vecsearch.cli.options import FOLDER, encoder_choice, metric_option, open_named_encoder, output_options, where_option
+from vecsearch.cli.options import (
+    FOLDER,
+    Number,
+    NumberRange,
+    WholeRange,
+    encoder_choice,
+    metric_option,
+    open_named_encoder,
+    output_options,
+    where_option,
+)
 from vecsearch.cli.output import emit, note
 from vecsearch.errors import UsageError
 
@@ -29,24 +39,24 @@ BATCH = 1024
 @click.command()
 @click.argument("index", type=FOLDER)
 @click.argument("texts", nargs=-1)
-@click.option("-k", "k", type=click.IntRange(1), default=10, show_default=True, help="Hits for each query.")
+@click.option("-k", "k", type=WholeRange(1), default=10, show_default=True, help="Hits for each query.")
 @metric_option
 @click.option("--exact", is_flag=True, help="Look at every vector, whatever the index's kind.")
 @where_option
-@click.option("--cluster", "cluster", type=click.IntRange(0), metavar="N", help="Only documents of this cluster.")
+@click.option("--cluster", "cluster", type=WholeRange(0), metavar="N", help="Only documents of this cluster.")
 @click.option("--keywords", is_flag=True, help='By the words in the documents (BM25); a "phrase" has to be there.')
 @click.option("--hybrid", is_flag=True, help="By meaning and by words together: reciprocal ranks, added.")
 @click.option(
     "--weights",
     nargs=2,
-    type=click.FloatRange(0),
+    type=NumberRange(0),
     metavar="M W",
     help="With --hybrid: weights of meaning and words, by default 1 1.",
 )
 @marked_option
 @click.option("--explain", is_flag=True, help="Show what each word of a hit contributes to its score: the score is their sum.")
-@click.option("--generation", type=click.IntRange(1), metavar="N", help="Ask an older generation that the index keeps.")
-@click.option("--min-score", type=float, metavar="X", help="Leave out hits below this score.")
+@click.option("--generation", type=WholeRange(1), metavar="N", help="Ask an older generation that the index keeps.")
+@click.option("--min-score", type=Number(), metavar="X", help="Leave out hits below this score.")
 @click.option(
     "--queries", type=click.Path(), metavar="FILE", help="Queries from a file: one a line, or .jsonl, .csv …; - is stdin."
 )
@@ -114,7 +124,7 @@ def query(
             "--explain is for texts asked by meaning: "
             "--keywords, --hybrid, --vectors, --plus and --odd-one-out do not belong to it"
         )
-    if format and not queries:
+    if format is not None and not queries:
         raise UsageError("--format says how --queries is read, and there is none")
     if marked and (keywords or hybrid or vectors or plus or minus or odd_one_out):
         raise UsageError(
@@ -135,6 +145,7 @@ def query(
             ask = partial(opened.keywords, where=where)
         elif hybrid:
             ask = partial(opened.hybrid, weights=weights or (1.0, 1.0), exact=exact, where=where)
+        shown = ShownFields(show)
         nothing = _why_nothing(opened, keywords=keywords, hybrid=hybrid, where=where is not None)
         if odd_one_out:
             rows = [{"id": hit.id, "fit": hit.score} for hit in words.odd_one_out(opened, odd_one_out)]
@@ -144,7 +155,7 @@ def query(
             emit_hits(
                 [(named, words.analogy(opened, plus, minus, k, **options))],
                 min_score,
-                show,
+                shown,
                 as_json,
                 nothing=lambda _: "there is no other document",
             )
@@ -159,8 +170,9 @@ def query(
                     words_of = _explaining(opened, names, turned, options) if explain else None
                 else:
                     found = opened.nearest(given, k, **options) if vectors else ask(names, k)
-                emit_hits(list(zip(names, found, strict=True)), min_score, show, as_json, nothing, words_of, ids)
+                emit_hits(list(zip(names, found, strict=True)), min_score, shown, as_json, nothing, words_of, ids)
             note_limits(opened, k)
+        shown.note_missing()
 
 
 def _why_nothing(index: Index, *, keywords: bool, hybrid: bool, where: bool) -> Callable[[str], str]:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import click
 
-from vecsearch.cli.hits import emit_hits, note_limits, note_remarks
-from vecsearch.cli.options import FOLDER, metric_option, output_options, where_option
+from vecsearch.cli.hits import ShownFields, emit_hits, note_limits, note_remarks
+from vecsearch.cli.options import FOLDER, Number, WholeRange, metric_option, output_options, where_option
 
 
 @click.command()
 @click.argument("index", type=FOLDER)
 @click.argument("ids", nargs=-1, required=True)
-@click.option("-k", "k", type=click.IntRange(1), default=10, show_default=True, help="Hits for each id.")
+@click.option("-k", "k", type=WholeRange(1), default=10, show_default=True, help="Hits for each id.")
 @metric_option
 @click.option("--exact", is_flag=True, help="Look at every vector, whatever the index's kind.")
 @where_option
-@click.option("--min-score", type=float, metavar="X", help="Leave out hits below this score.")
+@click.option("--min-score", type=Number(), metavar="X", help="Leave out hits below this score.")
 @click.option("--show", multiple=True, metavar="FIELD", help="Fields for the table's columns; by default title or name.")
 @output_options
 def similar(
@@ -37,5 +37,7 @@ def similar(
         if where is not None:
             note_remarks(opened, where)
         found = opened.similar(ids, k, metric=Metric(metric) if metric else None, exact=exact, where=where)
-        emit_hits(list(zip(ids, found, strict=True)), min_score, show, as_json, nothing=lambda _: "there is no other document")
+        shown = ShownFields(show)
+        emit_hits(list(zip(ids, found, strict=True)), min_score, shown, as_json, nothing=lambda _: "there is no other document")
+        shown.note_missing()
         note_limits(opened, k, left_out=1)

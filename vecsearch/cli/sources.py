@@ -91,9 +91,8 @@ def _named(file: VectorFile, ids: str | None) -> Iterator[Document]:
         raise VectorsError(f"{ids or file.path} has {len(names):,} ids for {file.rows:,} vectors; give one id for each vector")
     for row in range(file.rows):
         name = str(row) if names is None else names[row]
-        yield Document(
-            name, name, numbered=names is None, where=f"{ids or file.path}, {'line' if ids else 'row'} {row + bool(ids)}"
-        )
+        where = f"{ids or file.path}, {'line' if ids else 'row'} {row + bool(ids)}"
+        yield Document(name, name, where=where, numbered=names is None, bare=True)
 
 
 def from_vocabulary(encoder: WordEncoder, *, all_words: bool) -> Source:

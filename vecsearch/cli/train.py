@@ -8,9 +8,10 @@ from typing import Any
 
 import click
 
-from vecsearch.cli.options import output_options
+from vecsearch.cli.options import NumberRange, WholeNumber, WholeRange, output_options
 from vecsearch.cli.output import emit, note
 from vecsearch.cli.progress import progress_bar
+from vecsearch.drawing import importing_matplotlib
 from vecsearch.errors import ResourceError, UsageError
 
 PATH = click.Path(path_type=Path)
@@ -23,7 +24,7 @@ def train() -> None:
 
 def _numbers(context: click.Context, option: click.Parameter, value: str | None) -> tuple[int, ...] | None:
     try:
-        return tuple(int(part) for part in value.split(",")) if value else None
+        return tuple(int(part) for part in value.split(",")) if value is not None else None
     except ValueError:
         raise click.BadParameter(f"{value!r} is no list of whole numbers such as 256,256") from None
 
@@ -32,20 +33,20 @@ def _numbers(context: click.Context, option: click.Parameter, value: str | None)
 @click.argument("corpora", nargs=-1, required=True, type=PATH, metavar="CORPUS...")
 @click.option("--from", "start", metavar="NAME|FOLDER", help="An encoder to go on from; without it the model is new.")
 @click.option("-o", "--output", type=PATH, required=True, help="The encoder folder to make.")
-@click.option("--words", type=click.IntRange(20), help="Words of a new model, at most. By default 30000.")
+@click.option("--words", type=WholeRange(20), help="Words of a new model, at most. By default 30000.")
 @click.option("--dims", callback=_numbers, help="A new model's embedding, then each layer. By default 256,640,256.")
-@click.option("--new-words", type=click.IntRange(0), help="Words that --from learns as well, at most. By default 10000.")
-@click.option("--sampled", type=click.IntRange(0), default=4000, show_default=True, help="Words drawn for the softmax; 0: all.")
-@click.option("--epochs", type=click.IntRange(1), default=4, show_default=True, help="Times that each text is read.")
-@click.option("--batch", type=click.IntRange(1), default=32, show_default=True, help="Streams of text in a step.")
-@click.option("--length", type=click.IntRange(2), default=72, show_default=True, help="Tokens of each stream in a step.")
+@click.option("--new-words", type=WholeRange(0), help="Words that --from learns as well, at most. By default 10000.")
+@click.option("--sampled", type=WholeRange(0), default=4000, show_default=True, help="Words drawn for the softmax; 0: all.")
+@click.option("--epochs", type=WholeRange(1), default=4, show_default=True, help="Times that each text is read.")
+@click.option("--batch", type=WholeRange(1), default=32, show_default=True, help="Streams of text in a step.")
+@click.option("--length", type=WholeRange(2), default=72, show_default=True, help="Tokens of each stream in a step.")
 @click.option(
     "--rate",
-    type=click.FloatRange(0, min_open=True),
+    type=NumberRange(0, min_open=True),
     help="Highest learning rate. By default 0.005, and 0.0005 from an encoder that was trained for similarity.",
 )
-@click.option("--dropout", type=click.FloatRange(0, 2), default=0.5, show_default=True, help="Share of fastai's own dropouts.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Another seed gives another model.")
+@click.option("--dropout", type=NumberRange(0, 2), default=0.5, show_default=True, help="Share of fastai's own dropouts.")
+@click.option("--seed", type=WholeNumber(), default=0, show_default=True, help="Another seed gives another model.")
 @click.option("--full", is_flag=True, help="Store float32 instead of float16.")
 @click.option("--resume", is_flag=True, help="Go on with an interrupted training of the same texts and options.")
 @output_options
@@ -66,7 +67,8 @@ def lm(
     layers, the lower ones more slowly. A tenth of the text is held out; what has the lowest perplexity on it is written, if
     that is lower than before. It is an encoder like any other: give it to `build --encoder` or `train similarity --from`.
     """
-    from vecsearch.training.language_model import LanguagePlan, train_language_model
+    with importing_matplotlib():  # fastai does
+        from vecsearch.training.language_model import LanguagePlan, train_language_model
 
     plan = {name: value for name, value in plan.items() if value is not None}
     dims = plan.get("dims")
@@ -107,15 +109,15 @@ def lm(
 @click.option("--title", metavar="FIELD", help="Learn which text goes with which title, the FIELD of its document.")
 @click.option("--neighbours", is_flag=True, help="Learn which sentences follow one another.")
 @click.option("--columns", metavar="A,B[,SCORE]", help="Columns of pairs. By default a,b or text1,text2, and score or label.")
-@click.option("--words", type=click.IntRange(20), help="With --teacher: a new encoder of so many words instead of --from.")
+@click.option("--words", type=WholeRange(20), help="With --teacher: a new encoder of so many words instead of --from.")
 @click.option("--dims", callback=_numbers, help="With --words: size of the embedding, then of each layer. By default 256,256.")
-@click.option("--new-words", type=click.IntRange(0), help="Words that --from learns as well, at most. By default 10000.")
-@click.option("--epochs", type=click.IntRange(1), default=3, show_default=True, help="Times that each example is seen.")
-@click.option("--batch", type=click.IntRange(2), default=256, show_default=True, help="Examples of a step.")
-@click.option("--rate", type=click.FloatRange(0, min_open=True), default=1e-3, show_default=True, help="Highest learning rate.")
-@click.option("--dropout", type=click.FloatRange(0, 0.9), default=0.1, show_default=True, help="Share that is left out.")
-@click.option("--max-tokens", type=click.IntRange(2), default=128, show_default=True, help="Tokens of a text that are read.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Another seed gives another encoder.")
+@click.option("--new-words", type=WholeRange(0), help="Words that --from learns as well, at most. By default 10000.")
+@click.option("--epochs", type=WholeRange(1), default=3, show_default=True, help="Times that each example is seen.")
+@click.option("--batch", type=WholeRange(2), default=256, show_default=True, help="Examples of a step.")
+@click.option("--rate", type=NumberRange(0, min_open=True), default=1e-3, show_default=True, help="Highest learning rate.")
+@click.option("--dropout", type=NumberRange(0, 0.9), default=0.1, show_default=True, help="Share that is left out.")
+@click.option("--max-tokens", type=WholeRange(2), default=128, show_default=True, help="Tokens of a text that are read.")
+@click.option("--seed", type=WholeNumber(), default=0, show_default=True, help="Another seed gives another encoder.")
 @click.option("--full", is_flag=True, help="Store float32 instead of float16.")
 @click.option("--resume", is_flag=True, help="Go on with an interrupted training of the same data and options.")
 @output_options
@@ -163,7 +165,7 @@ def similarity(
         raise UsageError("--dims are those of a new encoder: give --words as well")
     if dims and (len(dims) < 2 or min(dims) < 1 or dims[0] != dims[-1]):
         raise UsageError("--dims has the embedding first, and a last layer of the same size, to which it is added: 256,256")
-    names = tuple(columns.split(",")) if columns else ()
+    names = () if columns is None else tuple(columns.split(","))
     if names and len(names) not in (2, 3):
         raise UsageError(f"--columns names two texts and perhaps a score, not {len(names)}: a,b,score")
     with Bars(output) as bars:

@@ -43,7 +43,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Raises: TypeError: no numbers. UsageError: a way that there is not."""
-        checks.one_of("way", self.way, WAYS)
+        object.__setattr__(self, "way", checks.one_of("way", self.way, WAYS))
         for name in ("k", "size", "seed"):
             if (value := getattr(self, name)) is not None or name != "k":
                 object.__setattr__(self, name, checks.count(name, value, least=0 if name == "seed" else None))
@@ -78,8 +78,7 @@ def cluster(
     """
     checks.instance("index", index, Index, give="an Index")
     settings = Settings() if settings is None else checks.instance("settings", settings, Settings, give="Settings(k=10)")
-    if labels is not None:
-        checks.text("labels", labels)
+    labels = None if labels is None else checks.field("labels", labels)
     checks.functions(progress=progress, note=note)
     points = Points(index)
     settings.check(int(points.known.sum()))

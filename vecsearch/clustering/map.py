@@ -16,6 +16,7 @@ import numpy as np
 from vecsearch import checks
 from vecsearch.clustering.points import Points
 from vecsearch.corpus.document import Document
+from vecsearch.drawing import new_figure
 from vecsearch.errors import UsageError, writing
 from vecsearch.index import Index
 from vecsearch.metric import normalise
@@ -58,7 +59,7 @@ def make_map(index: Index, *, way: str = "pca", seed: int = 0, most: int = MOST)
     The same index and seed give the same map. Raises UsageError for an index without documents, or without umap-learn for UMAP.
     """
     checks.instance("index", index, Index, give="an Index")
-    checks.one_of("way", way, WAYS)
+    way = checks.one_of("way", way, WAYS)
     seed, most = checks.count("seed", seed), checks.count("most", most, least=1)
     points = Points(index)
     if not len(points):
@@ -166,9 +167,7 @@ def _cut(text: str, length: int) -> str:
 
 def write_picture(path: Path, made: Map, title: str) -> None:
     """Write the map as a picture of the suffix's kind, the NAMED largest clusters named. Raises ResourceError."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 9), layout="constrained")
+    figure = new_figure(9, 9)
     axes = figure.subplots()
     size = float(np.clip(30_000 / len(made.places), 0.6, 30))
     x, y = made.places[:, 0], 1 - made.places[:, 1]

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from decimal import Decimal
 from itertools import chain, islice
 from pathlib import PurePath
 from typing import Any
-from uuid import UUID
 
 import numpy as np
 
 from vecsearch import checks
-from vecsearch.corpus.values import json_value
+from vecsearch.corpus.values import half_of_a_pair, has_utf8, is_json, json_value
 from vecsearch.errors import CorpusError
-
-_PLAIN = {str, int, bool, type(None)}
-"""Types of the values that are JSON's as they are, whatever they hold."""
-_KNOWN = str, bytes, int, float, type(None), datetime.date, datetime.time, datetime.timedelta, Decimal, UUID, PurePath
-"""Types of the values that have a form in JSON, as the files that a corpus is read from have them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +20,10 @@ class Document:
     """One searchable text. `fields` is whatever else the corpus says of it and is shown with hits.
 
     Values of fields are JSON's. Others become what they do where a file has them: dates are texts in ISO 8601, numpy's numbers
-    Python's, NaN and infinity None; sets become sorted lists. Raises TypeError for an id or a text that is no string, and for a
-    value that is none of all these, naming the document and the field.
+    Python's, NaN and infinity None; sets become sorted lists.
+
+    Raises: TypeError: an id or a text that is no string, and a value that is none of all these. CorpusError: a date outside the
+    years 1 to 9999, half of a surrogate pair, a whole number of more than 4,300 digits. Both name the document and the field.
     """
 
     id: str
@@ -39,42 +33,39 @@ class Document:
     """Where it was read, for error messages ("films.jsonl, line 7"); never stored."""
     numbered: bool = field(default=False, compare=False, repr=False)
     """Whether its id is only its number in a corpus without ids: an add then goes on counting where the index ends."""
+    bare: bool = field(default=False, compare=False, repr=False)
+    """Whether it has no text of its own, and its id is shown for it: where an add counts on, the text does as well."""
 
     def __post_init__(self) -> None:
         if type(self.id) is not str:
             if not isinstance(self.id, str):
                 is_number = isinstance(self.id, int | np.integer)
-                give = f"ids are strings: {str(self.id)!r}" if is_number else "give a string"
+                give = f"ids are strings: {checks.shown(int(self.id))!r}" if is_number else "give a string"
                 raise TypeError(f"the id of a document is {checks.described(self.id)}; {give}")
             object.__setattr__(self, "id", str(self.id))
         if type(self.text) is not str:
             object.__setattr__(self, "text", checks.text(f"the text of document {self.id!r}", self.text))
+        if not (self.id.isascii() and self.text.isascii()):
+            _check_written("id", self.id, self)
+            _check_written("text", self.text, self)
         fields = self.fields
         if type(fields) is dict:
             for name, value in fields.items():
-                if type(name) is not str or not (type(value) in _PLAIN or _is_json(value)):
+                if type(name) is not str or not ((name.isascii() or has_utf8(name)) and is_json(value)):
                     break
             else:
                 return
-        object.__setattr__(self, "fields", _json_fields(fields, self.id))
+        object.__setattr__(self, "fields", _json_fields(self))
 
 
-def _is_json(value: Any) -> bool:
-    """Whether a value is JSON's as it is. What is nested too deeply counts as such: it may come from an index."""
-    kind = type(value)
-    if kind is float:
-        return value - value == 0  # neither NaN nor infinite
-    if kind is not list and kind is not dict:
-        return kind in _PLAIN
-    if kind is dict and not {str}.issuperset(map(type, value)):
-        return False
-    try:
-        for item in value if kind is list else value.values():
-            if type(item) not in _PLAIN and not _is_json(item):
-                return False
-    except RecursionError:
-        pass
-    return True
+def _check_written(part: str, text: str, document: Document) -> None:
+    if not has_utf8(text):
+        raise CorpusError(f"{place(document)}: its {part} {half_of_a_pair(text)}, which no file can hold; mend or drop it")
+
+
+def place(document: Document) -> str:
+    """Where a document comes from, for messages."""
+    return document.where or f"document {document.id!r}"
 
 
 def checked_documents(documents: Iterable[Document]) -> Iterator[Document]:
@@ -99,47 +90,23 @@ def _checked(documents: Iterable[Document]) -> Iterator[Document]:
         yield document
 
 
-def _json_fields(fields: Any, id: str) -> dict[str, Any]:
-    """The fields of the document `id` with JSON's values. Raises TypeError."""
+def _json_fields(document: Document) -> dict[str, Any]:
+    """The fields of a document with JSON's values. Raises TypeError, CorpusError."""
+    fields, of = document.fields, f"of document {document.id!r}"
     if not isinstance(fields, dict):
-        raise TypeError(f"the fields of document {id!r} are {checks.described(fields)}; give a dict, or none at all")
+        raise TypeError(f"the fields {of} are {checks.described(fields)}; give a dict, or none at all")
     found = {}
     for name, value in fields.items():
         if not isinstance(name, str):
-            raise TypeError(f"document {id!r} has a field called {checks.described(name)}; names of fields are strings")
+            called = f"has a field called {checks.described(name)}"
+            raise TypeError(f"document {document.id!r} {called}; names of fields are strings")
+        _check_written(f"field's name {name!r}", name, document)
         try:
-            found[str(name)] = _json(value)
+            found[str(name)] = json_value(value)
         except TypeError as error:
-            raise TypeError(f"the field {name!r} of document {id!r} {error}; give a number, a text, a list or a dict") from None
+            raise TypeError(f"the field {name!r} {of} {error}; give a number, a text, a list or a dict") from None
+        except ValueError as error:
+            raise CorpusError(f"{place(document)}: the field {name!r} cannot be kept: {error}; mend or drop it") from None
         except RecursionError:
-            raise TypeError(f"the field {name!r} of document {id!r} is nested too deeply, or in itself; flatten it") from None
+            raise TypeError(f"the field {name!r} {of} is nested too deeply, or in itself; flatten it") from None
     return found
-
-
-def _json(value: Any) -> Any:
-    """`value` as JSON has it. Raises TypeError for what has no such form."""
-    if isinstance(value, dict):
-        return _json_dict(value)
-    if isinstance(value, set | frozenset):
-        return [_json(item) for item in sorted(value, key=lambda item: (type(item).__name__, str(item)))]
-    if isinstance(value, list | tuple):
-        return [_json(item) for item in value]
-    if isinstance(value, np.ndarray):
-        return [_json(item) for item in value] if value.ndim else _json(value[()])
-    if isinstance(value, np.datetime64):
-        return None if np.isnat(value) else str(value)
-    if isinstance(value, np.bool_ | np.integer | np.floating):
-        return json_value(float(value) if isinstance(value, np.floating) else value.item())
-    if isinstance(value, _KNOWN):
-        return str(value) if isinstance(value, str) else json_value(value)
-    raise TypeError(f"is {checks.described(value)}, or holds it")
-
-
-def _json_dict(value: dict) -> dict[str, Any]:
-    for key in value:
-        if not isinstance(key, str | int | float | np.number):
-            raise TypeError(f"has the key {checks.described(key)}")
-    named = {str(key): _json(item) for key, item in value.items()}
-    if len(named) < len(value):
-        raise TypeError(f"has two keys that are written alike, among {', '.join(named)}")
-    return named

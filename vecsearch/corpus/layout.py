@@ -106,6 +106,8 @@ def json_fields(record: dict[str, Any]) -> dict[str, Any]:
     for name, value in record.items():
         try:
             found[name] = json_value(value)
+        except TypeError as error:
+            raise BadRecord(f'"{name}" {error}', "write it as a number, a text, a list or an object") from error
         except ValueError as error:
             raise BadRecord(f'"{name}" cannot be kept: {error}', "mend it, or make it null") from error
         except RecursionError as error:

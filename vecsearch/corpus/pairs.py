@@ -49,7 +49,7 @@ def read_pairs(
 
     Raises: CorpusError for a file without such columns, and for a record that cannot be used, naming it.
     """
-    columns = checks.texts("columns", columns)
+    columns = checks.fields("columns", columns)
     if len(columns) not in (0, 2, 3):
         raise UsageError(f"columns are {', '.join(columns)}; name the two texts and, where there is one, the score")
     records, source = read_records(path, format=format, skip_bad=skip_bad, tally=tally)

@@ -35,7 +35,7 @@ def read_queries(
     id that is there twice.
     """
     place = _in_folder(Path(path))
-    kind = format or (None if place.suffix else "txt")
+    kind = "txt" if format is None and not place.suffix else format
     records, source = read_records(place, format=kind, skip_bad=skip_bad, tally=tally)
     layout, lines = None, {}
     for number, record in records:

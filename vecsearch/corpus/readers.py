@@ -48,8 +48,8 @@ def read_corpus(
 
     Raises: UsageError for an unknown format; CorpusError for a file that cannot be used, naming it and the line.
     """
-    text_fields = checks.texts("text_fields", text_fields)
-    id_field = None if id_field is None else checks.text("id_field", id_field)
+    text_fields = checks.fields("text_fields", text_fields)
+    id_field = None if id_field is None else checks.field("id_field", id_field)
     records, source = read_records(path, format=format, skip_bad=skip_bad, tally=tally)
     layout = partial(Layout.of, text_fields=text_fields, id_field=id_field, beir=Path(path).is_dir(), cells=source.has_cells)
     return _documents(records, layout, source)
@@ -74,7 +74,7 @@ def read_records(
     Raises: UsageError for an unknown format; CorpusError for a file that cannot be opened.
     """
     path, skip_bad = checks.path("path", path), checks.flag("skip_bad", skip_bad)
-    format = None if format is None else checks.text("format", format)
+    format = _named(format)
     if tally is not None:
         checks.instance("tally", tally, CorpusTally, give="CorpusTally()")
     file = _find(path)
@@ -87,6 +87,13 @@ def read_records(
     else:
         records = _COLUMN_FORMATS[kind](file, source)
     return guarded(records, source, _CALLED.get(kind, kind)), source
+
+
+def _named(format: str | None) -> str | None:
+    """The format that was asked for, if one was. Raises TypeError, and UsageError for an empty one."""
+    if format is not None and not checks.text("format", format):
+        raise UsageError(f"format is empty; give one, or leave it out: {_KNOWN}")
+    return format
 
 
 def _find(path: str | PathLike[str]) -> str:

@@ -113,7 +113,7 @@ def open_encoder(name: str | Path = DEFAULT, **options: Any) -> Any:
     that this kind of encoder does not have.
     """
     if options.get("dtype") is not None:
-        checks.one_of("dtype", options["dtype"], DTYPES)
+        options["dtype"] = checks.one_of("dtype", options["dtype"], DTYPES)
     if options.get("pooling") is not None:
         options["pooling"] = Pooling(options["pooling"])
     path = find_encoder(name)

@@ -41,7 +41,7 @@ class SentenceEncoder(FromPath, ABC):
 
     def __init__(self, folder: Path, max_tokens: int | None) -> None:
         self._folder = folder
-        if max_tokens is not None and checks.count("max_tokens", max_tokens, least=None) < 1:
+        if max_tokens is not None and (max_tokens := checks.count("max_tokens", max_tokens, least=None)) < 1:
             raise UsageError(f"max_tokens is {max_tokens}; it must be at least 1")
         self.pooling = self._read_pooling()
         longest = [self._number(SETTINGS, "max_seq_length"), self._number(CONFIG, "max_position_embeddings")]

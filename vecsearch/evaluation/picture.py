@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import Any
 
+from vecsearch.drawing import new_figure
 from vecsearch.errors import UsageError, writing
 
 COLUMNS = 2
@@ -20,14 +21,12 @@ def check_picture(path: str) -> None:
 
 def write_picture(path: str | PathLike[str], rows: Sequence[Mapping[str, Any]]) -> None:
     """Draw `rows` with set, metric, measure, encoder, value, low and high. Raises ResourceError where the disk refuses."""
-    from matplotlib.figure import Figure
-
     panels = list(dict.fromkeys((row["set"], row["measure"]) for row in rows))
     encoders = list(dict.fromkeys(row["encoder"] for row in rows))
     metrics = list(dict.fromkeys(row["metric"] for row in rows))
     columns = min(COLUMNS, len(panels))
     height = 0.9 + 0.28 * len(encoders) * len(metrics)
-    figure = Figure(figsize=(4.6 * columns + 1, height * -(-len(panels) // columns)), layout="constrained")
+    figure = new_figure(4.6 * columns + 1, height * -(-len(panels) // columns))
     axes = figure.subplots(-(-len(panels) // columns), columns, squeeze=False).ravel()
     for ax, panel in zip(axes, panels, strict=False):
         for n, metric in enumerate(metrics):

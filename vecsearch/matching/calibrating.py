@@ -41,7 +41,7 @@ def calibrate(
     checks.instance("pairs", pairs, Labelled, give="what read_labelled returned")
     checks.instance("encoder", encoder, Scorer, give="Scorer(fingerprint, names, weights, options)")
     checks.instance("rule", rule, Rule, give='Rule("precision", 0.9)')
-    checks.one_of("method", method, ["best", *METHODS])
+    method = checks.one_of("method", method, ["best", *METHODS])
     metric, scores = Metric(metric), checks.array("scores", scores)
     if scores.shape != (len(pairs.matches),) or not np.isfinite(scores).all():
         raise UsageError(

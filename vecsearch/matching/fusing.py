@@ -82,7 +82,7 @@ def fuse(
     """
     checks.instance("pairs", pairs, Labelled, give="what read_labelled returned")
     checks.instance("rule", rule, Rule, give='Rule("precision", 0.9)')
-    checks.one_of("model", model, ["best", *MODELS])
+    model = checks.one_of("model", model, ["best", *MODELS])
     checks.functions(progress=progress)
     columns = _checked_columns(columns, encoders, len(pairs.matches))
     split = folds(pairs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from os import PathLike
 
+from vecsearch.drawing import new_figure
 from vecsearch.errors import writing
 from vecsearch.matching.calibration import Calibration
 from vecsearch.matching.fusing import Fused
@@ -13,9 +14,7 @@ GREY = "#888888"
 
 def write_picture(path: str | PathLike[str], made: Calibration) -> None:
     """Draw the curve, and a reliability diagram of the score and of its probabilities. Raises ResourceError."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(10, 4.6), layout="constrained")
+    figure = new_figure(10, 4.6)
     left, right = figure.subplots(1, 2)
     left.plot(made.curve["recall"], made.curve["precision"], label="all pairs, by threshold")
     precision, recall = made.figures["precision"], made.figures["recall"]
@@ -53,10 +52,8 @@ def write_picture(path: str | PathLike[str], made: Calibration) -> None:
 
 def write_importances(path: str | PathLike[str], made: Fused) -> None:
     """Draw the average precision of each encoder and model, and the features' importances. Raises ResourceError."""
-    from matplotlib.figure import Figure
-
     judged = made.single | made.models
-    figure = Figure(figsize=(10, 1.6 + 0.26 * max(len(judged), len(made.importances))), layout="constrained")
+    figure = new_figure(10, 1.6 + 0.26 * max(len(judged), len(made.importances)))
     left, right = figure.subplots(1, 2)
     for place, (name, its) in enumerate(judged.items()):
         drawn = its.figures["average_precision"]

@@ -20,11 +20,13 @@ class Rule:
 
     def __post_init__(self) -> None:
         """Raises: TypeError: no name, no number. UsageError: another measure, or a share that cannot be asked for."""
-        checks.one_of("measure", self.measure, ("f1", "precision", "recall"))
+        object.__setattr__(self, "measure", checks.one_of("measure", self.measure, ("f1", "precision", "recall")))
         if self.measure == "f1" and self.least is not None:
             raise UsageError(f"the best f1 is looked for, and none is asked for: leave out {self.least!r}")
-        if self.measure != "f1" and not checks.number("least", self.least, 0, 1) > 0:
-            raise UsageError(f"least is {self.least}; give a share above 0 and up to 1")
+        if self.measure != "f1":
+            object.__setattr__(self, "least", checks.number("least", self.least, 0, 1))
+            if not self.least:
+                raise UsageError("least is 0; give a share above 0 and up to 1")
 
 
 @dataclass(frozen=True)

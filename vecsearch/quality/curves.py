@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from vecsearch.drawing import importing_matplotlib, new_figure
 from vecsearch.errors import writing
 from vecsearch.quality.bench import Cost, Point, pareto, record
 
@@ -67,9 +68,7 @@ def _title(run: Mapping[str, Any]) -> str:
 
 
 def _figure(run: Mapping[str, Any], points: Sequence[Point], *, ink: str) -> Any:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8.5, 5.2), layout="constrained")
+    figure = new_figure(8.5, 5.2)
     axes = figure.subplots()
     best = {"color": "#999999", "linewidth": 8, "alpha": 0.35, "label": "best of all"}
     axes.plot(*_places(pareto(points)), **best)
@@ -115,7 +114,8 @@ def _scale(axes: Any, least_recall: float) -> None:
 
 def _svg(run: Mapping[str, Any], points: Sequence[Point]) -> str:
     """The plot as an inline SVG whose text has the colour and the font of the page."""
-    from matplotlib import rc_context
+    with importing_matplotlib():
+        from matplotlib import rc_context
 
     out = io.StringIO()
     # Without a salt of ours the ids in the SVG would differ from run to run.

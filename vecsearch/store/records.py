@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
 
-from vecsearch.corpus.document import Document
+from vecsearch.corpus.document import Document, place
 from vecsearch.errors import CorpusError
 from vecsearch.store.layout import damaged
 
@@ -32,11 +32,6 @@ def to_record(document: Document) -> Record:
     except (TypeError, ValueError, RecursionError) as error:
         raise CorpusError(f"{place(document)}: the document cannot be stored ({error}); mend or drop it") from error
     return record
-
-
-def place(document: Document) -> str:
-    """Where a document comes from, for messages."""
-    return document.where or f"document {document.id!r}"
 
 
 def extend_digest(digest: str, records: Iterable[Record]) -> str:

@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from vecsearch import metric
-from vecsearch.corpus.document import Document
+from vecsearch.corpus.document import Document, place
 from vecsearch.errors import CorpusError, UsageError, VectorsError, writing
 from vecsearch.files import HEADER_BYTES, npy_header, sync
 from vecsearch.store.commit import Writing, write_all
 from vecsearch.store.documents import Documents
 from vecsearch.store.documents_writer import DocumentsWriter, Progress
 from vecsearch.store.layout import DOCUMENTS, NORMS, VECTORS, Closed, damaged, reading
-from vecsearch.store.records import Span, extend_digest, place, to_record
+from vecsearch.store.records import Span, extend_digest, to_record
 
 _SKIP_BLOCK = 1024
 AT_ONCE = getattr(os, "RWF_NOWAIT", None)

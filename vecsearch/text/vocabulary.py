@@ -87,15 +87,20 @@ class Vocabulary:
 
 def _read(path: Path) -> Any:
     if path.suffix == ".json":
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(_text(path))
     if path.suffix == ".txt":
-        text = path.read_bytes().decode("utf-8").replace("\r\n", "\n")
+        text = _text(path).replace("\r\n", "\n")
         return text.removesuffix("\n").split("\n") if text else []  # other line breaks of Unicode occur within tokens
     if path.suffix == ".pkl":
         value = unpickle(path)
         # A classifier's file has two vocabularies, the texts' and the categories'.
         return value[0] if isinstance(value, list | tuple) and value and isinstance(value[0], list | tuple) else value
     raise CheckpointError(f"{path}: a vocabulary is a .json, .txt or .pkl file, not {path.suffix or 'one without a suffix'!r}")
+
+
+def _text(path: Path) -> str:
+    """What a file holds, without its byte-order mark; line ends stay as they are."""
+    return path.read_bytes().decode().removeprefix("\ufeff")
 
 
 def _check(words: Any, where: str) -> None:

@@ -69,14 +69,16 @@ class LanguagePlan:
             ("sampled", 0),
             ("seed", 0),
         ):
-            checks.count(name, getattr(self, name), least=least, most=checks.MANY)
+            object.__setattr__(self, name, checks.count(name, getattr(self, name), least=least, most=checks.MANY))
         sizes = [checks.count("dims", size, least=1, most=checks.MANY) for size in checks.iterable("dims", self.dims, "sizes")]
         if len(sizes) < 2:
             raise UsageError(f"dims are {sizes}; give the size of the embedding and of each layer")
         object.__setattr__(self, "dims", tuple(sizes))
-        if self.rate is not None and not checks.number("rate", self.rate, 0):
-            raise UsageError("the rate is 0; give a number above 0")
-        checks.number("dropout", self.dropout, 0, 1)
+        if self.rate is not None:
+            object.__setattr__(self, "rate", checks.number("rate", self.rate, 0))
+            if not self.rate:
+                raise UsageError("the rate is 0; give a number above 0")
+        object.__setattr__(self, "dropout", checks.number("dropout", self.dropout, 0, 1))
 
 
 @dataclass(frozen=True, slots=True)

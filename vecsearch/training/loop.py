@@ -55,10 +55,10 @@ class Plan:
     def __post_init__(self) -> None:
         """Raises: TypeError: no numbers. UsageError: numbers by which nothing can be trained."""
         for name, least in (("epochs", 1), ("batch", 1), ("evaluations", 1), ("seed", 0)):
-            checks.count(name, getattr(self, name), least=least, most=checks.MANY)
-        for name in ("warmup", "dropout", "decay"):
-            checks.number(name, getattr(self, name), 0, 1)
-        if not checks.number("rate", self.rate, 0) or self.dropout == 1:
+            object.__setattr__(self, name, checks.count(name, getattr(self, name), least=least, most=checks.MANY))
+        for name, most in (("warmup", 1), ("dropout", 1), ("decay", 1), ("rate", math.inf)):
+            object.__setattr__(self, name, checks.number(name, getattr(self, name), 0, most))
+        if not self.rate or self.dropout == 1:
             raise UsageError(f"the rate is {self.rate} and the dropout {self.dropout}; give a rate above 0, a dropout below 1")
 
     def rate_at(self, step: int, steps: int) -> float:

@@ -53,12 +53,12 @@ class Source:
     def __post_init__(self) -> None:
         """Raises: TypeError: no paths, or no names."""
         object.__setattr__(self, "files", checks.paths("files", self.files))
-        object.__setattr__(self, "columns", checks.texts("columns", self.columns))
+        object.__setattr__(self, "columns", checks.fields("columns", self.columns))
         if self.teacher is not None:
             object.__setattr__(self, "teacher", checks.path("teacher", self.teacher))
         if self.title is not None:
-            checks.text("title", self.title)
-        checks.flag("neighbours", self.neighbours)
+            object.__setattr__(self, "title", checks.field("title", self.title))
+        object.__setattr__(self, "neighbours", checks.flag("neighbours", self.neighbours))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class New:
 
     def __post_init__(self) -> None:
         """Raises: TypeError: no whole numbers. UsageError: none above 0."""
-        checks.count("words", self.words, least=1, most=checks.MANY)
+        object.__setattr__(self, "words", checks.count("words", self.words, least=1, most=checks.MANY))
         sizes = [checks.count("dims", size, least=1, most=checks.MANY) for size in checks.iterable("dims", self.dims, "sizes")]
         if len(sizes) < 2:
             raise UsageError(f"dims are {sizes}; give the size of the embedding and of each layer")
