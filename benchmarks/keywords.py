@@ -26,9 +26,10 @@ from tokens import corpus_texts, library_texts
 from vecsearch.corpus.document import Document
 from vecsearch.store.documents import Documents
 from vecsearch.store.documents_writer import DocumentsWriter, Progress
-from vecsearch.store.keywords import Keywords
+from vecsearch.store.keywords import Keywords, best
 from vecsearch.store.keywords_writer import write_keywords
 from vecsearch.store.records import to_record
+from vecsearch.text.languages import language_of
 
 QUERIES, K, BLOCK = 300, 10, 1024
 BEFORE = (
@@ -48,12 +49,12 @@ def chinese_texts(characters: int) -> list[str]:
     return texts
 
 
-def before(db: sqlite3.Connection) -> None:
+def before(db: sqlite3.Connection, language: str) -> None:
     for statement in BEFORE:
         db.execute(statement)
 
 
-WAYS: dict[str, Callable[[sqlite3.Connection], None]] = {"before": before, "now": write_keywords}
+WAYS: dict[str, Callable[[sqlite3.Connection, str], None]] = {"before": before, "now": write_keywords}
 
 
 def stored(path: Path, texts: list[str]) -> float:
@@ -69,26 +70,26 @@ def stored(path: Path, texts: list[str]) -> float:
     return perf_counter() - start
 
 
-def indexed(path: Path, write: Callable[[sqlite3.Connection], None]) -> tuple[float, float, int]:
+def indexed(path: Path, write: Callable[[sqlite3.Connection, str], None], language: str) -> tuple[float, float, int]:
     """Seconds and seconds of the processor that the words take, and their bytes."""
     bare = path.stat().st_size
     db = sqlite3.connect(path, isolation_level=None)
     start, cpu = perf_counter(), process_time()
     with db:
         db.execute("BEGIN IMMEDIATE")
-        write(db)
+        write(db, language)
     db.execute("PRAGMA incremental_vacuum").fetchall()
     taken = perf_counter() - start, process_time() - cpu
     db.close()
     return *taken, path.stat().st_size - bare
 
 
-def asked(path: Path, count: int, queries: list[str]) -> list[float]:
+def asked(path: Path, count: int, queries: list[str], language: str) -> list[float]:
     documents = Documents(path, count)
-    words, taken = Keywords([documents]), []
+    words, taken = Keywords([documents], language), []
     for query in queries:
         start = perf_counter()
-        words.search(query, K, [None])
+        best(words.scores(query), K, [None])
         taken.append(1000 * (perf_counter() - start))
     documents.close()
     return taken
@@ -107,7 +108,7 @@ def drawn_queries(texts: list[str]) -> list[str]:
     return queries
 
 
-def measured(texts: list[str], rounds: int, folder: Path) -> list[dict]:
+def measured(texts: list[str], rounds: int, folder: Path, language: str) -> list[dict]:
     queries = drawn_queries(texts)
     taken: dict[str, list[tuple]] = {way: [] for way in WAYS}
     ms: dict[str, list[float]] = {way: [] for way in WAYS}
@@ -117,8 +118,8 @@ def measured(texts: list[str], rounds: int, folder: Path) -> list[dict]:
             path = folder / f"{way}.sqlite"
             path.unlink(missing_ok=True)
             stores.append(stored(path, texts))
-            taken[way].append(indexed(path, write))
-            ms[way] += asked(path, len(texts), queries)
+            taken[way].append(indexed(path, write, language))
+            ms[way] += asked(path, len(texts), queries, language)
     rows = []
     for way in WAYS:
         seconds, cpu, size = (median(values) for values in zip(*taken[way], strict=True))
@@ -149,7 +150,10 @@ def main() -> None:
             "load": os.getloadavg()[0],
         }
         with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-            report("keywords", [row | facts for row in measured(texts, options.rounds, Path(folder))])
+            report(
+                "keywords",
+                [row | facts for row in measured(texts, options.rounds, Path(folder), language_of(texts[:1000], None))],
+            )
 
 
 if __name__ == "__main__":

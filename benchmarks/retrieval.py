@@ -54,6 +54,7 @@ def measured(folder: Path, encoder: Encoder, options: argparse.Namespace) -> lis
             "vectors": index.query,
             "keywords": index.keywords,
             "hybrid": lambda some, k: index.hybrid(some, k, weights=tuple(options.weights)),
+            "hybrid by ranks": lambda some, k: index.hybrid(some, k, weights=tuple(options.weights), fusion="ranks"),
         }
         facts = {"set": folder.name, "split": options.split, "documents": len(corpus), "queries": len(asked.queries)}
         facts |= {"encoder": options.encoder, "chunk": options.chunk, "weights": list(options.weights)}

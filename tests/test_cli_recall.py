@@ -1,6 +1,7 @@
 """A build that is asked for a recall: what it says, proves and keeps, and what it refuses."""
 
 import json
+from pathlib import Path
 
 import click
 import faiss
@@ -231,15 +232,17 @@ def test_the_plan_marks_what_fits(vecsearch, table, tmp_path):
 
 
 def test_the_plan_of_a_corpus(vecsearch, tmp_path, tiny_folder):
-    (tmp_path / "c.jsonl").write_text("".join(json.dumps({"text": text, "n": 1}) + "\n" for text in TEXTS * 400))
+    pages = sorted((Path(__file__).parents[1] / "docs").glob("*.md"))
+    texts = [text for page in pages for text in page.read_text(encoding="utf-8").splitlines() if text.strip()]
+    (tmp_path / "c.jsonl").write_text("".join(json.dumps({"text": text, "n": 1}) + "\n" for text in texts))
     build = ("build", tmp_path / "c.jsonl", "--encoder", tiny_folder(), "-o", tmp_path / "index", "--recall", "0.9")
     ran = vecsearch(*build, "--dry-run")
     (row,) = plan(ran).values()
-    assert ran.code == 0 and f"{len(TEXTS) * 400:,} documents, vectors of length 7; looked at 500" in ran.err
+    assert ran.code == 0 and f"{len(texts):,} documents, vectors of length 7; looked at 500" in ran.err
     assert row["kind"] == "exact" and row["encode_s"] > 0
     assert vecsearch(*build).code == 0
     files = (tmp_path / "index").glob("segments/*/*")
-    assert sum(path.stat().st_size for path in files) == pytest.approx(row["disk_bytes"], rel=0.15)
+    assert sum(path.stat().st_size for path in files) == pytest.approx(row["disk_bytes"], rel=0.25)
 
 
 def test_the_plan_of_a_corpus_that_cannot_be_used(vecsearch, tmp_path, tiny_folder):

@@ -348,6 +348,8 @@ def test_query_by_words(vecsearch, index):
 
 def test_query_by_both(vecsearch, index):
     found = rows(vecsearch("query", index, "XK-47", "--hybrid", "--weights", 0, 1))
+    assert (found[0]["id"], found[0]["score"]) == ("d4", 1)
+    found = rows(vecsearch("query", index, "XK-47", "--hybrid", "--fusion", "ranks", "--weights", 0, 1))
     assert (found[0]["id"], found[0]["score"]) == ("d4", pytest.approx(1 / 61))
     assert sorted(ids(vecsearch("query", index, "king", "--hybrid"))) == [f"d{i}" for i in range(5)]
     assert ids(vecsearch("query", index, "king", "--hybrid", "--where", "year = 1903")) == ["d3"]
@@ -360,7 +362,8 @@ def test_query_by_both(vecsearch, index):
         (["--keywords", "--metric", "ip"], "--keywords and --hybrid are for texts"),
         (["--hybrid", "--metric", "ip"], "--keywords and --hybrid are for texts"),
         (["--keywords", "--exact"], "--keywords and --hybrid are for texts"),
-        (["--weights", "1", "1"], "--weights belongs to --hybrid"),
+        (["--weights", "1", "1"], "--weights and --fusion belong to --hybrid"),
+        (["--fusion", "ranks"], "--weights and --fusion belong to --hybrid"),
         (["--hybrid", "--weights", "-1", "1"], "--weights"),
         (["--hybrid", "--weights", "1"], "--weights"),
         (["--hybrid", "--weights", "x", "1"], "--weights"),

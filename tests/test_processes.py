@@ -703,6 +703,7 @@ def test_an_encoder_of_your_own_that_cannot_be_pickled_is_named(tmp_path):
 # -- closed ------------------------------------------------------------------------------------------------------------
 
 ARGUMENTS = {
+    "weights": lambda: (1, 2),
     "documents": lambda: [Document("x", "x")],
     "vectors": lambda: np.ones((1, 3), np.float32),
     "rows": lambda: [0],

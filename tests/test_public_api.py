@@ -160,7 +160,15 @@ def index_cases(place: Place) -> Iterator[Case]:
         "spec": "exact",
         "goal": Goal(),
     }
-    building |= {"chunks": None, "keep": 3, "replace": False, "resume": False, "provenance": {}, "counts": dict}
+    building |= {
+        "chunks": None,
+        "language": "en",
+        "keep": 3,
+        "replace": False,
+        "resume": False,
+        "provenance": {},
+        "counts": dict,
+    }
     yield Case("Index.build", closed(Index.build), building | {"dim": DIM, "progress": none, "indexing": none, "note": none})
     ready = {"folder": "built", "documents": documents, "vectors": [np.ones((2, DIM))], "dim": DIM, "queries": None}
     yield Case("Index.build of vectors", closed(Index.build), ready)
@@ -176,18 +184,21 @@ def index_cases(place: Place) -> Iterator[Case]:
     with_vectors = {"documents": documents, "vectors": [np.ones((2, DIM))]}
     yield Case("add of vectors", of("add"), with_vectors)
     yield Case("delete", of("delete"), {"ids": ["storm"], "where": "year = 1990"})
-    yield Case("compact", of("compact"), {"queries": None, "progress": none, "indexing": none, "note": none})
+    yield Case("compact", of("compact"), {"queries": None, "language": "en", "progress": none, "indexing": none, "note": none})
     yield Case("rollback", of("rollback"), {"generation": 2})
     for name in ("documents", "vectors"):
         yield Case(name, of(name), {"rows": [0, 1]})
-    yield Case("rows", of("rows"), {"ids": ["storm"]})
+    for name in ("rows", "known"):
+        yield Case(name, of(name), {"ids": ["storm"]})
     yield Case("encode", of("encode"), {"texts": ["storm"], "marked": False})
     yield Case("remarks", of("remarks"), {"where": "year > 1990"})
     for name in ("search", "nearest"):
         yield Case(name, of(name), {"vectors": np.ones((2, DIM), np.float32), **asked})
     yield Case("query", of("query"), by_text)
     yield Case("keywords", of("keywords"), {"texts": ["king"], "k": 3, "where": "year > 1990"})
-    yield Case("hybrid", of("hybrid"), {"texts": ["king"], "k": 3, "weights": (1, 2), "exact": False, "where": None})
+    yield Case("hybrid", of("hybrid"), {"texts": ["king"], "k": 3, "weights": (1, 2), "fusion": "ranks", "exact": False})
+    yield Case("candidates", of("candidates"), {"texts": ["king"]})
+    yield Case("keep_weights", of("keep_weights"), {"weights": (1, 2)})
     yield Case("similar", of("similar"), {"ids": ["storm"], **asked})
     yield Case("hits", of("hits"), {"neighbors": Neighbors(np.array([[0]]), np.array([[1.0]], np.float32))})
     yield Case("rows", lambda neighbors: place.index.hits(Neighbors(neighbors, [[1.0]])), {"neighbors": [[0]]})

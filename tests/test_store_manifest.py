@@ -171,10 +171,11 @@ def test_newer_format_gives_both_numbers(number):
 def test_a_missing_key_or_a_wrong_type_is_named(data):
     values = asdict(ONE)
     key = data.draw(st.sampled_from(sorted(values)))
-    if key != "clusters" and data.draw(st.booleans()):
+    if key not in ("clusters", "language", "weights") and data.draw(st.booleans()):
         del values[key]
     else:
         kinds = (dict, type(None)) if key in ("encoder", "chunks", "deletes", "previous", "clusters") else type(values[key])
+        kinds = {"language": (str, type(None)), "weights": (list, type(None))}.get(key, kinds)
         values[key] = data.draw(JSON.filter(lambda value: isinstance(value, bool) or not isinstance(value, kinds)))
     with pytest.raises(DamagedIndexError, match=f"^m .*{key}"):
         Manifest.from_bytes(json.dumps(values).encode(), "m")
@@ -233,6 +234,11 @@ SEGMENT = "segments/000001-0"
         ({"chunks": {"tokens": 9}}, "holds no tokens and overlap as its 'chunks'"),
         ({"previous": {"generation": 1}}, "holds no generation and sha256 as its 'previous'"),
         ({"keep": 0}, "negative or zero"),
+        ({"language": "xx"}, "holds the unknown language 'xx'"),
+        ({"weights": [1]}, "holds [1] as 'weights'"),
+        ({"weights": [0, 0]}, "holds [0, 0] as 'weights'"),
+        ({"weights": [1, -1]}, "holds [1, -1] as 'weights'"),
+        ({"weights": [True, 1]}, "holds [True, 1] as 'weights'"),
         ({"clusters": {"labels": "labels-000001.npy"}}, "holds no labels, centres, summary, rows, count as its 'clusters'"),
         ({"clusters": CLUSTERS | {"rows": 8}}, "says that 8 of its 7 rows are in 2 clusters"),
         ({"clusters": CLUSTERS | {"count": -1}}, "says that 6 of its 7 rows are in -1 clusters"),

@@ -23,6 +23,7 @@ from vecsearch.store.layout import VECTORS
 from vecsearch.store.records import Span
 from vecsearch.store.segment import Segment, SegmentWriter
 from vecsearch.store.writer import IndexWriter
+from vecsearch.text.languages import checked_language
 
 BLOCK_DOCUMENTS = 4096
 """Documents that are encoded and committed together: what an interrupted build can lose."""
@@ -44,6 +45,7 @@ def build(
     goal: ann.Goal,
     queries: np.ndarray | None,
     chunks: Chunks | None,
+    language: str | None,
     keep: int,
     replace: bool,
     resume: bool,
@@ -73,6 +75,8 @@ def build(
         raise UsageError("ready vectors stand for whole documents: they cannot be split into passages")
     if chunks is not None:
         checks.instance("chunks", chunks, Chunks, give="Chunks(200, 40)")
+    if language is not None:
+        language = checked_language(checks.text("language", language))
     keep = checks.count("keep", keep, least=1, most=checks.MANY)
     documents = checked_documents(documents)
     vectors = checks.blocks("vectors", vectors, dim) if vectors is not None else None
@@ -94,7 +98,8 @@ def build(
             progress(segment.rows)
         if not segment.rows:
             raise CorpusError("there is no document to index")
-        segment.finish()
+        language = language or segment.language(getattr(encoder, "language", None))
+        segment.finish(language)
         entry, trials = indexed(
             segment.folder, writer.faiss_name, (segment.rows, dim), metric,
             spec=spec, goal=goal, queries=queries, note=note, progress=indexing,
@@ -110,6 +115,7 @@ def build(
             dim=dim,
             goal=goal_entry(spec, goal),
             chunks=vars(chunks) if chunks else None,
+            language=language,
             encoder=saved,
             counts=segment.progress.counts,
             provenance={**provenance, **({"trials": trials} if trials else {})},

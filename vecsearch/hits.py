@@ -10,10 +10,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vecsearch import checks
+from vecsearch.checks import Choice
 from vecsearch.errors import UsageError
 
 RRF_RANK = 60
 """Added to ranks before lists are fused, so that the first of one list does not decide alone (Cormack et al. 2009)."""
+
+
+class Fusion(Choice):
+    """What of two lists is put together: what documents score, or only the ranks that they have. A name does as well."""
+
+    SCORES = "scores"
+    RANKS = "ranks"
 
 
 class Neighbors(NamedTuple):
@@ -72,6 +80,33 @@ def two_weights(weights: Sequence[float]) -> tuple[float, float]:
             f"the weights are {' and '.join(map(str, given)) or 'none'}; give two numbers from 0, of which one is above 0"
         )
     return given[0], given[1]
+
+
+class Candidates(NamedTuple):
+    """The best documents of a query by meaning and by words, n together, and what each has of both, (n,) float64 from 0,
+    whichever found it."""
+
+    hits: list[Hit]
+    meaning: np.ndarray
+    words: np.ndarray
+
+
+def added(candidates: Candidates, weights: tuple[float, float], k: int) -> list[Hit]:
+    """The k best of the candidates by the weighted mean of both scores, each as a share of the best one's: from 0 to 1.
+
+    What has nothing of either is none. Source: Bruch, Gai and Ingber 2023, An Analysis of Fusion Functions for Hybrid
+    Retrieval, TM2C2.
+    """
+    hits, *scores = candidates
+    total = sum(weight * _shares(each) for weight, each in zip(weights, scores, strict=True)) / sum(weights)
+    # Of equal scores the one that was found first: by meaning.
+    best = np.argsort(-total, kind="stable")[:k].tolist()
+    return [replace(hits[i], score=float(total[i])) for i in best if total[i] > 0]
+
+
+def _shares(scores: np.ndarray) -> np.ndarray:
+    most = scores.max(initial=0.0)
+    return scores / most if most > 0 else np.zeros(len(scores))
 
 
 def fused(lists: Sequence[Sequence[Hit]], weights: Sequence[float], k: int) -> list[Hit]:

@@ -16,15 +16,18 @@ from vecsearch.corpus.passages import Chunks
 from vecsearch.encoders import Encoder, Tally, can_open, open_encoder
 from vecsearch.encoders.base import check_encoder, checked_vectors
 from vecsearch.errors import UsageError, VecsearchError
-from vecsearch.hits import Hit, Neighbors, checked_neighbors, fused, two_weights
+from vecsearch.hits import Candidates, Fusion, Hit, Neighbors, added, checked_neighbors, fused, two_weights
 from vecsearch.metric import Metric
 from vecsearch.searching import View
 from vecsearch.store.clusters import Clustering
 from vecsearch.store.manifest import KEEP, Manifest
+from vecsearch.store.postings import POSTINGS
 from vecsearch.store.snapshot import Snapshot, open_snapshot, read_current, read_manifest
 
 FUSED = 100
-"""Hits of each way to search that `hybrid` fuses at the least."""
+"""Documents by each way, at the least, that `hybrid` weighs."""
+EQUAL = (1.0, 1.0)
+"""Weights of meaning and words where nothing else is known."""
 
 
 def _silent(_: object) -> None:
@@ -69,6 +72,7 @@ class Index:
         goal: ann.Goal | None = None,
         queries: np.ndarray | None = None,
         chunks: Chunks | None = None,
+        language: str | None = None,
         keep: int = KEEP,
         replace: bool = False,
         resume: bool = False,
@@ -88,8 +92,9 @@ class Index:
         `queries` (q, dim) float32, and kept in the manifest. Where the kind asked for does not reach the goal, the index is
         made all the same, and `manifest.recall` says how far it comes.
 
-        With `chunks`, long texts are split into passages with a vector each; hits are still documents. The last `keep`
-        generations of the index stay on disk, for `open` and `rollback`.
+        With `chunks`, long texts are split into passages with a vector each; hits are still documents. `language` is the code
+        of the one that `keywords` reads words in, "none" for no stems and no stop words; without it, it is found. The last
+        `keep` generations of the index stay on disk, for `open` and `rollback`.
 
         `replace` puts the new index in an old one's place once it is whole; `resume` goes on with an interrupted build of the
         same corpus and options. `provenance` and `counts()` are kept in the manifest; `progress` hears the number of rows on
@@ -109,6 +114,7 @@ class Index:
             goal=ann.Goal() if goal is None else goal,
             queries=queries,
             chunks=chunks,
+            language=language,
             keep=keep,
             replace=replace,
             resume=resume,
@@ -249,16 +255,20 @@ class Index:
         self,
         *,
         queries: np.ndarray | None = None,
+        language: str | None = None,
         progress: Callable[[int], None] = _silent,
         indexing: Callable[[int], None] = _silent,
         note: Callable[[str], None] = _silent,
     ) -> None:
-        """Merge all segments into one without what was deleted, index it again, and measure its recall again."""
+        """Merge all segments into one without what was deleted, index it again, and measure its recall again.
+
+        `language` is the code of the one that words are read in from now on; without it, it stays what it is.
+        """
         folder = self._view.snapshot.folder
         if queries is not None:
             queries = checked_queries(queries, self.dim, "queries")
         checks.functions(progress=progress, indexing=indexing, note=note)
-        updating.compact(folder, queries=queries, progress=progress, indexing=indexing, note=note)
+        updating.compact(folder, queries=queries, language=language, progress=progress, indexing=indexing, note=note)
         self.refresh()
 
     def rollback(self, generation: int) -> None:
@@ -339,7 +349,11 @@ class Index:
     @property
     def earlier_words(self) -> bool:
         """Whether a part of the index is found by words only as an earlier vecsearch knew them, until it is compacted."""
-        return any("terms" not in segment.documents.tables for segment in self._view.snapshot.segments)
+        return any(POSTINGS not in segment.documents.tables for segment in self._view.snapshot.segments)
+
+    def known(self, ids: Sequence[str]) -> set[str]:
+        """Those of the ids that documents of the index have."""
+        return set(self._view.known(checks.texts("ids", ids, call="index.known")))
 
     def vectors(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
         """The stored vectors at `rows`: (n, dim) float32, as encoded. Raises UsageError for a row that there is not."""
@@ -404,7 +418,7 @@ class Index:
         return self._by_meaning(view, texts, _hits_wanted(k, view), **_options(metric, exact, where))
 
     def _by_meaning(self, view: View, texts: list[str], k: int, **options: Any) -> list[list[Hit]]:
-        vectors = checked_queries(self._encoded(texts), self.dim)
+        vectors = self._asked(texts)
         found = view.nearest(vectors, k, **options)
         return [hits if vector.any() else [] for hits, vector in zip(found, vectors, strict=True)]
 
@@ -435,20 +449,39 @@ class Index:
         texts: Sequence[str],
         k: int = 10,
         *,
-        weights: tuple[float, float] = (1.0, 1.0),
+        weights: tuple[float, float] | None = None,
+        fusion: Fusion | str = Fusion.SCORES,
         exact: bool = False,
         where: str | None = None,
     ) -> list[list[Hit]]:
-        """The k best documents for each text by meaning and by words together; `weights` are those of the two.
+        """The k best documents for each text by meaning and by words together; `weights` are those of the two, without them
+        those that `keep_weights` has kept, or equal ones.
 
-        A document's score is the sum of weight / (60 + rank) over the two lists (Cormack et al. 2009, Reciprocal rank fusion).
+        Each of the best by either is given both scores, as a share of the best one's from the least that there could be: cosine
+        from -1, BM25 from 0. A document's score is their weighted mean (Bruch, Gai and Ingber 2023, An Analysis of Fusion
+        Functions for Hybrid Retrieval). With `fusion` "ranks" it is the sum of weight / (60 + rank) over the two lists
+        (Cormack et al. 2009, Reciprocal rank fusion).
         """
-        view, texts, options = self._view, checks.texts("texts", texts, call="index.hybrid"), _options(None, exact, where)
-        k, weights = _hits_wanted(k, view), two_weights(weights)
-        depth = max(FUSED, k)
-        by_meaning = self._by_meaning(view, texts, depth, **options)
-        by_words = view.keywords(texts, depth, where=where)
-        return [fused(pair, weights, k) for pair in zip(by_meaning, by_words, strict=True)]
+        view, texts = self._view, checks.texts("texts", texts, call="index.hybrid")
+        weights = two_weights((view.snapshot.manifest.weights or EQUAL) if weights is None else weights)
+        k, fusion, exact = _hits_wanted(k, view), Fusion(fusion), checks.flag("exact", exact)
+        found = view.candidates(texts, self._asked(texts), max(FUSED, k), exact=exact, where=_condition(where))
+        if fusion is Fusion.RANKS:
+            return [fused((near, worded), weights, k) for near, worded, _ in found]
+        return [added(both, weights, k) for _, _, both in found]
+
+    def candidates(self, texts: Sequence[str]) -> list[Candidates]:
+        """The 100 best documents for each text by meaning and as many by words, with both scores: what `hybrid` weighs."""
+        view, texts = self._view, checks.texts("texts", texts, call="index.candidates")
+        return [both for _, _, both in view.candidates(texts, self._asked(texts), FUSED)]
+
+    def _asked(self, texts: list[str]) -> np.ndarray:
+        return checked_queries(self._encoded(texts), self.dim)
+
+    def keep_weights(self, weights: tuple[float, float]) -> None:
+        """Have `hybrid` weigh meaning and words so from now on, where it is not told otherwise."""
+        updating.weigh(self._view.snapshot.folder, two_weights(weights))
+        self.refresh()
 
     def similar(
         self,

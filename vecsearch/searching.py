@@ -15,12 +15,12 @@ import numpy as np
 from vecsearch import ann
 from vecsearch.corpus.document import Document
 from vecsearch.errors import UsageError
-from vecsearch.hits import Hit, Neighbors, best_of_each
-from vecsearch.metric import Metric
+from vecsearch.hits import Candidates, Hit, Neighbors, best_of_each
+from vecsearch.metric import SHORTEST, Metric
 from vecsearch.store.documents import Documents
 from vecsearch.store.fields import FIELDS, with_numbers
 from vecsearch.store.filters import CLUSTER, Condition
-from vecsearch.store.keywords import Keywords, best_passage
+from vecsearch.store.keywords import Keywords, best, best_passage
 from vecsearch.store.records import Span
 from vecsearch.store.segment import Segment
 from vecsearch.store.snapshot import Snapshot
@@ -171,15 +171,20 @@ class View:
 
     def rows(self, ids: Sequence[str]) -> list[list[int]]:
         """The rows of each of the documents with these ids. Raises UsageError naming those that the index does not have."""
+        found = self.known(ids)
+        if missing := [id for id in ids if id not in found]:
+            raise UsageError(f"the index has no document with the id {', '.join(map(repr, missing[:5]))}")
+        return [found[id] for id in ids]
+
+    def known(self, ids: Sequence[str]) -> dict[str, list[int]]:
+        """The rows of those of the documents with these ids that are there."""
         found: dict[str, list[int]] = {}
         for first, segment, alive in zip(self._first, self.snapshot.segments, self.snapshot.alive, strict=True):
             for id, number in segment.documents.known(ids).items():
                 rows = segment.documents.rows(np.array([number]))
                 if alive is None or alive[rows[0]]:
                     found[id] = (first + rows).tolist()
-        if missing := [id for id in ids if id not in found]:
-            raise UsageError(f"the index has no document with the id {', '.join(map(repr, missing[:5]))}")
-        return [found[id] for id in ids]
+        return found
 
     def vectors(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
         """The stored vectors at `rows`: (n, dim) float32, as encoded."""
@@ -247,15 +252,48 @@ class View:
 
     def keywords(self, texts: Sequence[str], k: int, *, where: str | None = None) -> list[list[Hit]]:
         """The k best documents for each text by the words they share. Raises UsageError as `search` does."""
-        parts = [segment.documents for segment in self.snapshot.segments]
-        allowed = [
-            None if mask is None else _documents_of(part, mask) for part, mask in zip(parts, self._masks(where), strict=True)
-        ]
-        words = Keywords(parts)
-        return [
-            [self._keyword_hit(part, number, score, text) for score, part, number in words.search(text, k, allowed)]
-            for text in texts
-        ]
+        words, allowed = self._words(), self._allowed(where)
+        return [self._with_words(text, best(words.scores(text), k, allowed)) for text in texts]
+
+    def candidates(
+        self, texts: Sequence[str], queries: np.ndarray, depth: int, *, exact: bool = False, where: str | None = None
+    ) -> Iterator[tuple[list[Hit], list[Hit], Candidates]]:
+        """For each text the `depth` best documents by meaning, of which `queries` (q, dim) float32 are the vectors, those by
+        words, and both with all their scores."""
+        by_meaning = self.nearest(queries, depth, exact=exact, where=where)
+        words, allowed = self._words(), self._allowed(where)
+        for text, query, near in zip(texts, queries, by_meaning, strict=True):
+            scores = words.scores(text)
+            lists = near if query.any() else [], self._with_words(text, best(scores, depth, allowed))
+            yield *lists, self._both(query, scores, lists)
+
+    def _both(self, query: np.ndarray, words: Sequence[np.ndarray], lists: Sequence[Sequence[Hit]]) -> Candidates:
+        hits = list({hit.id: hit for hits in lists for hit in hits}.values())
+        rows = self.rows([hit.id for hit in hits])
+        firsts = np.array([own[0] for own in rows], np.int64)
+        parts = np.searchsorted(self._first, firsts, "right") - 1
+        by_words = np.zeros(len(hits))
+        for part, scores in enumerate(words):
+            here = parts == part
+            by_words[here] = scores[self.snapshot.segments[part].documents.numbers(firsts[here] - self._first[part])]
+        if not hits or not query.any():
+            return Candidates(hits, np.zeros(len(hits)), by_words)
+        vectors = self.vectors(np.concatenate(rows)).astype(np.float64)
+        products, lengths = vectors @ query, np.linalg.norm(vectors, axis=1) * np.linalg.norm(query)
+        # From the least that there could be, so that 0 is nothing.
+        cosine = self._metric is Metric.COSINE
+        above = products / np.maximum(lengths, SHORTEST) + 1 if cosine else products + lengths.max()
+        return Candidates(hits, np.maximum.reduceat(above, np.cumsum([0, *map(len, rows[:-1])])), by_words)
+
+    def _words(self) -> Keywords:
+        return Keywords([segment.documents for segment in self.snapshot.segments], self.snapshot.manifest.language)
+
+    def _allowed(self, where: str | None) -> list[np.ndarray | None]:
+        parts = zip(self.snapshot.segments, self._masks(where), strict=True)
+        return [None if mask is None else _documents_of(segment.documents, mask) for segment, mask in parts]
+
+    def _with_words(self, text: str, found: Sequence[tuple[float, int, int]]) -> list[Hit]:
+        return [self._keyword_hit(part, number, score, text) for score, part, number in found]
 
     def _keyword_hit(self, part: int, number: int, score: float, text: str) -> Hit:
         documents = self.snapshot.segments[part].documents

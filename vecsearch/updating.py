@@ -29,6 +29,7 @@ from vecsearch.store.manifest import Manifest
 from vecsearch.store.records import to_record
 from vecsearch.store.snapshot import Snapshot, generations, open_manifest, read_deletes
 from vecsearch.store.writer import IndexWriter
+from vecsearch.text.languages import checked_language
 
 LOOKUP_DOCUMENTS = 1024
 """Documents that are compared at a time with what the index has of them."""
@@ -91,12 +92,13 @@ def add(
                 progress(segment.rows)
         if not segment.rows:
             return changes
-        segment.finish()
+        language = manifest.language or segment.language(getattr(encoder, "language", None))
+        segment.finish(language)
         shape = (segment.rows, manifest.dim)
         goal = _lesser(manifest.goal, shape)
         entry = _entry(writer, segment.folder, shape, manifest, goal=goal, note=note, progress=indexing)
         counts = Counter(manifest.counts) + Counter({"documents": changes.added})
-        writer.commit([*manifest.segments, entry], gone.rows(), counts=dict(counts))
+        writer.commit([*manifest.segments, entry], gone.rows(), counts=dict(counts), language=language)
         return changes
 
 
@@ -197,13 +199,22 @@ def delete(folder: Path, *, ids: Sequence[str] = (), where: str | None = None) -
 
 
 def compact(
-    folder: Path, *, progress: Heard, indexing: Heard, note: Callable[[str], None], queries: np.ndarray | None = None
+    folder: Path,
+    *,
+    progress: Heard,
+    indexing: Heard,
+    note: Callable[[str], None],
+    queries: np.ndarray | None = None,
+    language: str | None = None,
 ) -> Manifest:
     """Merge all segments into one without what was deleted, and index it again towards the goal that the index was built for.
 
     Texts that conditions read as numbers, as the cells of CSV files were kept by an earlier vecsearch, become these numbers.
+    Their words are read again, in the `language` of that code, or in the one that the index has, or that is found.
     An interrupted compaction goes on where it was.
     """
+    if language is not None:
+        language = checked_language(checks.text("language", language))
     with _updating(folder, resume=True) as (writer, manifest), open_manifest(folder, manifest) as snapshot:
         signature = {"compact generation": manifest.generation, "rows at a time": COPIED_ROWS}
         segment = writer.segment(manifest.dim, signature, discard_others=True)
@@ -221,10 +232,13 @@ def compact(
             note(
                 f"texts that an earlier vecsearch kept, and read as numbers in conditions, are numbers now: the fields {names}"
             )
-        segment.finish()
+        language = language or manifest.language or segment.language(None)
+        segment.finish(language)
         shape = (segment.rows, manifest.dim)
         entry = _entry(writer, segment.folder, shape, manifest, queries=queries, note=note, progress=indexing)
-        return writer.commit([entry], np.empty(0, np.int64), clusters=_labels_alive(writer, manifest, snapshot))
+        return writer.commit(
+            [entry], np.empty(0, np.int64), clusters=_labels_alive(writer, manifest, snapshot), language=language
+        )
 
 
 def _labels_alive(writer: IndexWriter, manifest: Manifest, snapshot: Snapshot) -> dict[str, Any] | None:
@@ -249,6 +263,12 @@ def cluster(folder: Path, clustering: Clustering, before: Manifest, *, assigned:
             raise UsageError(f"{folder} was changed while its documents were put into clusters; do it again")
         entry = writer.write_labels(manifest.clusters, clustering.labels) if assigned else writer.write_clusters(clustering)
         return writer.commit(manifest.segments, read_deletes(folder, manifest), clusters=entry)
+
+
+def weigh(folder: Path, weights: tuple[float, float]) -> Manifest:
+    """Keep how much meaning and words count together."""
+    with _updating(folder) as (writer, manifest):
+        return writer.commit(manifest.segments, read_deletes(folder, manifest), weights=list(weights))
 
 
 def rebuild(
@@ -281,6 +301,9 @@ def rebuild(
         return writer.commit(entries, read_deletes(folder, manifest), goal=asked)
 
 
+_BROUGHT_BACK = ("metric", "dim", "goal", "chunks", "encoder", "counts", "clusters", "language", "weights")
+
+
 def rollback(folder: Path, generation: int) -> Manifest:
     """Bring an older generation back, as a new one. Raises UsageError for one that is not kept, or is in force."""
     with _updating(folder) as (writer, manifest):
@@ -292,7 +315,7 @@ def rollback(folder: Path, generation: int) -> Manifest:
             )
         old = kept[generation]
         open_manifest(folder, old).close()  # what is damaged is not brought back
-        said = {name: getattr(old, name) for name in ("metric", "dim", "goal", "chunks", "encoder", "counts", "clusters")}
+        said = {name: getattr(old, name) for name in _BROUGHT_BACK}
         provenance = {**old.provenance, "rollback": generation}
         return writer.commit(old.segments, read_deletes(folder, old), files=old.files, **said, provenance=provenance)
 

@@ -14,6 +14,7 @@ from vecsearch.cli.options import (
     corpus_options,
     dtype_option,
     encoder_options,
+    language_option,
     metric_option,
     open_named_encoder,
     output_options,
@@ -46,6 +47,7 @@ EXACT = "exact"
 @recall_options
 @click.option("--chunk", type=WholeRange(1), metavar="N", help="Split texts into passages of N tokens; hits are documents.")
 @click.option("--overlap", type=WholeRange(0), metavar="N", help="With --chunk: tokens that passages share. By default 0.")
+@language_option
 @click.option("--keep", type=WholeRange(1), metavar="N", help="Generations to keep, for rollback. By default 3.")
 @click.option("--dry-run", is_flag=True, help="Only show what --recall may choose among, and what each would take.")
 @click.option("--replace", is_flag=True, help="Put the new index in the place of the one in the folder, once it is whole.")
@@ -78,6 +80,7 @@ def build(
     spec: str | None,
     chunk: int | None,
     overlap: int | None,
+    language: str | None,
     keep: int | None,
     dry_run: bool,
     replace: bool,
@@ -153,6 +156,7 @@ def build(
             goal=goal,
             queries=asked,
             chunks=chunks,
+            language=language,
             keep=keep or KEEP,
             replace=replace,
             resume=resume,

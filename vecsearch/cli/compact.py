@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from vecsearch.cli.build import note_recall
-from vecsearch.cli.options import FOLDER, output_options, recall_options
+from vecsearch.cli.options import FOLDER, language_option, output_options, recall_options
 from vecsearch.cli.output import emit
 from vecsearch.cli.stages import stages
 from vecsearch.errors import UsageError
@@ -16,17 +16,20 @@ from vecsearch.errors import UsageError
 
 @click.command()
 @click.argument("index", type=FOLDER)
+@language_option
 @output_options
 @click.pass_context
-def compact(context: click.Context, index: str, as_json: bool) -> None:
-    """Merge the segments of INDEX into one, without what was deleted, and measure its recall again."""
+def compact(context: click.Context, index: str, language: str | None, as_json: bool) -> None:
+    """Merge the segments of INDEX into one, without what was deleted, read its words again, and measure its recall again."""
     from vecsearch import updating
     from vecsearch.store.snapshot import read_manifest
 
     before = read_manifest(Path(index))
     total = max(1, before.rows - before.deleted)
     with stages(lambda: listening.stored / total, "the next compact goes on after them") as listening:
-        updating.compact(Path(index), progress=listening.documents, indexing=listening.vectors, note=listening.note)
+        updating.compact(
+            Path(index), language=language, progress=listening.documents, indexing=listening.vectors, note=listening.note
+        )
     _report(context, index, as_json)
 
 

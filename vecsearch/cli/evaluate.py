@@ -34,6 +34,7 @@ _COMPARED = ("set", "metric", "measure", "encoder", "than", "difference", "low",
 @click.option("--split", default="test", show_default=True, help="Of a BEIR folder: which qrels.")
 @click.option("--columns", metavar="A,B,SCORE", help="Of a file of pairs: what its columns are called.")
 @click.option("--plot", type=FOLDER, metavar="FILE", help="Draw the values with their intervals: .png, .svg or .pdf.")
+@click.option("--tune", type=FOLDER, metavar="INDEX", help="Of one BEIR folder: find and keep the weights of query --hybrid.")
 @dtype_option
 @output_options
 def evaluate(
@@ -44,6 +45,7 @@ def evaluate(
     split: str,
     columns: str | None,
     plot: str | None,
+    tune: str | None,
     dtype: str,
     as_json: bool,
 ) -> None:
@@ -56,12 +58,17 @@ def evaluate(
     vecsearch evaluate sts-dev.tsv
     vecsearch evaluate sts-dev.tsv words.tsv --encoder english --encoder english,pooling=raw --metric cosine
     vecsearch evaluate retrieval/medline --encoder my=my-model --encoder ships=english -k 10 -k 100 --plot medline.png
+    vecsearch evaluate retrieval/medline --tune indexes/medline
     """
     from vecsearch.evaluation.evaluate import compare
     from vecsearch.evaluation.picture import check_picture, write_picture
     from vecsearch.evaluation.sets import read_set
     from vecsearch.metric import Metric
 
+    if tune is not None:
+        if encoders or metrics or ks or columns or plot or len(sets) > 1:
+            raise UsageError("--tune asks an index as it is, about one set: only --split goes with it")
+        return _tune(tune, sets[0], split, as_json=as_json)
     if plot:
         check_picture(plot)
     names = columns.split(",") if columns else ()
@@ -111,3 +118,44 @@ def _row(test: str, encoder: str, key: tuple[str, Any, str], drawn: Any, judged:
     low, high = drawn.interval
     values = {"value": drawn.value, "low": low, "high": high, "n": judged.n[part]}
     return {"set": f"{test}: {part}" if part else test, "encoder": encoder, "metric": metric, "measure": measure, **values}
+
+
+def _tune(folder: str, path: str, split: str, *, as_json: bool) -> None:
+    from vecsearch.cli.progress import progress_bar
+    from vecsearch.evaluation.sets import Retrieval, read_set
+    from vecsearch.evaluation.tuning import K, tune
+    from vecsearch.index import Index
+
+    test = read_set(path, split=split)
+    if not isinstance(test, Retrieval):
+        raise UsageError(f"{path}: weights are found from queries with relevant documents; give a BEIR folder")
+    share = 0.0
+    with Index.open(folder) as index:
+        with progress_bar(f"queries of {test.name}", lambda: share) as bar:
+
+            def told(asked: int, of_all: float) -> None:
+                nonlocal share
+                share = of_all
+                bar(asked)
+
+            tuned = tune(index, test, told)
+        index.keep_weights(tuned.weights)
+        generation = index.manifest.generation
+    for line in test.notes:
+        note(f"note: {test.name}: {line}")
+    if tuned.missing:
+        note(f"note: {tuned.missing:,} relevant documents are not in the index, and count as not found")
+    meaning, words = tuned.weights
+    ways = {
+        "meaning": (1.0, 0.0, tuned.meaning),
+        "words": (0.0, 1.0, tuned.words),
+        "both": (0.5, 0.5, tuned.equal),
+        "both, tuned": (None, None, tuned.tuned),
+    }
+    rows = []
+    for way, (of_meaning, of_words, drawn) in ways.items():
+        low, high = drawn.interval
+        facts = {"set": test.name, "way": way, "meaning": of_meaning, "words": of_words}
+        rows.append(facts | {"measure": f"ndcg@{K}", "value": drawn.value, "low": low, "high": high, "n": tuned.n})
+    emit(rows, as_json=as_json)
+    note(f"the weights {meaning:g} and {words:g} are kept in generation {generation} of {folder}: query --hybrid uses them")

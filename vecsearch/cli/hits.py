@@ -63,9 +63,11 @@ def why_nothing(query: str) -> str:
 
 def why_no_words(query: str, *, earlier: bool, where: bool) -> str:
     """Why a text may find nothing by its words, in an index of which a part is of an `earlier` vecsearch, under a condition."""
-    from vecsearch.store.query_terms import divided, terms
+    from vecsearch.store.folding import folded
+    from vecsearch.store.query_terms import divided
+    from vecsearch.store.wording import has_word
 
-    if not terms(query):
+    if not has_word(folded(query)):
         return "words are looked for, and it has neither letter nor digit"
     reason = "no document has a word of it"
     if together := divided(query):

@@ -33,6 +33,8 @@ def info(index: str, as_json: bool) -> None:
         "deleted_rows": manifest.deleted,
         "dim": manifest.dim,
         "metric": manifest.metric,
+        "language": manifest.language,
+        "weights": manifest.weights,
         "spec": manifest.spec,
         "effort": manifest.effort,
         "recall": manifest.recall,

@@ -220,6 +220,12 @@ recall_options = apply_options(
     ),
 )
 
+language_option = click.option(
+    "--language",
+    metavar="CODE",
+    help="Language that --keywords reads words in: en, de … or none. By default it is found, or stays what it is.",
+)
+
 where_option = click.option(
     "--where", metavar="CONDITION", help="Only documents whose fields meet it: \"year > 1990 and genre = 'noir'\"."
 )

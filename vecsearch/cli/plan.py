@@ -24,10 +24,10 @@ LOOKED_AT = 10_000
 """Ready vectors that are looked at."""
 ASKED = 0.1
 """Share of these whose neighbours are looked for among the others."""
-DATABASE_BYTES = 45
+DATABASE_BYTES = 75
 """What SQLite takes for a document beside what it holds."""
-WORDS = 0.4
-"""Bytes of the index of words for each byte of text."""
+WORDS = 1.0
+"""Bytes of the index of words, with the order they stand in, for each byte of text."""
 
 
 @dataclass(frozen=True)

@@ -45,13 +45,18 @@ BATCH = 1024
 @where_option
 @click.option("--cluster", "cluster", type=WholeRange(0), metavar="N", help="Only documents of this cluster.")
 @click.option("--keywords", is_flag=True, help='By the words in the documents (BM25); a "phrase" has to be there.')
-@click.option("--hybrid", is_flag=True, help="By meaning and by words together: reciprocal ranks, added.")
+@click.option("--hybrid", is_flag=True, help="By meaning and by words together: both scores, added.")
 @click.option(
     "--weights",
     nargs=2,
     type=NumberRange(0),
     metavar="M W",
-    help="With --hybrid: weights of meaning and words, by default 1 1.",
+    help="With --hybrid: weights of meaning and words. By default those of evaluate --tune, or equal ones.",
+)
+@click.option(
+    "--fusion",
+    type=click.Choice(["scores", "ranks"]),
+    help="With --hybrid: add what documents score (the default), or reciprocal ranks.",
 )
 @marked_option
 @click.option("--explain", is_flag=True, help="Show what each word of a hit contributes to its score: the score is their sum.")
@@ -81,6 +86,7 @@ def query(
     keywords: bool,
     hybrid: bool,
     weights: tuple[float, float] | None,
+    fusion: str | None,
     marked: bool,
     explain: bool,
     generation: int | None,
@@ -131,8 +137,8 @@ def query(
             "--marked is for texts asked by meaning: "
             "--keywords, --hybrid, --vectors, --plus and --odd-one-out do not belong to it"
         )
-    if weights and not hybrid:
-        raise UsageError("--weights belongs to --hybrid")
+    if (weights or fusion) and not hybrid:
+        raise UsageError("--weights and --fusion belong to --hybrid")
     encoder = open_named_encoder(encoders, encoder_weights) if encoders or encoder_weights else None
     with Index.open(index, generation=generation, encoder=encoder) as opened:
         if where is not None:
@@ -144,7 +150,7 @@ def query(
         if keywords:
             ask = partial(opened.keywords, where=where)
         elif hybrid:
-            ask = partial(opened.hybrid, weights=weights or (1.0, 1.0), exact=exact, where=where)
+            ask = partial(opened.hybrid, weights=weights, fusion=fusion or "scores", exact=exact, where=where)
         shown = ShownFields(show)
         nothing = _why_nothing(opened, keywords=keywords, hybrid=hybrid, where=where is not None)
         if odd_one_out:

@@ -82,6 +82,11 @@ class UlmfitEncoder(FromPath):
         self.dim: int = self._postprocess.dim(pooled)
 
     @property
+    def language(self) -> str | None:
+        """The code of the language whose rules its tokens follow, where that is known."""
+        return self._opened.tokenizer.describe()["lang"]
+
+    @property
     def vocabulary(self) -> Vocabulary:
         """The model's words; word i is row i of its embedding."""
         return self._opened.vocabulary

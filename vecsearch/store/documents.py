@@ -15,6 +15,7 @@ from vecsearch.errors import UsageError
 from vecsearch.forks import QuietLock, keep_for_ever, made_once
 from vecsearch.store.fields import FIELDS, Column, problems, read_columns
 from vecsearch.store.layout import Closed, damaged, reading
+from vecsearch.store.postings import POSTINGS, Found, having, lengths
 from vecsearch.store.records import numbers_of, sound
 
 
@@ -100,6 +101,17 @@ class Documents:
         with self.reading() as db:
             return read_columns(db, self.tables)
 
+    @made_once
+    def word_counts(self) -> np.ndarray:
+        """How many words each document has that say what it is about: (documents,) float64."""
+        with self.reading() as db:
+            return lengths(db)
+
+    def having(self, stems: Sequence[str], form: str | None = None) -> Found:
+        """The documents that have a word of one of the stems, in any form or in one, and how often."""
+        with self.reading() as db:
+            return having(db, stems, form)
+
     def known(self, ids: Iterable[str]) -> dict[str, int]:
         """Number of each of the ids that is there."""
         with self.reading() as db:
@@ -138,6 +150,8 @@ class Documents:
                 checks.append(f"its {self._count} documents are numbered {first} to {last}, not 0 to {self._count - 1}")
             if FIELDS in self.tables:
                 checks += problems(db)
+            if POSTINGS in self.tables and (counted := len(lengths(db))) != self._count:
+                checks.append(f"its words are those of {counted} documents, not of {self._count}")
             if self.split:
                 db.create_function("characters", 1, len)  # SQLite's own length ends at NUL
                 inside = "ifnull(start BETWEEN 0 AND stop AND stop <= characters(text), 0)"

@@ -13,6 +13,7 @@ from vecsearch.forks import QuietLock, inherited, keep_for_ever
 from vecsearch.store.fields import write_fields
 from vecsearch.store.keywords_writer import write_keywords
 from vecsearch.store.records import Record, Span, numbers_of, sound
+from vecsearch.text.languages import NONE
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS documents (
@@ -94,8 +95,16 @@ class DocumentsWriter:
             values = progress.rows, progress.digest, json.dumps(progress.counts, sort_keys=True)
             self._db.execute("INSERT INTO progress VALUES (?, ?, ?)", values)
 
-    def finish(self) -> None:
-        """Add what documents are found by: a column for each field, and the words of the texts.
+    def some_texts(self, count: int) -> list[str]:
+        """The texts of `count` documents, evenly spaced, or of all there are."""
+        with sound(self._path), self._lock:
+            (total,) = self._db.execute("SELECT count(*) FROM documents").fetchone()
+            numbers = sorted({total * place // count for place in range(count)})
+            query = "SELECT text FROM documents WHERE number = ?"
+            return [text for number in numbers for (text,) in self._db.execute(query, (number,))]
+
+    def finish(self, language: str = NONE) -> None:
+        """Add what documents are found by: a column for each field, and the words of the texts, in their language.
 
         Raises:
             ResourceError: no space left, or an I/O error; nothing of it is stored.
@@ -103,7 +112,7 @@ class DocumentsWriter:
         with sound(self._path), writing(self._path), self._lock, self._db:
             self._db.execute("BEGIN IMMEDIATE")
             write_fields(self._db)
-            write_keywords(self._db)
+            write_keywords(self._db, language)
         with sound(self._path), writing(self._path), self._lock:
             self._db.execute("PRAGMA incremental_vacuum").fetchall()
 

@@ -31,7 +31,7 @@ _SAME = str.maketrans(
 SIGNS = "¢-¥§°±\u20a0-\u20cf\u2190-\u22ff\u266d-\u266f"
 """Signs beyond ASCII that a form may have: currencies, degrees, arrows, those of mathematics and music."""
 _KEPT = re.compile(f"[{SIGNS}]")
-_NON_JOINER = re.compile("(?<=[\u0600-\u06ff])\u200c")
+NON_JOINER = re.compile("(?<=[\u0600-\u06ff])\u200c")
 """Divides a Persian word as a space does; elsewhere it only shapes letters."""
 _BEYOND = re.compile("[^\x00-\x7f]+")
 
@@ -73,7 +73,7 @@ def folded(text: str) -> str:
     if text.isascii():
         return text.lower()
     if "\u200c" in text:
-        text = _NON_JOINER.sub(" ", text)
+        text = NON_JOINER.sub(" ", text)
     return _BEYOND.sub(_folded, unicodedata.normalize("NFC", text).lower())
 
 

@@ -5,36 +5,37 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator
 
+from vecsearch.store.analysis import analyser
 from vecsearch.store.folding import folded
-from vecsearch.store.wording import forms, words
+from vecsearch.store.postings import PostingsWriter
+from vecsearch.store.wording import forms, has_sign, without_signs, words
 
-_TOKENS = "!#$%&''()*+,-./:;<=>?@[\\]^_`{|}~"
-"""All signs of ASCII but the double quote, as SQL quotes them."""
 _SCHEMA = """
 DROP TABLE IF EXISTS terms;
-DROP TABLE IF EXISTS forms;
 CREATE VIRTUAL TABLE terms USING fts5(text, content = '', tokenize = 'ascii');
-CREATE VIRTUAL TABLE forms USING fts5(text, content = '', columnsize = 0, detail = none, tokenize = "ascii tokenchars '@'");
-""".replace("@", _TOKENS)
+"""
 _SORTED_BYTES = 1 << 25
 """How much FTS5 sorts before it writes; its megabyte takes nearly twice as long."""
 _BLOCK = 1 << 20
 """Characters of the documents that are looked at together."""
 
 
-def write_keywords(db: sqlite3.Connection) -> None:
-    """Fill `terms` with the words of all documents, and `forms` with what they write with signs: C++, .NET, e-mail."""
+def write_keywords(db: sqlite3.Connection, language: str) -> None:
+    """Write which documents have which words, in which forms of the language, and in which order: `terms` is for phrases.
+
+    What documents write with signs, C++, .NET, e-mail, is among the words, as its own stem.
+    """
+    postings = PostingsWriter(db, analyser(language))
     for statement in _SCHEMA.strip().split("\n"):
         db.execute(statement)
-    for table in ("terms", "forms"):
-        db.execute(f"INSERT INTO {table}({table}, rank) VALUES ('hashsize', ?)", (_SORTED_BYTES,))
+    db.execute("INSERT INTO terms(terms, rank) VALUES ('hashsize', ?)", (_SORTED_BYTES,))
     for block in _blocks(db.cursor().execute("SELECT number, text FROM documents ORDER BY number")):
         numbers, texts = [number for number, _ in block], [folded(text) for _, text in block]
         db.executemany("INSERT INTO terms(rowid, text) VALUES (?, ?)", zip(numbers, map(words, texts), strict=True))
-        found = ((number, " ".join(sorted(each))) for number, each in zip(numbers, forms(texts), strict=True) if each)
-        db.executemany("INSERT INTO forms(rowid, text) VALUES (?, ?)", found)
-    for table in ("terms", "forms"):
-        db.execute(f"INSERT INTO {table}({table}) VALUES ('optimize')")
+        for (_, text), signed in zip(block, forms(texts), strict=True):
+            postings.add(text, (form if has_sign(form) else without_signs(form) for form in signed))
+    postings.flush()
+    db.execute("INSERT INTO terms(terms) VALUES ('optimize')")
 
 
 def _blocks(documents: Iterable[tuple[int, str]]) -> Iterator[list[tuple[int, str]]]:

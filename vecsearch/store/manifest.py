@@ -12,6 +12,7 @@ from vecsearch.errors import UnsupportedIndexError
 from vecsearch.files import HEADER_BYTES
 from vecsearch.metric import EXACT, Metric
 from vecsearch.store.layout import DOCUMENTS, NORMS, SEGMENTS, VECTORS, damaged
+from vecsearch.text.languages import LANGUAGES
 
 FORMAT = 3
 """The newest format that this version reads and the one it writes."""
@@ -41,6 +42,8 @@ class Manifest:
     previous: dict[str, Any] | None
     keep: int
     clusters: dict[str, Any] | None = None
+    language: str | None = None
+    weights: list[float] | None = None
     format: int = FORMAT
 
     @property
@@ -92,7 +95,7 @@ class Manifest:
             raise UnsupportedIndexError(
                 f"{name} has format {values['format']}; this vecsearch reads up to {FORMAT}: upgrade vecsearch"
             )
-        values = {"clusters": None} | values  # the one key that need not be there
+        values = {"clusters": None, "language": None, "weights": None} | values  # the keys that need not be there
         if problem := next(_type_problems(values, _TYPES_BEFORE_3 if values["format"] < 3 else _TYPES), None):
             raise damaged(name, problem)
         values = _upgraded(values)
@@ -121,6 +124,8 @@ _TYPES = _ALWAYS | {
     "previous": (dict, type(None)),
     "keep": int,
     "clusters": (dict, type(None)),
+    "language": (str, type(None)),
+    "weights": (list, type(None)),
 }
 _CLUSTERS = {"labels": str, "centres": str, "summary": str, "rows": int, "count": int}
 """What is said of clusters: their files, the rows that were compared with them, and how many there are."""
@@ -171,6 +176,12 @@ def _problems(values: dict[str, Any]) -> Iterator[str]:
         yield f"holds the unknown metric {values['metric']!r}"
     if any(type(value) is not int for value in values["counts"].values()):
         yield "holds something else than integers in 'counts'"
+    if (language := values["language"]) is not None and language not in LANGUAGES:
+        yield f"holds the unknown language {language!r}"
+    if (weights := values["weights"]) is not None and not (
+        len(weights) == 2 and all(type(weight) in (int, float) for weight in weights) and min(weights) >= 0 < sum(weights)
+    ):
+        yield f"holds {weights!r} as 'weights', not those of meaning and words"
     yield from _file_problems(values["files"])
     yield from _encoder_problems(values["encoder"], values["files"])
     for segment in values["segments"]:

@@ -19,8 +19,10 @@ from vecsearch.store.documents import Documents
 from vecsearch.store.documents_writer import DocumentsWriter, Progress
 from vecsearch.store.layout import DOCUMENTS, NORMS, VECTORS, Closed, damaged, reading
 from vecsearch.store.records import Span, extend_digest, to_record
+from vecsearch.text.languages import NONE, language_of
 
 _SKIP_BLOCK = 1024
+_TEXTS_LOOKED_AT = 1000
 AT_ONCE = getattr(os, "RWF_NOWAIT", None)
 """Has a read give up where it would have to wait for the disk; only Linux can."""
 
@@ -146,11 +148,16 @@ class SegmentWriter:
                 "start again with --replace"
             )
 
-    def finish(self) -> int:
-        """Complete the files, durably, and return the number of rows; `Segment` reads them from now on. Raises as `append`."""
+    def language(self, otherwise: str | None) -> str:
+        """The code of the language that most documents are in, by 1,000 of them; `otherwise` where that cannot be told."""
+        return language_of(self._documents.some_texts(_TEXTS_LOOKED_AT), otherwise)
+
+    def finish(self, language: str = NONE) -> int:
+        """Complete the files, durably, and return the number of rows; `Segment` reads them from now on. `language` is the code
+        of the one that words are read in. Raises as `append`."""
         self._writing.check()
         if self._open:
-            self._documents.finish()
+            self._documents.finish(language)
             self._documents.close()
             self._vectors.finish(self.rows)
             self._norms.finish(self.rows)

@@ -113,6 +113,11 @@ def has_word(text: str) -> bool:
     return bool(_LETTER.search(text))
 
 
+def has_sign(text: str) -> bool:
+    """Whether a folded text has a sign, or a space."""
+    return bool(_SIGN.search(text))
+
+
 def forms(texts: Sequence[str]) -> list[set[str]]:
     """What each of the folded texts has that is written with signs: c++, .net, e-mail, 9001:2015; and email for e-mail."""
     parts = [(text if text.isascii() else _RUN.sub(" ", text)).encode() for text in texts]
@@ -170,6 +175,11 @@ def _is_form(text: str) -> bool:
         and _LETTER.search(text) is not None
         and _DIVIDES.search(text) is None
     )
+
+
+def without_signs(word: str) -> str:
+    """How a word that is `joined` of a form is told from the word itself: no form begins so."""
+    return "=" + word
 
 
 def joined(form: str) -> str | None:

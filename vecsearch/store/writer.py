@@ -40,6 +40,7 @@ from vecsearch.store.layout import (
 from vecsearch.store.manifest import FORMAT, KEEP, Manifest
 from vecsearch.store.segment import SegmentWriter
 from vecsearch.store.snapshot import generations, read_current, read_manifest
+from vecsearch.text.languages import NONE
 
 Signature = Mapping[str, Any]
 """What a build is made from (corpus, options, encoder …), as JSON values: a build resumes only with an equal one."""
@@ -245,10 +246,10 @@ class IndexWriter:
             LockedError: this process was forked from the one that writes.
         """
         self._writing.check()
-        for writer in self._segments.values():
-            writer.finish()
-        new = {"chunks": None, "encoder": None, "keep": KEEP, "clusters": None}
+        new = {"chunks": None, "encoder": None, "keep": KEEP, "clusters": None, "language": NONE, "weights": None}
         values = (vars(self.manifest) if self._update else new) | said
+        for writer in self._segments.values():
+            writer.finish(values["language"] or NONE)
         if self._encoder:
             values["encoder"] = {"folder": self._encoder, **values["encoder"]}
         values["segments"] = [dict(segment) for segment in segments]
