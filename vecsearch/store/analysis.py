@@ -38,8 +38,6 @@ class Analyser:
         self._stop_words = {word for phrase in self._language.stop_words for word in single_words(folded(phrase))}
         if self.has_stems:
             self._stop_words |= _SIGNED_STOP_WORDS
-        self.of_chunk = lru_cache(maxsize=1 << 16)(self._of_chunk)
-        """The words of what stands between two signs or spaces of ASCII, in lower case."""
 
     @staticmethod
     def chunks(text: str) -> list[str]:
@@ -52,19 +50,27 @@ class Analyser:
         """All words of a text, in order."""
         return [word for chunk in self.chunks(text) for word in self.of_chunk(chunk)]
 
+    def of_chunk(self, chunk: str) -> list[Word]:
+        """The words of what stands between two signs or spaces, as `chunks` has it."""
+        forms = self.forms(chunk)
+        return [self.word(chunk, forms[0])] if len(forms) == 1 else [self.word(form, form) for form in forms]
+
+    @staticmethod
+    def forms(chunk: str) -> list[str]:
+        """The words of a chunk as they are compared: several where signs beyond ASCII divide it, or where it has no spaces."""
+        return [chunk] if chunk.isascii() else single_words(folded(chunk))
+
+    def word(self, chunk: str, form: str) -> Word:
+        """The only word of a chunk, as it is compared in this form."""
+        stem = self._language.stem
+        if chunk.isascii() or chunk == form:
+            return Word(form, (stem(form),))
+        written = single_words(folded(stem("".join(filter(_is_of_word, chunk)))))
+        return Word(form, tuple(dict.fromkeys([*written[:1], stem(form)])))
+
     def decides(self, form: str) -> bool:
         """Whether a word or a form says what a text is about: a stop word does not."""
         return form not in self._stop_words
-
-    def _of_chunk(self, chunk: str) -> tuple[Word, ...]:
-        stem = self._language.stem
-        if chunk.isascii():
-            return (Word(chunk, (stem(chunk),)),)
-        forms = single_words(folded(chunk))
-        if len(forms) != 1:
-            return tuple(Word(form, (stem(form),)) for form in forms)
-        written = single_words(folded(stem("".join(filter(_is_of_word, chunk)))))
-        return (Word(forms[0], tuple(dict.fromkeys([*written[:1], stem(forms[0])]))),)
 
 
 def _is_of_word(character: str) -> bool:

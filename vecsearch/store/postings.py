@@ -36,6 +36,8 @@ _ALONE = b"\1\0"
 
 Found = tuple[np.ndarray, np.ndarray]
 """Numbers of documents (n,) int64, rising, and how often each has what was looked for, (n,) float64."""
+Read = tuple[list[int], int]
+"""The numbers of words, by their stems and forms, and how many of them say what a text is about."""
 Row = tuple[int, bytes]
 """The number of a document, and with how much space and how often the others follow."""
 
@@ -97,7 +99,8 @@ class PostingsWriter:
     def _start(self, first: int) -> None:
         self._first, self._words = first, 0
         self._ids: dict[tuple[str, str], int] = {}
-        self._known: dict[str, tuple[tuple[int, ...], int]] = {}
+        self._of_chunk: dict[str, Read] = {}
+        self._of_form: dict[str, Read] = {}
         self._found: list[np.ndarray] = []
         self._sizes: list[int] = []
         self._lengths: list[int] = []
@@ -106,7 +109,7 @@ class PostingsWriter:
         """The words of the next document, and the forms that it has with themselves as their stems."""
         ids, length = [self._id(form, form) for form in signed], 0
         for chunk in self._analyse.chunks(text):
-            of_chunk, deciding = self._known.get(chunk) or self._read(chunk)
+            of_chunk, deciding = self._of_chunk.get(chunk) or self._read(chunk)
             ids += of_chunk
             length += deciding
         self._found.append(np.array(ids, np.uint32))
@@ -119,12 +122,23 @@ class PostingsWriter:
     def _id(self, stem: str, form: str) -> int:
         return self._ids.setdefault((stem, form), len(self._ids))
 
-    def _read(self, chunk: str) -> tuple[tuple[int, ...], int]:
-        """The words of a chunk, which are looked up where it comes again, and how many of them say what a text is about."""
-        words = self._analyse.of_chunk(chunk)
-        ids = tuple(self._id(stem, word.form) for word in words for stem in word.stems)
-        self._known[chunk] = found = ids, sum(self._analyse.decides(word.form) for word in words)
-        return found
+    def _read(self, chunk: str) -> Read:
+        """The words of a chunk, which is looked up where it comes again, as its words are where it has several."""
+        forms = self._analyse.forms(chunk)
+        if len(forms) == 1:
+            self._of_chunk[chunk] = found = self._read_word(chunk, forms[0])
+            return found
+        ids, length = [], 0
+        for form in forms:
+            if (found := self._of_form.get(form)) is None:
+                self._of_form[form] = found = self._read_word(form, form)
+            ids += found[0]
+            length += found[1]
+        return ids, length
+
+    def _read_word(self, chunk: str, form: str) -> Read:
+        ids = [self._id(stem, form) for stem in self._analyse.word(chunk, form).stems]
+        return ids, int(self._analyse.decides(form))
 
     def flush(self) -> None:
         """Write what was added since the last time."""
