@@ -250,16 +250,19 @@ def test_any_number_of_terms():
         assert set(found(opened, f"{'東京塔' * 1000} king")) == {"d1"}
 
 
+class Ones:
+    """An encoder to which all texts are alike."""
+
+    dim, fingerprint = 2, "two"
+
+    def encode(self, texts):
+        return np.ones((len(texts), 2), np.float32)
+
+    def save(self, folder):
+        (Path(folder) / "config.json").write_text("{}")
+
+
 def test_the_passage_of_a_hit_is_the_one_with_the_most_of_its_terms(tmp_path):
-    class Encoder:
-        dim, fingerprint = 2, "two"
-
-        def encode(self, texts):
-            return np.ones((len(texts), 2), np.float32)
-
-        def save(self, folder):
-            (Path(folder) / "config.json").write_text("{}")
-
     texts = ["one two three the king sat at the BANK of a river Café_noir is here", "a word"]
     expected = {
         "king": "the king sat",
@@ -268,7 +271,7 @@ def test_the_passage_of_a_hit_is_the_one_with_the_most_of_its_terms(tmp_path):
         '"a river"': "of a river",
         "word": "a word",
     }
-    with Index.build(tmp_path / "index", documents(*texts), Encoder(), chunks=Chunks(3)) as opened:
+    with Index.build(tmp_path / "index", documents(*texts), Ones(), chunks=Chunks(3)) as opened:
         assert {query: opened.keywords([query], 1)[0][0].passage for query in expected} == expected
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_keywords import documents, found, index_of, ones
+from test_keywords import Ones, documents, found, index_of, ones
 
 from vecsearch.corpus.document import Document
 from vecsearch.corpus.passages import Chunks
@@ -383,17 +383,8 @@ def test_every_word_of_a_text_finds_it(words):
     [("東京", "東京タワーは高い"), ("高", "東京タワーは高い"), ("C++", "C++ and"), ("cafe", "CAFÉ no"), ("केला", "केला है")],
 )
 def test_the_passage_shown_has_the_word(tmp_path, query, passage):
-    class Encoder:
-        dim, fingerprint = 2, "two"
-
-        def encode(self, texts):
-            return np.ones((len(texts), 2), np.float32)
-
-        def save(self, folder):
-            (Path(folder) / "config.json").write_text("{}")
-
     text = "C or काला है C++ and 京都へ行く a CAFÉ no 東京タワーは高い thing केला है end"
-    with Index.build(tmp_path / "index", documents(text), Encoder(), chunks=Chunks(2)) as opened:
+    with Index.build(tmp_path / "index", documents(text), Ones(), chunks=Chunks(2)) as opened:
         assert passage.split()[0] in opened.keywords([query], 1)[0][0].passage
 
 

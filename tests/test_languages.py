@@ -18,7 +18,7 @@ from vecsearch.encoders import UlmfitEncoder
 from vecsearch.errors import UsageError
 from vecsearch.index import Index
 from vecsearch.store.postings import packed, unpacked
-from vecsearch.text.languages import LANGUAGES, NONE, language, language_of
+from vecsearch.text.languages import LANGUAGES, NONE, Language, language_of
 
 K1, B, EXACT = 1.5, 0.75, 0.2
 
@@ -223,7 +223,7 @@ def test_a_language_that_there_is_not_is_refused_before_anything_is_done(tmp_pat
 
 @pytest.mark.parametrize("code", LANGUAGES)
 def test_every_language_has_stems_and_stop_words(code):
-    assert language(code).stem("xyz47") and bool(language(code).stop_words) == (code != NONE)
+    assert Language(code).stem("xyz47") and bool(Language(code).stop_words) == (code != NONE)
 
 
 def test_words_of_an_earlier_version_are_found_until_they_are_made_again(tmp_path):

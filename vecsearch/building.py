@@ -23,7 +23,7 @@ from vecsearch.store.layout import VECTORS
 from vecsearch.store.records import Span
 from vecsearch.store.segment import Segment, SegmentWriter
 from vecsearch.store.writer import IndexWriter
-from vecsearch.text.languages import checked_language
+from vecsearch.text.languages import LANGUAGES
 
 BLOCK_DOCUMENTS = 4096
 """Documents that are encoded and committed together: what an interrupted build can lose."""
@@ -56,15 +56,7 @@ def build(
     note: Callable[[str], None],
 ) -> None:
     """Make an index in `folder`; `Index.build` says what from."""
-    if encoder is not None:
-        check_encoder(encoder)
-    if encoder and checks.count("dim", encoder.dim if dim is None else dim, least=1, most=MOST_DIM) != encoder.dim:
-        raise UsageError(f"the vectors have the length {dim}, those of the encoder {encoder.dim}: it has not made them")
-    dim = encoder.dim if encoder else dim
-    if dim is None:
-        raise TypeError("there is neither an encoder nor the dim of ready vectors; give one of them")
-    dim = checks.count("dim", dim, least=1, most=MOST_DIM)
-    metric = Metric(metric)
+    dim, metric = _checked_dim(encoder, dim), Metric(metric)
     if spec is not None:
         spec = checks.text("spec", spec)
         ann.check_spec(spec, dim, metric)
@@ -76,7 +68,7 @@ def build(
     if chunks is not None:
         checks.instance("chunks", chunks, Chunks, give="Chunks(200, 40)")
     if language is not None:
-        language = checked_language(checks.text("language", language))
+        language = checks.one_of("language", language, LANGUAGES)
     keep = checks.count("keep", keep, least=1, most=checks.MANY)
     documents = checked_documents(documents)
     vectors = checks.blocks("vectors", vectors, dim) if vectors is not None else None
@@ -121,6 +113,18 @@ def build(
             provenance={**provenance, **({"trials": trials} if trials else {})},
             keep=keep,
         )
+
+
+def _checked_dim(encoder: Encoder | None, dim: int | None) -> int:
+    """The length of the vectors, which an encoder knows. Raises TypeError where nothing says it, UsageError where two do."""
+    if encoder is not None:
+        check_encoder(encoder)
+    if encoder and checks.count("dim", encoder.dim if dim is None else dim, least=1, most=MOST_DIM) != encoder.dim:
+        raise UsageError(f"the vectors have the length {dim}, those of the encoder {encoder.dim}: it has not made them")
+    dim = encoder.dim if encoder else dim
+    if dim is None:
+        raise TypeError("there is neither an encoder nor the dim of ready vectors; give one of them")
+    return checks.count("dim", dim, least=1, most=MOST_DIM)
 
 
 Block = tuple[list[Document], np.ndarray, list[Span] | None]

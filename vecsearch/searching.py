@@ -15,6 +15,7 @@ import numpy as np
 from vecsearch import ann
 from vecsearch.corpus.document import Document
 from vecsearch.errors import UsageError
+from vecsearch.forks import made_once
 from vecsearch.hits import Candidates, Hit, Neighbors, best_of_each
 from vecsearch.metric import SHORTEST, Metric
 from vecsearch.store.documents import Documents
@@ -252,7 +253,7 @@ class View:
 
     def keywords(self, texts: Sequence[str], k: int, *, where: str | None = None) -> list[list[Hit]]:
         """The k best documents for each text by the words they share. Raises UsageError as `search` does."""
-        words, allowed = self._words(), self._allowed(where)
+        words, allowed = self._words, self._allowed(where)
         return [self._with_words(text, best(words.scores(text), k, allowed)) for text in texts]
 
     def candidates(
@@ -261,7 +262,7 @@ class View:
         """For each text the `depth` best documents by meaning, of which `queries` (q, dim) float32 are the vectors, those by
         words, and both with all their scores."""
         by_meaning = self.nearest(queries, depth, exact=exact, where=where)
-        words, allowed = self._words(), self._allowed(where)
+        words, allowed = self._words, self._allowed(where)
         for text, query, near in zip(texts, queries, by_meaning, strict=True):
             scores = words.scores(text)
             lists = near if query.any() else [], self._with_words(text, best(scores, depth, allowed))
@@ -285,6 +286,7 @@ class View:
         above = products / np.maximum(lengths, SHORTEST) + 1 if cosine else products + lengths.max()
         return Candidates(hits, np.maximum.reduceat(above, np.cumsum([0, *map(len, rows[:-1])])), by_words)
 
+    @made_once
     def _words(self) -> Keywords:
         return Keywords([segment.documents for segment in self.snapshot.segments], self.snapshot.manifest.language)
 

@@ -29,7 +29,7 @@ from vecsearch.store.manifest import Manifest
 from vecsearch.store.records import to_record
 from vecsearch.store.snapshot import Snapshot, generations, open_manifest, read_deletes
 from vecsearch.store.writer import IndexWriter
-from vecsearch.text.languages import checked_language
+from vecsearch.text.languages import LANGUAGES
 
 LOOKUP_DOCUMENTS = 1024
 """Documents that are compared at a time with what the index has of them."""
@@ -214,7 +214,7 @@ def compact(
     An interrupted compaction goes on where it was.
     """
     if language is not None:
-        language = checked_language(checks.text("language", language))
+        language = checks.one_of("language", language, LANGUAGES)
     with _updating(folder, resume=True) as (writer, manifest), open_manifest(folder, manifest) as snapshot:
         signature = {"compact generation": manifest.generation, "rows at a time": COPIED_ROWS}
         segment = writer.segment(manifest.dim, signature, discard_others=True)

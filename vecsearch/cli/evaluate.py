@@ -96,17 +96,10 @@ def evaluate(
 
 
 def _judged(test: TestSet, encoder: Any, name: str, metrics: list[Any], ks: list[int]) -> Judged:
-    from vecsearch.cli.progress import progress_bar
+    from vecsearch.cli.progress import stage_bar
     from vecsearch.evaluation.evaluate import evaluate
 
-    share = 0.0
-    with progress_bar(f"texts of {test.name} by {name}", lambda: share) as bar:
-
-        def told(encoded: int, of_all: float) -> None:
-            nonlocal share
-            share = of_all
-            bar(encoded)
-
+    with stage_bar(f"texts of {test.name} by {name}") as told:
         judged = evaluate(test, encoder, metrics=metrics, ks=ks, progress=told)
     for line in judged.notes:
         note(f"note: {test.name} by {name}: {line}")
@@ -121,7 +114,7 @@ def _row(test: str, encoder: str, key: tuple[str, Any, str], drawn: Any, judged:
 
 
 def _tune(folder: str, path: str, split: str, *, as_json: bool) -> None:
-    from vecsearch.cli.progress import progress_bar
+    from vecsearch.cli.progress import stage_bar
     from vecsearch.evaluation.sets import Retrieval, read_set
     from vecsearch.evaluation.tuning import K, tune
     from vecsearch.index import Index
@@ -129,15 +122,8 @@ def _tune(folder: str, path: str, split: str, *, as_json: bool) -> None:
     test = read_set(path, split=split)
     if not isinstance(test, Retrieval):
         raise UsageError(f"{path}: weights are found from queries with relevant documents; give a BEIR folder")
-    share = 0.0
     with Index.open(folder) as index:
-        with progress_bar(f"queries of {test.name}", lambda: share) as bar:
-
-            def told(asked: int, of_all: float) -> None:
-                nonlocal share
-                share = of_all
-                bar(asked)
-
+        with stage_bar(f"queries of {test.name}") as told:
             tuned = tune(index, test, told)
         index.keep_weights(tuned.weights)
         generation = index.manifest.generation

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from vecsearch.corpus.layout import plain
 from vecsearch.corpus.source import BadRecord, Records, Source
 from vecsearch.errors import CorpusError
 
@@ -64,9 +65,5 @@ def _python(name: str, value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return [_python(name, item) for item in value]
     if isinstance(value, bytes):
-        try:
-            return value.decode()
-        except UnicodeDecodeError as error:
-            problem = f'byte {error.start + 1} of "{name}" (0x{value[error.start]:02x}) is not UTF-8'
-            raise BadRecord(problem, "write it in UTF-8") from error
+        return plain(name, value)
     return value if isinstance(value, np.datetime64 | np.timedelta64) or not isinstance(value, np.generic) else value.item()

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from vecsearch.store.folding import NON_JOINER, folded
 from vecsearch.store.wording import single_words
-from vecsearch.text.languages import NONE, language
+from vecsearch.text.languages import NONE, Language
 
 _SIGNED_STOP_WORDS = {"i.e", "e.g"}
 """Latin, in texts of any language."""
@@ -32,7 +32,7 @@ class Analyser:
 
     def __init__(self, code: str) -> None:
         """Raises UsageError for a language that there is nothing for."""
-        self._language = language(code)
+        self._language = Language(code)
         self.has_stems = code != NONE
         """Whether words have other forms."""
         self._stop_words = {word for phrase in self._language.stop_words for word in single_words(folded(phrase))}

@@ -23,6 +23,7 @@ K1, B = 1.5, 0.75
 
 
 _FTS5_K1 = 1.2
+"""The one that FTS5 ranks phrases with."""
 
 
 @dataclass(frozen=True)

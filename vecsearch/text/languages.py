@@ -9,11 +9,10 @@ import importlib.util
 import runpy
 from collections import Counter
 from collections.abc import Iterable
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from vecsearch.errors import UsageError
+from vecsearch import checks
 
 NONE = "none"
 """For texts in no language, or in several: each word is only itself, and all of them count."""
@@ -68,7 +67,7 @@ class Language:
 
     def __init__(self, code: str) -> None:
         """Raises UsageError for a language that there is nothing for."""
-        self.code = checked_language(code)
+        self.code = checks.one_of("language", code, LANGUAGES)
         self.stop_words: frozenset[str] = frozenset() if code == NONE else _stop_words(code)
         """Words that are in most texts, and say nothing of what these are about; lower-case."""
         self._stemmer: Any = None
@@ -80,19 +79,6 @@ class Language:
     def stem(self, word: str) -> str:
         """What a lower-case word has in common with its other forms; the word itself where there is no language."""
         return word if self._stemmer is None else self._stemmer.stemWord(word) or word
-
-
-@lru_cache(maxsize=8)
-def language(code: str) -> Language:
-    """The language of that code. Raises UsageError for one that there is nothing for."""
-    return Language(code)
-
-
-def checked_language(code: str) -> str:
-    """The code. Raises UsageError for a language that there is nothing for."""
-    if code not in LANGUAGES:
-        raise UsageError(f"there is no language {code!r}; choose among {', '.join(LANGUAGES)}")
-    return code
 
 
 def language_of(texts: Iterable[str], otherwise: str | None) -> str:

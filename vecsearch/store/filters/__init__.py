@@ -2,40 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import math
-import re
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
-from typing import Any
 
 import numpy as np
 
-from vecsearch.corpus.values import cell_value
 from vecsearch.errors import UsageError
 from vecsearch.store.documents import Documents
-from vecsearch.store.fields import FIELDS, VALUES, Column, column_value
+from vecsearch.store.fields import FIELDS, VALUES, Column
+from vecsearch.store.filters.functions import CLUSTER_OF, FIELD, OWN_FUNCTIONS, WHOLE_NUMBER, define
 from vecsearch.store.filters.grammar import Node, Refused, parse
-from vecsearch.store.filters.sql import (
-    ABSOLUTE,
-    ANY,
-    BIG,
-    FUNCTIONS,
-    LEAST,
-    MOST,
-    NUMBER,
-    ORDER,
-    READ,
-    ROUNDED,
-    TEXT,
-    WRITTEN,
-    Source,
-    Value,
-    Writer,
-)
+from vecsearch.store.filters.sql import ANY, BIG, FUNCTIONS, NUMBER, TEXT, Source, Value, Writer
 from vecsearch.store.layout import Closed
 
 MOST_SECONDS = 30
@@ -51,13 +30,9 @@ OWN = "document"
 OF_FIELDS = "fields"
 """Before a dot: what follows is a field."""
 
-_CLUSTER_OF = "_cluster_of"
-_FIELD = "_field"
-_NUMBER = "_number"
 _ALLOWED = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION}
 _TABLES = {VALUES, "documents", "json_each", "json_tree", ""}
-_CALLED = FUNCTIONS | {_CLUSTER_OF, _FIELD, _NUMBER, "->", "->>"}
-_DECIMAL = re.compile(r"\s*[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\s*", re.ASCII)
+_CALLED = FUNCTIONS | OWN_FUNCTIONS | {"->", "->>"}
 _SHOWN = 20
 """Names of fields that a message lists."""
 
@@ -137,9 +112,9 @@ class Condition:
     @staticmethod
     def _own_value(name: str) -> Value:
         if name == "id":
-            number = f"{_NUMBER}(d.id)"
+            number = f"{WHOLE_NUMBER}(d.id)"
             return Value("d.id", TEXT, number=number, sources=(Source("id", "d.id", TEXT, number),))
-        return Value("d.text", TEXT) if name == "text" else Value(f"{_CLUSTER_OF}(d.rowid)", NUMBER)
+        return Value("d.text", TEXT) if name == "text" else Value(f"{CLUSTER_OF}(d.rowid)", NUMBER)
 
     def _unknown(self, name: str, *, quoted: bool) -> Refused:
         fields = sorted(self._fields)
@@ -158,7 +133,7 @@ class Condition:
             tables, number = f"{VALUES} AS v{also}", "v.number"
         # Within the lock, so that a condition that SQLite refuses is not taken for a damaged file.
         with documents.reading() as db, self._refusing(), _bounded(db):
-            _define(db, names, clusters, earlier=FIELDS not in documents.tables)
+            define(db, names, clusters, earlier=FIELDS not in documents.tables)
             query = f"SELECT {number} FROM {tables} WHERE {sql} ORDER BY {number}"
             return np.array(db.execute(query).fetchall(), np.int64).reshape(-1)
 
@@ -188,8 +163,8 @@ def _column(field: str, column: Column | None, names: list[str]) -> Value:
     if column.place is None:
         names.append(field)
         place = len(names) - 1
-        sql = f"{_FIELD}(d.fields, {place}, 0)"
-        return Value(sql, ANY, exact=f"{_FIELD}(d.fields, {place}, 1)", sources=(Source(field, sql, ANY),))
+        sql = f"{FIELD}(d.fields, {place}, 0)"
+        return Value(sql, ANY, exact=f"{FIELD}(d.fields, {place}, 1)", sources=(Source(field, sql, ANY),))
     own = f"v.c{column.place}"
     sources = (Source(field, own, column.kinds),)
     if BIG not in column.kinds:
@@ -197,73 +172,6 @@ def _column(field: str, column: Column | None, names: list[str]) -> Value:
     # Where SQLite computes with such integers, they are rounded as SQLite rounds any.
     rounded = f"(CASE typeof({own}) WHEN 'blob' THEN CAST(CAST({own} AS TEXT) AS REAL) ELSE {own} END)"
     return Value(rounded, column.kinds - {BIG} | {"real"}, exact=own, sources=sources)
-
-
-def _define(db: sqlite3.Connection, names: Sequence[str], clusters: np.ndarray | None, *, earlier: bool) -> None:
-    """The functions that conditions are written with. In a file of an `earlier` version a text that is written as a number is
-    one, as what came from a CSV file was."""
-
-    def field(fields: str, place: int, exact: int) -> Any:
-        value = column_value(json.loads(fields).get(names[place]))
-        if earlier and isinstance(value, str):
-            value = column_value(cell_value(value))
-        return float(value) if isinstance(value, bytes) and not exact else value
-
-    db.create_function(_FIELD, 3, field, deterministic=True)
-    db.create_function(ORDER, 2, _order, deterministic=True)
-    db.create_function(WRITTEN, 1, json.dumps, deterministic=True)
-    db.create_function(_NUMBER, 1, _whole_number, deterministic=True)
-    db.create_function(LEAST, -1, partial(_extreme, -1), deterministic=True)
-    db.create_function(MOST, -1, partial(_extreme, 1), deterministic=True)
-    db.create_function(ROUNDED, 1, lambda value: float(value) if isinstance(value, bytes) else value, deterministic=True)
-    db.create_function(READ, 1, _read, deterministic=True)
-    db.create_function(ABSOLUTE, 1, _absolute, deterministic=True)
-    if clusters is not None:
-        db.create_function(_CLUSTER_OF, 1, lambda number: int(clusters[number]) if clusters[number] >= 0 else None)
-
-
-def _whole_number(text: str) -> int | None:
-    """The whole number that an id is, where it is written as one of 64 bits."""
-    return value if isinstance(value := cell_value(text), int) else None
-
-
-def _read(value: Any) -> Any:
-    """A text as the number that it is written as, in any way that a decimal number may be; what is no text stays as it is."""
-    if not isinstance(value, str):
-        return value
-    if not _DECIMAL.fullmatch(value):
-        return None
-    try:
-        number = int(value)
-    except ValueError:
-        number = float(value)
-    if isinstance(number, int) and -(1 << 63) <= number < 1 << 63:
-        return number
-    return found if math.isfinite(found := float(number)) else None
-
-
-def _absolute(value: float | None) -> float | None:
-    if value is None:
-        return None
-    return abs(value) if abs(value) < 1 << 63 else float(abs(value))
-
-
-def _extreme(sign: int, *values: Any) -> Any:
-    """The least (-1) or the most (1) of the values; None where two of them do not compare."""
-    best = values[0]
-    for value in values[1:]:
-        if (order := _order(value, best)) is None:
-            return None
-        best = value if order * sign > 0 else best
-    return best
-
-
-def _order(left: Any, right: Any) -> int | None:
-    """Which of two values is more: positive, 0, or negative; None where one is missing, or one alone is a text."""
-    left, right = (int(value) if isinstance(value, bytes) else value for value in (left, right))
-    if left is None or right is None or isinstance(left, str) != isinstance(right, str):
-        return None
-    return (left > right) - (left < right)
 
 
 @contextmanager

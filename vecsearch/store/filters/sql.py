@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from vecsearch.store.filters.functions import ABSOLUTE, LEAST, MOST, ORDER, READ, ROUNDED, WRITTEN
 from vecsearch.store.filters.grammar import Node, Refused
 
 NUMBER = frozenset({"integer", "real"})
@@ -19,19 +20,6 @@ TEXT = frozenset({"text"})
 BIG = "blob"
 """How an integer beyond 64 bits is stored: its digits, as the one kind of value that no field has otherwise."""
 ANY = NUMBER | TEXT
-
-ORDER = "_order"
-"""Function of SQLite's that compares two values, whole numbers of any length among them: negative, 0, positive, or NULL."""
-WRITTEN = "_written"
-"""Function of SQLite's that writes a float as JSON does."""
-LEAST, MOST = "_least", "_most"
-"""Functions of SQLite's that choose among values as ORDER compares them; NULL where one is missing, or they do not compare."""
-ROUNDED = "_rounded"
-"""Function of SQLite's that makes a float of an integer beyond 64 bits, and leaves every other value."""
-READ = "_read"
-"""Function of SQLite's that reads a text as the number that it is written as; NULL where it is none."""
-ABSOLUTE = "_absolute"
-"""Function of SQLite's for abs, which itself fails for the least integer of 64 bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +78,7 @@ _FUNCTIONS: dict[str, tuple[str, str]] = {
 """What a condition may call: what the result always is, and what the arguments are read as, the last letter for all others."""
 _CHOOSING = ("coalesce", "ifnull", "iif", "max", "min", "nullif")
 """What is one of its arguments."""
-FUNCTIONS = frozenset(_FUNCTIONS) | set(_CHOOSING) | {ORDER, WRITTEN, LEAST, MOST, ROUNDED, READ, ABSOLUTE}
+FUNCTIONS = frozenset(_FUNCTIONS) | set(_CHOOSING)
 _CALLED = {"abs": ABSOLUTE}
 """What a function is called in SQL, where it is not called as it is."""
 _EACH = {"key", "value", "type", "atom", "id", "parent", "fullkey", "path"}
