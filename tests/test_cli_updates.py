@@ -358,12 +358,13 @@ def test_query_by_both(vecsearch, index):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--keywords", "--hybrid"], "give one of: --keywords, --hybrid"),
+        (["--keywords", "--hybrid"], "give one of: --meaning, --keywords, --hybrid"),
+        (["--meaning", "--hybrid"], "give one of: --meaning, --keywords, --hybrid"),
         (["--keywords", "--metric", "ip"], "--keywords and --hybrid are for texts"),
         (["--hybrid", "--metric", "ip"], "--keywords and --hybrid are for texts"),
         (["--keywords", "--exact"], "--keywords and --hybrid are for texts"),
-        (["--weights", "1", "1"], "--weights and --fusion belong to --hybrid"),
-        (["--fusion", "ranks"], "--weights and --fusion belong to --hybrid"),
+        (["--meaning", "--weights", "1", "1"], "--weights and --fusion belong to --hybrid"),
+        (["--explain", "--fusion", "ranks"], "--weights and --fusion belong to --hybrid"),
         (["--hybrid", "--weights", "-1", "1"], "--weights"),
         (["--hybrid", "--weights", "1"], "--weights"),
         (["--hybrid", "--weights", "x", "1"], "--weights"),

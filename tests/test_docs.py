@@ -145,7 +145,7 @@ def my_model(tmp_path: Path) -> None:
 
     encoder = open_encoder()
     stack = encoder._opened.stacks["forward"]
-    state = {"0.encoder.weight": torch.from_numpy(stack.embedding).float()}
+    state = {"0.encoder.weight": torch.from_numpy(stack.embedding.whole())}
     for n, layer in enumerate(stack.layers):
         state[f"0.rnns.{n}.weight_hh_l0_raw"] = torch.from_numpy(layer.weight_hh)
         state[f"0.rnns.{n}.module.weight_ih_l0"] = torch.from_numpy(layer.weight_ih)

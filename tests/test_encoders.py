@@ -44,7 +44,7 @@ def fastai_states(encoder: UlmfitEncoder, direction: str, ids: np.ndarray) -> np
 
     stack = encoder._opened.stacks[direction]
     model = AWD_LSTM(len(stack.embedding), stack.dims[0], stack.dims[1], len(stack.layers)).eval()
-    state = {"encoder.weight": stack.embedding, "encoder_dp.emb.weight": stack.embedding}
+    state = {"encoder.weight": stack.embedding.table, "encoder_dp.emb.weight": stack.embedding.table}
     for n, layer in enumerate(stack.layers):
         state |= {
             f"rnns.{n}.weight_hh_l0_raw": layer.weight_hh,
@@ -132,7 +132,7 @@ def test_a_text_without_known_words_has_the_zero_vector(tiny_folder, text, pooli
 
 def test_raw_is_the_mean_of_the_words_embeddings(tiny_folder):
     encoder = UlmfitEncoder(tiny_folder(), pooling="raw")
-    rows = encoder._opened.stacks["forward"].embedding
+    rows = encoder._opened.stacks["forward"].embedding.whole()
     index = encoder.vocabulary.index
     np.testing.assert_allclose(encoder.encode(["King sat"])[0], (rows[index["king"]] + rows[index["sat"]]) / 2, atol=1e-7)
     np.testing.assert_array_equal(encoder.encode_words(np.array([12, 9])), rows[[12, 9]])
@@ -408,8 +408,8 @@ def test_a_vocabulary_without_xxbos_is_read_after_an_unknown_word(tmp_path, toke
 def test_a_newer_format_is_refused(tiny_folder, tmp_path):
     UlmfitEncoder(tiny_folder()).save(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
-    (tmp_path / "config.json").write_text(json.dumps({**config, "format": 3}))
-    with pytest.raises(CheckpointError, match=r"format 3.*reads formats 1 and 2.*upgrade"):
+    (tmp_path / "config.json").write_text(json.dumps({**config, "format": 4}))
+    with pytest.raises(CheckpointError, match=r"format 4.*reads formats 1 to 3.*upgrade"):
         UlmfitEncoder(tmp_path)
 
 

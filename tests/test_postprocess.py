@@ -76,7 +76,7 @@ def test_words_are_weighed_by_their_frequency(made, texts, tiny_folder, tmp_path
         weights = 0.01 / (0.01 + share)
         if pooling == "raw":
             rows = old.vocabulary.numericalise(its)
-            states = np.concatenate([stack.embedding[rows] for stack in old._opened.stacks.values()], axis=1)
+            states = np.concatenate([stack.embedding.rows(rows) for stack in old._opened.stacks.values()], axis=1)
             weights[np.isin(its, WORDS[:9])] = 0
         else:
             ids = np.array(old.vocabulary.numericalise(its))

@@ -18,7 +18,7 @@ from vecsearch.errors import DataError, ResourceError, UsageError
 from vecsearch.metric import normalise
 from vecsearch.training import loop
 from vecsearch.training.checkpoint import Checkpoint
-from vecsearch.training.examples import Alike, by_length, vectors_of
+from vecsearch.training.examples import Alike, Distilled, by_length, vectors_of
 from vecsearch.training.loop import Plan
 from vecsearch.training.network import Network
 from vecsearch.training.similarity import New, Source, train_similarity
@@ -170,7 +170,7 @@ def test_a_new_encoder_has_the_words_of_the_texts(vecsearch, corpus, tiny_folder
     opened = read_encoder(tmp_path / "new")
     assert opened.config.layers == (0, -1) and opened.stacks["forward"].dims == (8, 6, 8)
     assert len(opened.vocabulary) <= 30 and {"king", "queen"} & set(opened.vocabulary.words)
-    assert opened.stacks["forward"].embedding.dtype == np.float32 and row["after"] > row["before"]
+    assert opened.stacks["forward"].embedding.table.dtype == np.float32 and row["after"] > row["before"]
 
 
 @pytest.mark.parametrize("kind", ["pairs", "scored pairs", "groups", "titles", "neighbouring sentences", "dropout"])
@@ -238,15 +238,15 @@ def test_what_is_no_better_is_not_written(vecsearch, corpus, teacher, tiny_folde
 # -- interruptions -----------------------------------------------------------------------------------------------------
 
 
-def trained(tiny_folder, corpus, teacher, output, *, stop_at=None, resume=False, plan=PLAN):
+def trained(tiny_folder, corpus, teacher, output, *, stop_at=None, resume=False, plan=PLAN, start=None, title=None):
     def progress(stage, done, total):
         if stage == "steps" and done == stop_at:
             raise KeyboardInterrupt
 
     return train_similarity(
-        Source([corpus], teacher=teacher),
+        Source([corpus], teacher=teacher, title=title),
         output,
-        start=tiny_folder(("forward",), SIZES),
+        start=start or tiny_folder(("forward",), SIZES),
         plan=plan,
         resume=resume,
         progress=progress,
@@ -264,6 +264,71 @@ def test_going_on_is_never_having_stopped(tiny_folder, corpus, teacher, tmp_path
     assert parts.score == whole.score
     weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "parts")]
     assert weights[0] == weights[1]
+
+
+@pytest.mark.parametrize("stop_at", [3, 20, 40])
+def test_a_new_encoder_goes_on_as_well(tiny_folder, corpus, tmp_path, monkeypatch, stop_at):
+    """With words that learn before the layers do, by gradients that are sparse, and titles beside the texts."""
+    given = (tiny_folder, corpus, tiny_folder(("forward",), SIZES, seed=3))
+    new = {"start": New(30, (8, 8), words_first=1), "title": "title", "plan": Plan(epochs=1, batch=8, rate=0.01)}
+    whole = trained(*given, tmp_path / "whole", **new)
+    monkeypatch.setattr(loop, "SAVE_SECONDS", 0)
+    with pytest.raises(KeyboardInterrupt):
+        trained(*given, tmp_path / "parts", stop_at=stop_at, **new)
+    assert trained(*given, tmp_path / "parts", resume=True, **new).score == whole.score
+    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "parts")]
+    assert weights[0] == weights[1]
+
+
+def test_words_learn_before_the_layers(tiny_folder, corpus, tmp_path, monkeypatch):
+    import torch
+
+    seen = []
+    taken = loop._take
+
+    def take(network, *arguments):
+        before = [parameter.detach().clone() for parameter in network.lstms.parameters()]
+        taken(network, *arguments)
+        moved = any(not torch.equal(a, b) for a, b in zip(before, network.lstms.parameters(), strict=True))
+        seen.append((network.words_only, moved))
+
+    monkeypatch.setattr(loop, "_take", take)
+    plan = Plan(epochs=1, batch=8, rate=0.01)
+    trained(
+        tiny_folder, corpus, tiny_folder(("forward",), SIZES, seed=3), tmp_path / "new", start=New(30, (8, 8), 2), plan=plan
+    )
+    assert seen == [(True, False)] * (2 * len(seen) // 3) + [(False, True)] * (len(seen) // 3)
+
+
+def test_a_teacher_says_something_of_titles_too(tiny_folder, tmp_path):
+    """Those that are there: a text without one is learnt as it is, and a title that is no text is named."""
+    folder = tiny_folder(("forward",), SIZES)
+    records = [
+        {"text": text, **({"title": "king " + text.split()[0]} if n % 2 else {})} for n, text in enumerate(sentences(120))
+    ]
+    corpus = write(tmp_path / "half.jsonl", map(json.dumps, records))
+    new = {"start": New(30, (8, 8), 2), "plan": Plan(epochs=8, batch=8, rate=0.01), "title": "title"}
+    found = trained(tiny_folder, corpus, folder, tmp_path / "new", **new)
+    assert found.kind == "a teacher" and found.examples == 120 and found.written
+    embedding = read_encoder(tmp_path / "new").stacks["forward"].embedding
+    assert embedding.table.dtype == np.int8 and embedding.scales.dtype == np.float32
+    write(corpus, map(json.dumps, [*records, {"text": "a king", "title": ["no text"]}]))
+    with pytest.raises(DataError, match="the field 'title' is"):
+        trained(tiny_folder, corpus, folder, tmp_path / "other", **new)
+
+
+def test_pairs_are_batches_of_their_own():
+    texts = [np.full(n + 1, n) for n in range(30)]
+    targets = normalise(np.random.default_rng(0).standard_normal((30, 4)).astype(np.float32))
+    pairs = np.array([(20, 21), (22, 23), (24, 27), (28, 29)])
+    examples = Distilled(texts, targets, 6, 4, pairs)
+    for seed in range(3):
+        batches = examples.batches(np.random.default_rng(seed))
+        alone = sorted(int(i) for batch in batches if batch.ndim == 1 for i in batch)
+        assert alone == sorted(set(range(6, 30)) - set(pairs.ravel().tolist()))
+        assert sorted(map(tuple, np.concatenate([batch for batch in batches if batch.ndim == 2]).tolist())) == sorted(
+            map(tuple, pairs.tolist())
+        )
 
 
 def test_an_interruption_says_how_it_goes_on(vecsearch, corpus, teacher, tiny_folder, tmp_path, monkeypatch):
@@ -343,7 +408,7 @@ def test_a_disk_that_refuses_a_checkpoint_keeps_the_one_before(tmp_path):
         (["--dims", "8,8"], 2, "give --words as well"),
         (["--words", "30", "--dims", "8,4"], 2, "a last layer of the same size"),
         (["--dims", "x"], 2, "'x' is no list of whole numbers"),
-        (["--title", "title", "--neighbours"], 2, "choose one of a teacher, titles and neighbours"),
+        (["--title", "title", "--neighbours"], 2, "choose one of neighbours and of what a teacher or titles say"),
         (["--title", "nothing"], 3, "line 1: the field 'nothing' is None, not a text"),
         (["--columns", "a"], 2, "names two texts and perhaps a score, not 1"),
         (["--columns", "a,b"], 3, "has no column 'a'"),

@@ -4,10 +4,12 @@ import json
 import lzma
 from itertools import product
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vecsearch.corpus.document import Document
 from vecsearch.encoders import DEFAULT, find_encoder
 from vecsearch.encoders.folder import read_encoder
 from vecsearch.training import english
@@ -25,6 +27,7 @@ FILES = {
     "text/factbook": [{"text": "The city is [1] *the* city. Yes."}],
     "text/books": [{"text": f"The queen sat by a river for {'very ' * 25}long. The king sat on a bank of it."}],
 }
+BROAD = [*english.BROAD, "definitions"]
 SENTENCES = [
     "The king and his queen, who sat on the bank, loved a river.",
     "It is a film.",
@@ -48,12 +51,25 @@ CLAUSES = [
 @pytest.fixture
 def data(tmp_path):
     """The files that the model is made of, of a few texts."""
-    for name, records in FILES.items():
+    broad = {f"broad/{name}": broad_of(name) for name in BROAD}
+    for name, records in (FILES | broad).items():
         path = tmp_path / f"data/{name}.jsonl.xz"
         path.parent.mkdir(parents=True, exist_ok=True)
         with lzma.open(path, "wt") as file:
             file.writelines(json.dumps(record) + "\n" for record in records)
     return tmp_path / "data"
+
+
+def broad_of(name):
+    """A few texts of a file of `broad`: titles, a question, and a text without either."""
+    nouns = np.random.default_rng(BROAD.index(name)).choice(["king", "queen", "river", "city", "bank"], (8, 60))
+    texts = [
+        " ".join(f"The {noun} of {name} sat on {n} and {k}." for k, noun in enumerate(some)) for n, some in enumerate(nouns)
+    ]
+    records = [{"id": str(n), "text": text, "title": f"On  {name} {n}"} for n, text in enumerate(texts)]
+    records[0]["question"] = f"What is {name}?"
+    del records[0]["title"], records[1]["title"]
+    return records
 
 
 def run(monkeypatch, *arguments):
@@ -94,10 +110,36 @@ def test_clauses_are_short_parts_without_an_end_within(text):
 
 
 def test_the_texts_of_the_data(data):
-    found = english.texts_of(data)
-    assert found[: len(SENTENCES)] == SENTENCES
-    assert [text for text in found if text in CLAUSES] == CLAUSES
-    assert len(found) == len(set(found)) and not any("\n" in text for text in found)
+    rows = english.rows_of(data)
+    texts = [row["text"] for row in rows]
+    assert len(texts) == len(set(texts)) and not any("\n" in text for text in texts)
+    assert {row["text"] for row in rows if row["source"] == english.EVERYDAY} == {*SENTENCES, *CLAUSES}
+    assert rows == english.rows_of(data), "nothing is drawn that depends on anything but the texts"
+
+
+@pytest.mark.parametrize("name", english.BROAD)
+def test_passages_and_a_sentence_of_each_are_learnt(data, name):
+    rows = [row for row in english.rows_of(data) if row["source"] == name]
+    passages = {row["title"]: row["text"] for row in rows if "title" in row}
+    learnt = [d for d in english.of_broad(data, name) if not english.is_held_out(name, d)]
+    assert passages.keys() == {english.title_of(d) for d in learnt} - {""}
+    whole = {english.title_of(d): d.text for d in learnt}
+    for title, text in passages.items():
+        assert len(text.split()) in english.LENGTHS and whole[title].startswith(text)
+    assert {row["text"] for row in rows if "title" not in row} == {english.one_of([*sentences(d.text)]) for d in learnt}
+
+
+def test_what_is_held_out_is_not_learnt(data):
+    """A share of the rows, the same ones each time; and of medical questions all with one answer."""
+    texts = {row["text"] for row in english.rows_of(data)}
+    for name in english.BROAD:
+        for document in english.of_broad(data, name):
+            if english.is_held_out(name, document):
+                assert not {english.cut(document.text), *sentences(document.text)} & texts
+    count = sum(english.is_held_out("plos", Document(str(n), "a text")) for n in range(5000))
+    assert 0.015 < count / 5000 < 0.025
+    one, two = Document("1", "An answer."), Document("2", "An  answer.")
+    assert english.is_held_out("medquad", one) == english.is_held_out("medquad", two)
 
 
 # -- the command -----------------------------------------------------------------------------------------------------------
@@ -106,8 +148,9 @@ def test_the_texts_of_the_data(data):
 def test_the_model_is_trained_and_has_its_licence(data, tiny_folder, tmp_path, monkeypatch):
     nouns = ("king", "queen", "river", "city", "bank")
     texts = [f"the {a} of the {b} sat on the {c}" for a, b, c in product(nouns, repeat=3)]
-    with lzma.open(data / "corpora/intents.jsonl.xz", "wt") as file:
-        file.writelines(json.dumps({"text": text}) + "\n" for text in texts)
+    for name in ("corpora/intents", *(f"broad/{name}" for name in BROAD)):
+        with lzma.open(data / f"{name}.jsonl.xz", "wt") as file:
+            file.writelines(json.dumps({"text": text}) + "\n" for text in texts)
     options = ("--words", 30, "--dims", "6,6", "--epochs", 6, "--batch", 8)
     code = run(monkeypatch, data, tiny_folder(("forward",), (8, 10, 8)), "-o", tmp_path / "my.english", *options)
     assert code == 0
@@ -116,11 +159,11 @@ def test_the_model_is_trained_and_has_its_licence(data, tiny_folder, tmp_path, m
     assert (tmp_path / "my.english/LICENSE").read_bytes() == licence and "LICENSE" in config.files
     told = {"name": DEFAULT, "licence": "CC-BY-SA-4.0", "training": english.TRAINING}
     assert config.source.items() >= told.items()
-    written = (tmp_path / "my.english.sentences.txt").read_text(encoding="utf-8")
-    assert written == "".join(f"{text}\n" for text in english.texts_of(data))
+    written = (tmp_path / "my.english.texts.jsonl").read_text(encoding="utf-8").splitlines()
+    assert list(map(json.loads, written)) == english.rows_of(data)
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", [*FILES, "broad/plos", "broad/definitions"])
 def test_a_missing_file_is_named(data, tmp_path, monkeypatch, capfd, name):
     path = data / f"{name}.jsonl.xz"
     path.unlink()
@@ -132,9 +175,9 @@ def test_a_missing_file_is_named(data, tmp_path, monkeypatch, capfd, name):
 def test_a_training_that_fails_leaves_its_texts_and_its_exit_code(data, tmp_path, monkeypatch, capfd):
     assert run(monkeypatch, data, tmp_path / "no-teacher", "-o", tmp_path / "new", "--words", 30) == 3
     assert "no encoder folder" in capfd.readouterr().err
-    assert {path.name for path in tmp_path.iterdir()} >= {"new.sentences.txt"} and not (tmp_path / "new").exists()
+    assert {path.name for path in tmp_path.iterdir()} >= {"new.texts.jsonl"} and not (tmp_path / "new").exists()
 
 
 def test_a_folder_that_cannot_be_written_to_is_named(data, tmp_path, monkeypatch, capfd):
     assert run(monkeypatch, data, "teacher", "-o", tmp_path / "missing/new") == 5
-    assert f"cannot write {tmp_path / 'missing/new.sentences.txt'}" in capfd.readouterr().err
+    assert f"cannot write {tmp_path / 'missing/new.texts.jsonl'}" in capfd.readouterr().err

@@ -384,7 +384,7 @@ def test_broken_words_are_noted(vecsearch, tmp_path):
 def test_ulmfit_still_tells_its_words(tiny):
     assert isinstance(tiny, WordEncoder) and isinstance(tiny, UlmfitEncoder)
     ids, counts = tiny.word_ids()
-    assert counts == {"special_words": 9, "untrained_words": 0} and len(ids) == len(tiny.words) - 9
+    assert counts == {"special_words": 9, "pieces": 0, "untrained_words": 0} and len(ids) == len(tiny.words) - 9
     assert len(tiny.word_ids(all_words=True)[0]) == len(tiny.words)
 
 

@@ -225,6 +225,7 @@ def _note_counts(counts: dict[str, int]) -> None:
         "blank": "blank lines were passed over",
         "skipped": "bad records were skipped",
         "special_words": "special tokens were left out",
+        "pieces": "pieces of words were left out",
         "untrained_words": "words without a vector of their own were left out",
         "repeated_words": "words that came before were left out",
     }

@@ -54,7 +54,7 @@ def demo(output: str) -> None:
         for question in QUESTIONS:
             started = time.perf_counter()
             hits = index.query([question], k=5)
-            click.echo(f"\n{question}? ({1000 * (time.perf_counter() - started):.0f} ms)")
+            click.echo(f"\n{question}? (by meaning, {1000 * (time.perf_counter() - started):.0f} ms)")
             emit_hits([(question, hits[0])], None, ShownFields(), as_json=False)
     click.echo("\nNow try:")
     suggestions = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import islice
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -44,6 +45,7 @@ BATCH = 1024
 @click.option("--exact", is_flag=True, help="Look at every vector, whatever the index's kind.")
 @where_option
 @click.option("--cluster", "cluster", type=WholeRange(0), metavar="N", help="Only documents of this cluster.")
+@click.option("--meaning", is_flag=True, help="By meaning alone, with the metric's own scores.")
 @click.option("--keywords", is_flag=True, help='By the words in the documents (BM25); a "phrase" has to be there.')
 @click.option("--hybrid", is_flag=True, help="By meaning and by words together: both scores, added.")
 @click.option(
@@ -58,6 +60,8 @@ BATCH = 1024
     type=click.Choice(["scores", "ranks"]),
     help="With --hybrid: add what documents score (the default), or reciprocal ranks.",
 )
+@click.option("--rerank", metavar="FOLDER", help="Rank the best hits again by a cross-encoder, or by a stronger encoder.")
+@click.option("--candidates", type=WholeRange(1), metavar="N", help="With --rerank: how many of the best. By default 50.")
 @marked_option
 @click.option("--explain", is_flag=True, help="Show what each word of a hit contributes to its score: the score is their sum.")
 @click.option("--generation", type=WholeRange(1), metavar="N", help="Ask an older generation that the index keeps.")
@@ -83,10 +87,13 @@ def query(
     exact: bool,
     where: str | None,
     cluster: int | None,
+    meaning: bool,
     keywords: bool,
     hybrid: bool,
     weights: tuple[float, float] | None,
     fusion: str | None,
+    rerank: str | None,
+    candidates: int | None,
     marked: bool,
     explain: bool,
     generation: int | None,
@@ -102,7 +109,10 @@ def query(
     show: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """The K documents of INDEX nearest in meaning to each of TEXTS; - in their place reads them from stdin, one a line.
+    """The K documents of INDEX that answer each of TEXTS best; - in their place reads them from stdin, one a line.
+
+    Texts are found by --hybrid: by meaning and by words together. A vocabulary is asked by --meaning, as is everything with
+    --metric, --min-score, --explain, --marked or --vectors, whose scores are the metric's own.
 
     With --marked a [[marked]] word asks as this sentence uses it: "he sat on the [[bank]] of the river".
     Names, codes and words that the model does not know are found by --keywords, and by --hybrid.
@@ -119,8 +129,8 @@ def query(
         raise UsageError(
             "--odd-one-out compares by cosine, exactly: --metric, --exact, --where and --cluster do not belong to it"
         )
-    if keywords and hybrid:
-        raise UsageError("give one of: --keywords, --hybrid")
+    if meaning + keywords + hybrid > 1:
+        raise UsageError("give one of: --meaning, --keywords, --hybrid")
     if (keywords or hybrid) and (metric or vectors or plus or minus or odd_one_out or (exact and keywords)):
         raise UsageError(
             "--keywords and --hybrid are for texts: --metric, --vectors, --plus and --odd-one-out do not belong to them"
@@ -137,10 +147,20 @@ def query(
             "--marked is for texts asked by meaning: "
             "--keywords, --hybrid, --vectors, --plus and --odd-one-out do not belong to it"
         )
-    if (weights or fusion) and not hybrid:
+    own_scores = metric or explain or marked or vectors or min_score is not None or plus or minus or odd_one_out
+    if (weights or fusion) and (meaning or keywords or (own_scores and not hybrid)):
         raise UsageError("--weights and --fusion belong to --hybrid")
+    if rerank and (explain or marked or vectors or plus or minus or odd_one_out):
+        raise UsageError("--rerank is for texts: --explain, --marked, --vectors, --plus and --odd-one-out do not belong to it")
+    if candidates is not None and not rerank:
+        raise UsageError("--candidates is how many hits --rerank ranks again: give --rerank as well")
     encoder = open_named_encoder(encoders, encoder_weights) if encoders or encoder_weights else None
     with Index.open(index, generation=generation, encoder=encoder) as opened:
+        asked = meaning or keywords or hybrid
+        if not asked and _holds_texts(opened):
+            hybrid = not own_scores
+            if min_score is not None and texts:
+                note("note: by meaning alone, whose scores --min-score bounds; --hybrid bounds those of meaning and words")
         if where is not None:
             note_remarks(opened, where)
         if cluster is not None:
@@ -151,6 +171,9 @@ def query(
             ask = partial(opened.keywords, where=where)
         elif hybrid:
             ask = partial(opened.hybrid, weights=weights, fusion=fusion or "scores", exact=exact, where=where)
+        again = _Reranking(rerank, k, candidates) if rerank else None
+        if again:
+            ask = again.after(ask)
         shown = ShownFields(show)
         nothing = _why_nothing(opened, keywords=keywords, hybrid=hybrid, where=where is not None)
         if odd_one_out:
@@ -178,7 +201,47 @@ def query(
                     found = opened.nearest(given, k, **options) if vectors else ask(names, k)
                 emit_hits(list(zip(names, found, strict=True)), min_score, shown, as_json, nothing, words_of, ids)
             note_limits(opened, k)
+            if again:
+                again.note_time()
         shown.note_missing()
+
+
+class _Reranking:
+    """Ranks the best hits of texts again, and remembers how long that took."""
+
+    def __init__(self, folder: str, k: int, candidates: int | None) -> None:
+        from vecsearch.encoders.reranking import open_reranker
+        from vecsearch.reranking import CANDIDATES
+
+        self._reranker, self._folder, self._candidates = open_reranker(folder), folder, max(k, candidates or CANDIDATES)
+        self._seconds, self._texts, self._hits = 0.0, 0, 0
+
+    def after(self, ask: Callable[[list[str], int], list[list[Hit]]]) -> Callable[[list[str], int], list[list[Hit]]]:
+        """What asks as `ask` does, and ranks again."""
+        from vecsearch.reranking import rerank
+
+        def asked(texts: list[str], k: int) -> list[list[Hit]]:
+            found = ask(texts, self._candidates)
+            started = perf_counter()
+            ranked = rerank(self._reranker, texts, found, k)
+            self._seconds += perf_counter() - started
+            self._texts, self._hits = self._texts + len(texts), self._hits + sum(map(len, found))
+            return ranked
+
+        return asked
+
+    def note_time(self) -> None:
+        """Say what it cost."""
+        if self._hits:
+            note(
+                f"note: {self._hits:,} hits ranked again by {self._folder}: "
+                f"{1000 * self._seconds / self._texts:,.0f} ms a query, opening the model included"
+            )
+
+
+def _holds_texts(index: Index) -> bool:
+    """Whether its documents are texts that its encoder read, and no vocabulary's words."""
+    return index.manifest.encoder is not None and "all_words" not in index.manifest.provenance
 
 
 def _why_nothing(index: Index, *, keywords: bool, hybrid: bool, where: bool) -> Callable[[str], str]:

@@ -111,6 +111,9 @@ def lm(
 @click.option("--columns", metavar="A,B[,SCORE]", help="Columns of pairs. By default a,b or text1,text2, and score or label.")
 @click.option("--words", type=WholeRange(20), help="With --teacher: a new encoder of so many words instead of --from.")
 @click.option("--dims", callback=_numbers, help="With --words: size of the embedding, then of each layer. By default 256,256.")
+@click.option(
+    "--words-first", type=WholeRange(0), help="With --words: epochs before the others, of the words alone. By default 10."
+)
 @click.option("--new-words", type=WholeRange(0), help="Words that --from learns as well, at most. By default 10000.")
 @click.option("--epochs", type=WholeRange(1), default=3, show_default=True, help="Times that each example is seen.")
 @click.option("--batch", type=WholeRange(2), default=256, show_default=True, help="Examples of a step.")
@@ -133,6 +136,7 @@ def similarity(
     columns: str | None,
     words: int | None,
     dims: tuple[int, ...] | None,
+    words_first: int | None,
     new_words: int | None,
     max_tokens: int,
     full: bool,
@@ -146,7 +150,7 @@ def similarity(
     vecsearch train similarity pairs.tsv -o mine                 pairs (text1, text2), with or without a score
     vecsearch train similarity groups.jsonl -o mine              {"texts": [...]} that say the same
     vecsearch train similarity films.jsonl --title title -o mine a title and its text
-    vecsearch train similarity films.jsonl --teacher FOLDER -o mine   what another encoder finds alike
+    vecsearch train similarity films.jsonl --teacher FOLDER -o mine   what another encoder finds alike; --title goes with it
     vecsearch train similarity films.jsonl -o mine               the texts alone
 
     A part of the data is held out to score by. What scored best is written, if that is better than the start; if it is not,
@@ -161,10 +165,13 @@ def similarity(
         raise UsageError("--words begins a new encoder, --from goes on with one: give one of them")
     if words and new_words is not None:
         raise UsageError("--words begins a new encoder, --new-words are added to one that is there: give one of them")
+    if words_first is not None and not words:
+        raise UsageError("--words-first is how a new encoder begins: give --words as well")
     if dims and not words:
         raise UsageError("--dims are those of a new encoder: give --words as well")
     if dims and (len(dims) < 2 or min(dims) < 1 or dims[0] != dims[-1]):
         raise UsageError("--dims has the embedding first, and a last layer of the same size, to which it is added: 256,256")
+    new = New()
     names = () if columns is None else tuple(columns.split(","))
     if names and len(names) not in (2, 3):
         raise UsageError(f"--columns names two texts and perhaps a score, not {len(names)}: a,b,score")
@@ -172,7 +179,9 @@ def similarity(
         trained = train_similarity(
             Source(data, names, teacher, title, neighbours),
             output,
-            start=New(words, dims or New().dims) if words else start or DEFAULT,
+            start=New(words, dims or new.dims, new.words_first if words_first is None else words_first)
+            if words
+            else start or DEFAULT,
             plan=Plan(**plan),
             max_tokens=max_tokens,
             new_words=NEW_WORDS if new_words is None else new_words,

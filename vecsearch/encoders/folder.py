@@ -2,7 +2,8 @@
 
 The tensors, float32 or float16, for each direction ("forward", "backward") of V words, embedding size e and layers of h states:
 
-    forward.embedding           (V, e)
+    forward.embedding           (V, e)      may be int8; then there is also
+    forward.scales              (V,)        what each row is multiplied by
     forward.lstm.0.weight_ih    (4h, e)     gates in the order input, forget, cell, output, as in torch
     forward.lstm.0.weight_hh    (4h, h)
     forward.lstm.0.bias         (4h,)       the sum of the checkpoint's two biases
@@ -19,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from vecsearch.encoders.embedding import Embedding
 from vecsearch.encoders.pooling import Pooling
 from vecsearch.encoders.postprocess import Postprocess, read_postprocess
 from vecsearch.errors import CheckpointError, writing
@@ -26,8 +28,9 @@ from vecsearch.files import sha256
 from vecsearch.text.tokenizer import Tokenizer, open_tokenizer
 from vecsearch.text.vocabulary import Vocabulary
 
-FORMAT = 2
-"""Format 1, which is read as well, has one `layer` where this one has `layers`."""
+FORMAT = 3
+"""Formats 1 and 2 are read as well: 2 has neither an embedding of 8-bit numbers nor pieces of words; 1 has one `layer` where
+later ones have `layers`."""
 CONFIG, WEIGHTS, VOCABULARY = "config.json", "model.safetensors", "vocab.json"
 
 
@@ -46,21 +49,22 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """One direction of the model: the embedding (V, e) in the file's own precision, and the LSTM layers over it."""
+    """One direction of the model: the embedding in the file's own precision, and the LSTM layers over it."""
 
-    embedding: np.ndarray
+    embedding: Embedding
     layers: tuple[Layer, ...]
 
     @property
     def dims(self) -> tuple[int, ...]:
         """Size of the vectors at each depth: the embedding, then each layer."""
-        return (self.embedding.shape[1], *(layer.dim for layer in self.layers))
+        return (self.embedding.dim, *(layer.dim for layer in self.layers))
 
     def check(self) -> None:
         """Raise ValueError for tensors whose sizes do not chain."""
-        if self.embedding.ndim != 2 or not self.layers:
-            raise ValueError(f"an embedding of shape {self.embedding.shape} under {len(self.layers)} LSTM layers")
-        below = self.embedding.shape[1]
+        self.embedding.check()
+        if not self.layers:
+            raise ValueError("no LSTM layers over the embedding")
+        below = self.embedding.dim
         for n, layer in enumerate(self.layers):
             h = layer.weight_hh.shape[-1]
             shapes = layer.weight_ih.shape, layer.weight_hh.shape, layer.bias.shape
@@ -163,13 +167,14 @@ def _read_config(folder: Path) -> Config:
     path = folder / CONFIG
     try:
         values = json.loads(path.read_bytes())
-        if values.get("format") not in (1, FORMAT) or values.get("kind") != "ulmfit":
+        if values.get("format") not in (1, 2, FORMAT) or values.get("kind") != "ulmfit":
             raise CheckpointError(
                 f"{path}: encoder format {values.get('format')} of kind {values.get('kind')!r}; "
-                f"this vecsearch reads formats 1 and {FORMAT} of kind 'ulmfit': upgrade vecsearch"
+                f"this vecsearch reads formats 1 to {FORMAT} of kind 'ulmfit': upgrade vecsearch"
             )
         if values["format"] == 1:
-            values |= {"format": FORMAT, "layers": [values["layer"]]}
+            values["layers"] = [values["layer"]]
+        values["format"] = FORMAT
         values |= {name: tuple(values[name]) for name in ("directions", "layers")}
         config = Config(**{f.name: values[f.name] for f in fields(Config)})
         if problem := next(_problems(config, folder), None):
@@ -231,7 +236,10 @@ def _read_stacks(path: Path, directions: tuple[str, ...]) -> dict[str, Stack]:
                     for n in range(depth)
                 )
                 stacks[direction] = Stack(
-                    file.get_tensor(f"{direction}.embedding"),
+                    Embedding(
+                        file.get_tensor(f"{direction}.embedding"),
+                        file.get_tensor(f"{direction}.scales").astype(np.float32) if f"{direction}.scales" in names else None,
+                    ),
                     tuple(Layer(*(array.astype(np.float32) for array in arrays)) for arrays in layers),
                 )
                 stacks[direction].check()

@@ -43,7 +43,7 @@ class NumpyEngine:
         self._embedding, self._layers, self._depths = stack.embedding, stack.layers[: max(depths)], depths
 
     def run(self, ids: np.ndarray, carried: Carried) -> tuple[np.ndarray, Carried]:
-        x = self._embedding[ids].astype(np.float32)  # (t, b, e)
+        x = self._embedding.rows(ids)  # (t, b, e)
         after, states = [], x if 0 in self._depths else None
         for depth, layer in enumerate(self._layers, 1):
             b = ids.shape[1]
@@ -80,7 +80,9 @@ class TorchEngine:
         os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", PREPARED_SHAPES)  # oneDNN reads it when it first runs
         self._dtype = getattr(torch, dtype)
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
-        self._embedding = torch.from_numpy(stack.embedding).to(self._device)
+        self._table = torch.from_numpy(stack.embedding.table).to(self._device)
+        scales = stack.embedding.scales
+        self._scales = None if scales is None else torch.from_numpy(scales).to(self._device)
         self._layers = [torch_lstm(layer).eval().to(self._device, self._dtype) for layer in stack.layers[: max(depths)]]
         self._depths = depths
 
@@ -89,7 +91,9 @@ class TorchEngine:
 
         with torch.inference_mode():
             rows = torch.from_numpy(ids).to(self._device)
-            x = torch.nn.functional.embedding(rows, self._embedding).to(self._dtype)  # (t, b, e)
+            x = torch.nn.functional.embedding(rows, self._table).to(self._dtype)  # (t, b, e)
+            if self._scales is not None:
+                x = x * self._scales[rows].to(self._dtype)[:, :, None]
             after, states = [], x.float() if 0 in self._depths else None
             for depth, lstm in enumerate(self._layers, 1):
                 # (1, b, h) each; a fresh copy, since oneDNN wants the shrunken batch contiguous

@@ -19,6 +19,7 @@ from vecsearch.errors import CheckpointError, UsageError
 from vecsearch.files import sha256
 from vecsearch.forks import library_code, made_once
 from vecsearch.metric import normalise
+from vecsearch.text.pieces import CONTINUES
 
 BATCH_TOKENS = 8192
 """Tokens of a batch, padding included: enough for full matrix speed, few enough for the cache."""
@@ -68,6 +69,13 @@ class SentenceEncoder(FromPath, ABC):
         pieces = sorted(vocabulary, key=vocabulary.__getitem__)
         marked = [piece[1:] for piece in pieces if piece[:1] and piece[0] in WORD_STARTS]
         return [word for word in marked or pieces if len(word) > 1 and word.isalpha() and word == word.lower()]
+
+    @property
+    def pieces(self) -> list[str]:
+        """The tokens of letters and digits that go on within a word, marked as WordPiece does, in the order of their ids."""
+        vocabulary = self._tokenizer.get_vocab()
+        found = [piece for piece in vocabulary if piece.startswith(CONTINUES) and piece.removeprefix(CONTINUES).isalnum()]
+        return sorted(found, key=vocabulary.__getitem__)
 
     @made_once
     def fingerprint(self) -> str:

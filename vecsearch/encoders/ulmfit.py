@@ -135,7 +135,7 @@ class UlmfitEncoder(FromPath):
         word_ids = checks.rows("word_ids", word_ids, len(self.vocabulary))
         if self.pooling is Pooling.RAW:
             stacks = self._opened.stacks.values()
-            rows = np.concatenate([stack.embedding[word_ids].astype(np.float32) for stack in stacks], axis=1)
+            rows = np.concatenate([stack.embedding.rows(word_ids) for stack in stacks], axis=1)
             return self._postprocess.apply(rows)
         begin = self.vocabulary.index.get(BOS, Vocabulary.unknown)
         sequences = Sequences.whole([np.array([begin, i]) for i in word_ids])
@@ -147,20 +147,26 @@ class UlmfitEncoder(FromPath):
         return self.vocabulary.words
 
     def word_ids(self, *, all_words: bool = False) -> tuple[np.ndarray, dict[str, int]]:
-        """As `WordEncoder` has it: marks and words that were never trained are left out."""
+        """As `WordEncoder` has it: marks, pieces and words that were never trained are left out."""
         ids = np.arange(len(self.vocabulary))
         if all_words:
             return ids, {}
-        special, untrained = np.array(self.vocabulary.special_ids, np.int64), self.untrained_words()
-        counts = {"special_words": len(special), "untrained_words": len(np.setdiff1d(untrained, special))}
-        return np.setdiff1d(ids, np.union1d(special, untrained)), counts
+        special, pieces = (np.array(rows, np.int64) for rows in (self.vocabulary.special_ids, self._pieces))
+        untrained = np.setdiff1d(self.untrained_words(), np.union1d(special, pieces))
+        counts = {"special_words": len(special), "pieces": len(pieces), "untrained_words": len(untrained)}
+        return np.setdiff1d(ids, np.concatenate([special, pieces, untrained])), counts
+
+    @property
+    def _pieces(self) -> tuple[int, ...]:
+        """The rows of pieces of words, where texts are split into such."""
+        return self.vocabulary.piece_ids if getattr(self._opened.tokenizer, "pieces", False) else ()
 
     def untrained_words(self) -> np.ndarray:
         """Ids of the words that share their embedding with another word: they have no vector of their own.
 
         A fine-tuned model's vocabulary has such groups: every word that pretraining had not seen started at the mean embedding.
         """
-        rows = np.concatenate([stack.embedding for stack in self._opened.stacks.values()], axis=1)
+        rows = np.concatenate([stack.embedding.whole() for stack in self._opened.stacks.values()], axis=1)
         whole = np.ascontiguousarray(rows).view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))).ravel()
         _, group, size = np.unique(whole, return_inverse=True, return_counts=True)
         return np.flatnonzero(size[group] > 1)
@@ -224,7 +230,7 @@ class UlmfitEncoder(FromPath):
         """Facts for people, by name."""
         opened = self._opened
         return {
-            "vocabulary": f"{len(self.vocabulary):,} words",
+            "vocabulary": _describe_size(self.vocabulary, len(self._pieces)),
             **({"unknown words": first_word_note(self.vocabulary)} if self.vocabulary.first_is_a_word else {}),
             **{direction: describe_sizes(stack.dims) for direction, stack in opened.stacks.items()},
             "tokenizer": ", ".join(str(value) for value in opened.tokenizer.describe().values()),
@@ -329,7 +335,7 @@ class UlmfitEncoder(FromPath):
     @made_once
     def _tables(self) -> dict[str, np.ndarray]:
         """The embeddings in float32: converting them once costs less than converting the rows of a thousand texts."""
-        return {direction: stack.embedding.astype(np.float32) for direction, stack in self._opened.stacks.items()}
+        return {direction: stack.embedding.whole() for direction, stack in self._opened.stacks.items()}
 
     def _dim(self, direction: str) -> int:
         return self._opened.stacks[direction].dims[self._depths[0]]
@@ -352,6 +358,10 @@ def _layers(layers: Sequence[int]) -> tuple[int, ...]:
     if not given:
         raise UsageError("layers is empty; name at least one")
     return given
+
+
+def _describe_size(vocabulary: Vocabulary, pieces: int) -> str:
+    return f"{len(vocabulary) - pieces:,} words" + (f", {pieces:,} pieces of others" if pieces else "")
 
 
 def first_word_note(vocabulary: Vocabulary) -> str:

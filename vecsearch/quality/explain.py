@@ -14,6 +14,7 @@ from vecsearch.hits import Hit
 from vecsearch.index import Index
 from vecsearch.metric import Metric
 from vecsearch.text.forms import composed_places
+from vecsearch.text.pieces import whole_words
 from vecsearch.text.rules import SPECIAL_TOKENS
 
 NEAR = 8
@@ -88,7 +89,8 @@ def by_word(text: str, tokens: Sequence[str], contributions: Sequence[float]) ->
     words: list[Word] = []
     cursor, stop = _Cursor(text), 0
     waiting, lost, missing = 0.0, 0.0, 0
-    for (name, times, between), contribution in zip(_names(tokens), map(float, contributions), strict=True):
+    named, amounts = whole_words(tokens, contributions)
+    for (name, times, between), contribution in zip(_names(named), amounts, strict=True):
         waiting += contribution
         if not name:
             continue

@@ -28,6 +28,11 @@ def plain_form(word: str, *, between: str = "") -> str:
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", seen).lower())
 
 
+def without_accents(word: str) -> str:
+    """A word's letters without the marks on them: é is e."""
+    return "".join(character for character in unicodedata.normalize("NFD", word) if unicodedata.category(character) != "Mn")
+
+
 def known_forms(
     tokens: Sequence[str], known: Mapping[str, int], others: Mapping[str, str], split: Callable[[str], Sequence[str]]
 ) -> list[str]:

@@ -28,8 +28,11 @@ class Tokenizer(Protocol):
     def tokens(self, text: str) -> list[str]:
         """The tokens of `text`, in Unicode's normal form C, `xxbos` first."""
 
-    def tokens_for(self, vocabulary: Vocabulary, text: str) -> list[str]:
+    def words_for(self, vocabulary: Vocabulary, text: str) -> list[str]:
         """The tokens of `text` with those that a vocabulary does not have in a form that it has, where there is one."""
+
+    def tokens_for(self, vocabulary: Vocabulary, text: str) -> list[str]:
+        """`words_for`, with what is still unknown in pieces where the model has any: what the model reads."""
 
     def save(self, folder: Path) -> None:
         """Write what `open_tokenizer` needs into the existing `folder`."""
@@ -76,8 +79,9 @@ class _Memo(dict[str, tuple[str, ...]]):
 class WordTokenizer:
     """fastai's default: its text rules, then spaCy's blank tokenizer; what a chunk became is remembered, which stays exact."""
 
-    def __init__(self, rules: SplitRules) -> None:
-        self.rules = rules
+    def __init__(self, rules: SplitRules, *, pieces: bool = False) -> None:
+        """With `pieces`, `tokens_for` splits words outside the vocabulary into pieces that are in it."""
+        self.rules, self.pieces = rules, pieces
         self._splitter = Splitter(rules)
         self._memo = _Memo(self._splitter)
         self._case_tokens = set(map(_show_space, self._splitter.case_tokens))
@@ -92,12 +96,17 @@ class WordTokenizer:
                 return [BOS, *chain.from_iterable(parts)]
         return [_show_space(token) for token in self._splitter.split(apply_rules(text))]
 
-    def tokens_for(self, vocabulary: Vocabulary, text: str) -> list[str]:
+    def words_for(self, vocabulary: Vocabulary, text: str) -> list[str]:
         """The tokens of `text`, with unknown ones in a plain form that is known: see `known_forms`."""
         tokens = self.tokens(text)
         if text.isascii() and "&" not in text:  # nor an entity, which may stand for any character
             return tokens
         return known_forms(tokens, vocabulary.index, vocabulary.others, lambda part: self.tokens(part)[1:])
+
+    def tokens_for(self, vocabulary: Vocabulary, text: str) -> list[str]:
+        """`words_for`, with what is still unknown in pieces where it has any."""
+        tokens = self.words_for(vocabulary, text)
+        return vocabulary.pieces(tokens) if self.pieces else tokens
 
     def _stand_alone(self, parts: list[tuple[str, ...]]) -> bool:
         """Whether no special case can reach from a joined part into its neighbours."""
@@ -112,11 +121,11 @@ class WordTokenizer:
 
     def save(self, folder: Path) -> None:
         """Write `tokenizer.json` into the existing `folder`."""
-        _write(folder, {"kind": "spacy", **self.rules.to_json()})
+        _write(folder, {"kind": "spacy", "pieces": self.pieces, **self.rules.to_json()})
 
     def describe(self) -> dict[str, str | None]:
         """Its kind and its spaCy language."""
-        return {"kind": "spacy", "lang": self.rules.lang}
+        return {"kind": "spacy, rare words in pieces" if self.pieces else "spacy", "lang": self.rules.lang}
 
 
 class SentencePieceTokenizer:
@@ -140,9 +149,11 @@ class SentencePieceTokenizer:
         """The pieces of `text` after fastai's text rules."""
         return [_show_space(piece) for piece in self._processor.EncodeAsPieces(apply_rules(composed(text)))]
 
-    def tokens_for(self, vocabulary: Vocabulary, text: str) -> list[str]:
+    def words_for(self, vocabulary: Vocabulary, text: str) -> list[str]:
         """The pieces of `text`: the model has a normal form of its own."""
         return self.tokens(text)
+
+    tokens_for = words_for
 
     def save(self, folder: Path) -> None:
         """Write `tokenizer.json` and `sentencepiece.model` into the existing `folder`."""
@@ -165,7 +176,7 @@ def open_tokenizer(folder: Path) -> Tokenizer:
         if values["kind"] == "sentencepiece":
             return SentencePieceTokenizer(Path(folder) / Path(values["model"]).name)
         if values["kind"] == "spacy":
-            return WordTokenizer(SplitRules.from_json(values))
+            return WordTokenizer(SplitRules.from_json(values), pieces=values.get("pieces", False) is True)
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror}); import the model again") from error
     except (AttributeError, KeyError, TypeError, ValueError, re.error) as error:

@@ -14,6 +14,7 @@ from typing import Any
 from vecsearch.errors import CheckpointError, writing
 from vecsearch.forks import made_once
 from vecsearch.text.pickles import unpickle
+from vecsearch.text.pieces import CONTINUES, known_parts
 from vecsearch.text.rules import SPECIAL_TOKENS
 
 _PADDING = "xxfake"  # fastai fills a vocabulary up with it to a multiple of 8
@@ -21,6 +22,8 @@ _COUNTED = re.compile(r"\S+[ \t]+[0-9][0-9.,]*")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 UNKNOWN = ("xxunk", "_unk_")
 """fastai's mark for what a vocabulary does not have, of 1 and 2, and of 0.7."""
+_REMEMBERED = 1 << 16
+"""Words of which is remembered how they were split."""
 _MARKS = (*SPECIAL_TOKENS, "_unk_", "_pad_")  # the last two are fastai 0.7's
 
 
@@ -35,6 +38,7 @@ class Vocabulary:
         _check(words, where)
         self.words = tuple(words)
         self.index = {word: row for row, word in enumerate(self.words) if word != _PADDING}
+        self._split: dict[str, tuple[str, ...]] = {}
 
     def __len__(self) -> int:
         return len(self.words)
@@ -50,6 +54,28 @@ class Vocabulary:
         """The words that are not in Unicode's normal form C, by their normal form."""
         forms = {unicodedata.normalize("NFC", word): word for word in self.index if not word.isascii()}
         return {form: word for form, word in forms.items() if form != word and form not in self.index}
+
+    @made_once
+    def piece_ids(self) -> tuple[int, ...]:
+        """The rows of pieces that go on within a word: what is no word by itself."""
+        return tuple(row for row, word in enumerate(self.words) if word.startswith(CONTINUES) and word != CONTINUES)
+
+    def pieces(self, tokens: Sequence[str]) -> list[str]:
+        """The tokens, with those outside the vocabulary as pieces that are in it, where they can be made up of such."""
+        return [piece for token in tokens for piece in ((token,) if token in self.index else self._pieces_of(token))]
+
+    @made_once
+    def _parts(self) -> frozenset[str]:
+        return frozenset(self.index.keys() - set(_MARKS))  # a word that begins with a mark's letters is none
+
+    def _pieces_of(self, word: str) -> tuple[str, ...]:
+        found = self._split.get(word)
+        if found is None:
+            if len(self._split) >= _REMEMBERED:
+                self._split.clear()
+            # Threads may share it: each step is one operation of a dict.
+            found = self._split[word] = known_parts(word, self._parts) or (word,)
+        return found
 
     @property
     def first_is_a_word(self) -> bool:

@@ -18,6 +18,8 @@ TEMPERATURE = 0.05
 """What cosines are divided by before they compete: SimCSE's (Gao, Yao and Chen 2021)."""
 SCALE = 20.0
 """What differences of cosines are multiplied by in the loss of scored pairs: CoSENT's (Su 2022)."""
+PAIRED = 0.1
+"""What finding the right text for a title counts beside a teacher's vectors of both."""
 CHUNK = 50
 """Batches whose texts are sorted by length together: random enough, and little padding."""
 NEAR = 10
@@ -62,30 +64,49 @@ def encoded(network: Network, texts: Sequence[Ids]) -> Tensor:
 
 class Distilled:
     """Texts with a teacher's vectors (n, d) of length 1, which a student's vectors should be (Reimers and Gurevych 2020, Making
-    monolingual sentence embeddings multilingual using knowledge distillation)."""
+    monolingual sentence embeddings multilingual using knowledge distillation).
 
-    def __init__(self, texts: Sequence[Ids], targets: np.ndarray, held_out: int, batch: int) -> None:
-        self._texts, self._targets = texts[held_out:], targets[held_out:]
+    `pairs` (p, 2) are places of titles and of the texts that go with them, behind the first `held_out` texts. A title's own
+    text is also to be told apart from those of other titles, which counts PAIRED times what the teacher says."""
+
+    def __init__(
+        self, texts: Sequence[Ids], targets: np.ndarray, held_out: int, batch: int, pairs: np.ndarray | None = None
+    ) -> None:
+        self._texts, self._targets = texts, targets
         self._aside, self._truth = texts[:held_out], targets[:held_out] @ targets[:held_out].T
         self._lengths = np.array([len(text) for text in self._texts])
         self._batch = batch
+        self._pairs = np.empty((0, 2), np.int64) if pairs is None else pairs
+        alone = np.ones(len(texts), bool)
+        alone[:held_out] = alone[self._pairs] = False
+        self._alone = np.flatnonzero(alone)
         np.fill_diagonal(self._truth, -np.inf)
         near = np.argsort(-self._truth, axis=1)[:, :NEAR]
         others = np.random.default_rng(0).integers(0, held_out, near.shape)
-        self._pairs = np.repeat(np.arange(held_out), 2 * near.shape[1]), np.concatenate([near, others], axis=1).ravel()
+        self._compared = np.repeat(np.arange(held_out), 2 * near.shape[1]), np.concatenate([near, others], axis=1).ravel()
 
     def batches(self, rng: np.random.Generator) -> list[Any]:
-        return by_length(self._lengths, self._batch, rng)
+        """Places (b,) of texts, and pairs of places (b, 2)."""
+        found = [self._alone[batch] for batch in by_length(self._lengths[self._alone], self._batch, rng)]
+        if len(self._pairs):
+            lengths = self._lengths[self._pairs].sum(axis=1)
+            found += [self._pairs[batch] for batch in by_length(lengths, max(2, self._batch // 2), rng)]
+        return [found[i] for i in rng.permutation(len(found))]
 
     def loss(self, network: Network, batch: np.ndarray, rng: np.random.Generator) -> Tensor:
-        students = functional.normalize(encoded(network, [self._texts[i] for i in batch]))  # (b, d)
-        targets = torch.from_numpy(self._targets[batch])
-        return 1 - (students * targets).sum(dim=1).mean()
+        sides = [batch] if batch.ndim == 1 else list(batch.T)
+        vectors = [functional.normalize(encoded(network, [self._texts[i] for i in side])) for side in sides]  # (b, d) each
+        targets = [torch.from_numpy(self._targets[side]) for side in sides]
+        loss = 1 - (torch.cat(vectors) * torch.cat(targets)).sum(dim=1).mean()
+        if len(sides) == 1:
+            return loss
+        pairs = [tuple(self._texts[i] for i in pair) for pair in batch]
+        return loss + PAIRED * _told_apart(*vectors, pairs)
 
     def score(self, network: Network) -> float:
         """Spearman's correlation of the student's cosines with the teacher's, over held-out texts near each other and not."""
         vectors = vectors_of(network, self._aside)
-        a, b = (where[self._pairs[0] != self._pairs[1]] for where in self._pairs)
+        a, b = (where[self._compared[0] != self._compared[1]] for where in self._compared)
         return spearman(np.einsum("pd,pd->p", vectors[a], vectors[b]), self._truth[a, b])
 
 
@@ -105,10 +126,7 @@ class Alike:
     def loss(self, network: Network, batch: np.ndarray, rng: np.random.Generator) -> Tensor:
         pairs = [_two(self._groups[i], rng) for i in batch]
         texts = [text for side in zip(*pairs, strict=True) for text in side]
-        a, b = functional.normalize(encoded(network, texts)).chunk(2)  # (b, d) each
-        likeness = (a @ b.T / TEMPERATURE).masked_fill(torch.from_numpy(_share_a_text(pairs)), -torch.inf)
-        own = torch.arange(len(batch))
-        return (functional.cross_entropy(likeness, own) + functional.cross_entropy(likeness.T, own)) / 2
+        return _told_apart(*functional.normalize(encoded(network, texts)).chunk(2), pairs)
 
     def score(self, network: Network) -> float:
         """Mean reciprocal rank of a held-out text's own partner among all held-out partners.
@@ -146,6 +164,13 @@ class Scored:
         """Spearman's correlation of cosines with the held-out scores."""
         a, b = (vectors_of(network, side) for side in zip(*self._aside, strict=True))
         return spearman(np.einsum("pd,pd->p", a, b), self._truth)
+
+
+def _told_apart(a: Tensor, b: Tensor, pairs: Sequence[tuple[Ids, Ids]]) -> Tensor:
+    """How far vectors a (n, d) are from finding their own partners among b (n, d), and the other way round (InfoNCE)."""
+    likeness = (a @ b.T / TEMPERATURE).masked_fill(torch.from_numpy(_share_a_text(pairs)), -torch.inf)
+    own = torch.arange(len(pairs))
+    return (functional.cross_entropy(likeness, own) + functional.cross_entropy(likeness.T, own)) / 2
 
 
 def _share_a_text(pairs: Sequence[tuple[Ids, Ids]]) -> np.ndarray:

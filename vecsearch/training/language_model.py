@@ -210,7 +210,7 @@ def _learner(model: Start, training: list[torch.Tensor], held_out: list[torch.Te
 def _weights(stack: Stack, counts: torch.Tensor) -> dict[str, torch.Tensor]:
     """A state for fastai's model: tied weights, and the decoder's bias at the words' log frequencies, where it need not find
     them first."""
-    embedding = torch.from_numpy(stack.embedding)
+    embedding = torch.from_numpy(stack.embedding.whole())
     state = {"0.encoder.weight": embedding, "0.encoder_dp.emb.weight": embedding, "1.decoder.weight": embedding}
     state["1.decoder.bias"] = (counts / counts.sum()).log().float()
     for n, layer in enumerate(stack.layers):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -94,23 +94,27 @@ def fit(
     plan: Plan,
     checkpoint: Checkpoint,
     *,
+    words_first: int = 0,
     progress: Callable[[int, int], None] = lambda done, steps: None,
     note: Callable[[str], None] = lambda line: None,
 ) -> Fitted:
     """Train `network` by `plan` from its start, or from where `checkpoint` was left; the best weights by held-out score.
+
+    In `words_first` epochs, before those of the plan and with a cycle of their own, only the embedding learns.
 
     All that is random follows from the seed and the number of the step, so that going on is the same as never having stopped.
     `progress` hears the steps done, and how many there will be.
 
     Raises: ResourceError: a checkpoint cannot be written; the one before is kept.
     """
-    optimiser = torch.optim.AdamW(network.parameters(), lr=plan.rate, weight_decay=plan.decay, fused=True)
+    optimisers = _optimisers(network, plan)
     per_epoch = len(examples.batches(np.random.default_rng([plan.seed, 0])))
-    steps = plan.epochs * per_epoch
+    alone = words_first * per_epoch
+    steps = alone + plan.epochs * per_epoch
     every = max(1, steps // plan.evaluations)
     state, best = _State(scores=[]), copied(network)
     if kept := checkpoint.load():
-        state, best = _restored(network, optimiser, *kept)
+        state, best = _restored(network, optimisers, *kept)
         note(f"going on after step {state.step:,} of {steps:,}")
     else:
         state.start = state.best = examples.score(network)
@@ -121,53 +125,77 @@ def fit(
         epoch, within = divmod(state.step, per_epoch)
         if not within or not batches:
             batches = examples.batches(np.random.default_rng([plan.seed, epoch]))
-        _take(network, examples, batches[within], optimiser, plan, state.step, steps)
+        network.words_only = state.step < alone
+        stage = (state.step, alone) if network.words_only else (state.step - alone, steps - alone)
+        _take(network, examples, batches[within], optimisers, plan, state.step, plan.rate_at(*stage))
         state.step += 1
+        network.words_only = False
         if state.step % TRIMMED_EVERY == 0:
             trim_memory()
         progress(state.step, steps)
-        if state.step % every == 0 or state.step == steps:
+        if state.step % every == 0 or state.step in (alone, steps):
             score = examples.score(network)
             state.scores.append(score)
             note(f"step {state.step:,} of {steps:,}: {score:.4f}")
             if score > state.best:
                 state.best, best = score, copied(network)
         if time.monotonic() - saved > SAVE_SECONDS:
-            _save(checkpoint, network, optimiser, state, best)
+            _save(checkpoint, network, optimisers, state, best)
             saved = time.monotonic()
     network.load_state_dict(best)
     return Fitted(network.tensors(), state.best, state.start, state.scores)
 
 
-def _take(
-    network: Network, examples: Examples, batch: Any, optimiser: torch.optim.Optimizer, plan: Plan, step: int, steps: int
-) -> None:
+Optimisers = list[torch.optim.Optimizer]
+
+
+def _optimisers(network: Network, plan: Plan) -> Optimisers:
+    """AdamW, and for embeddings of sparse gradients an Adam that passes over the words which were not read."""
+    embeddings = [parameter for module in network.embeddings if module.sparse for parameter in module.parameters()]
+    others = [parameter for parameter in network.parameters() if not any(parameter is one for one in embeddings)]
+    found: Optimisers = [torch.optim.AdamW(others, lr=plan.rate, weight_decay=plan.decay, fused=True)]
+    return [*found, torch.optim.SparseAdam(embeddings, lr=plan.rate)] if embeddings else found
+
+
+def _take(network: Network, examples: Examples, batch: Any, optimisers: Optimisers, plan: Plan, step: int, rate: float) -> None:
     torch.manual_seed(plan.seed + step)
-    for group in optimiser.param_groups:
-        group["lr"] = plan.rate_at(step, steps)
     network.train()
     loss = examples.loss(network, batch, np.random.default_rng([plan.seed, 1, step]))
-    optimiser.zero_grad(set_to_none=False)
+    for optimiser in optimisers:
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        optimiser.zero_grad()
     loss.backward()
-    torch.nn.utils.clip_grad_norm_(network.parameters(), CLIP)
-    optimiser.step()
+    if dense := [p for p in network.parameters() if p.grad is not None and not p.grad.is_sparse]:
+        torch.nn.utils.clip_grad_norm_(dense, CLIP)
+    for optimiser in optimisers:
+        optimiser.step()
     network.eval()
 
 
-def _save(
-    checkpoint: Checkpoint, network: Network, optimiser: torch.optim.Optimizer, state: _State, best: dict[str, Tensor]
-) -> None:
+def _save(checkpoint: Checkpoint, network: Network, optimisers: Optimisers, state: _State, best: dict[str, Tensor]) -> None:
     tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
     tensors |= {f"best.{name}": tensor for name, tensor in best.items()}
-    for name, parameter in network.named_parameters():
-        tensors |= {f"adam.{name}.{key}": value for key, value in optimiser.state[parameter].items()}
+    for name, own in _states(network, optimisers):
+        tensors |= {f"adam.{name}.{key}": torch.as_tensor(value) for key, value in own.items()}
     checkpoint.save(tensors, asdict(state))
 
 
 def _restored(
-    network: Network, optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor], facts: dict[str, Any]
+    network: Network, optimisers: Optimisers, tensors: dict[str, Tensor], facts: dict[str, Any]
 ) -> tuple[_State, dict[str, Tensor]]:
     network.load_state_dict(below("network.", tensors))
-    for name, parameter in network.named_parameters():
-        optimiser.state[parameter] = below(f"adam.{name}.", tensors)
+    for name, own in _states(network, optimisers):
+        # Adam for sparse gradients counts its steps in a whole number, the other in a tensor.
+        found = below(f"adam.{name}.", tensors)
+        own |= {key: value if value.is_floating_point() else value.item() for key, value in found.items()}
     return _State(**facts), below("best.", tensors)
+
+
+def _states(network: Network, optimisers: Optimisers) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What the optimisers keep of each parameter, by its name."""
+    names = {parameter: name for name, parameter in network.named_parameters()}
+    for optimiser in optimisers:
+        for group in optimiser.param_groups:
+            for parameter in group["params"]:
+                yield names[parameter], optimiser.state[parameter]

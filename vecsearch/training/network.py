@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vecsearch.encoders.embedding import Embedding
 from vecsearch.encoders.folder import Layer, Stack
 from vecsearch.encoders.lstm import torch_lstm
 
@@ -20,22 +21,36 @@ class Network(nn.Module):
 
     In training, `dropout` of the components of the embedding and of each layer's states are left out, the same ones at every
     token of a text (Gal and Ghahramani 2016, A theoretically grounded application of dropout in recurrent neural networks).
+    While `words_only`, vectors are those of the embedding alone, as if the layers above it gave zeros: much less work. With
+    `sparse` the embedding's gradients are those of the words that were read.
     """
 
-    def __init__(self, stacks: dict[str, Stack], depths: tuple[int, ...], *, dropout: float) -> None:
+    def __init__(self, stacks: dict[str, Stack], depths: tuple[int, ...], *, dropout: float, sparse: bool = False) -> None:
         super().__init__()
         self._directions = list(stacks)
         self._depths, self._dropout = depths, dropout
-        self.embeddings = nn.ModuleList(map(_embedding, stacks.values()))
+        self.words_only = False
+        self.embeddings = nn.ModuleList(_embedding(stack, sparse=sparse) for stack in stacks.values())
         self.lstms = nn.ModuleList(nn.ModuleList(map(torch_lstm, stack.layers)) for stack in stacks.values())
 
     def forward(self, texts: Sequence[np.ndarray]) -> Tensor:
         """Vectors (b, d) float32 of texts as token ids, each of at least one."""
         parts = []
         for direction, embedding, lstms in zip(self._directions, self.embeddings, self.lstms, strict=True):
+            if self.words_only:
+                parts.append(self._mean(embedding, texts))
+                continue
             ids, mask = _padded(texts if direction == "forward" else [text[::-1] for text in texts])
             parts.append(self._pooled(embedding(ids), lstms, mask))
         return torch.cat(parts, dim=1)
+
+    def _mean(self, embedding: nn.Embedding, texts: Sequence[np.ndarray]) -> Tensor:
+        lengths = np.array([len(text) for text in texts])
+        rows = embedding(torch.from_numpy(np.concatenate(texts)))
+        sums = torch.zeros(len(texts), rows.shape[1]).index_add_(
+            0, torch.from_numpy(np.repeat(np.arange(len(texts)), lengths)), rows
+        )
+        return sums / torch.from_numpy(lengths)[:, None]
 
     def _pooled(self, embedded: Tensor, lstms: nn.ModuleList, mask: Tensor) -> Tensor:
         states = self._dropped(embedded)  # (t, b, e)
@@ -79,11 +94,11 @@ def random_stack(embedding: np.ndarray, dims: Sequence[int], rng: np.random.Gene
         below = dim
     if shut:
         layers[-1].bias[3 * below :] = SHUT
-    return Stack(embedding, tuple(layers))
+    return Stack(Embedding(embedding), tuple(layers))
 
 
-def _embedding(stack: Stack) -> nn.Embedding:
-    return nn.Embedding.from_pretrained(torch.from_numpy(stack.embedding.astype(np.float32)), freeze=False)
+def _embedding(stack: Stack, *, sparse: bool) -> nn.Embedding:
+    return nn.Embedding.from_pretrained(torch.from_numpy(stack.embedding.whole()), freeze=False, sparse=sparse)
 
 
 def _padded(texts: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:

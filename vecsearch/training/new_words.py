@@ -19,6 +19,7 @@ from vecsearch import checks
 from vecsearch.corpus.readers import read_corpora
 from vecsearch.encoders import find_ulmfit
 from vecsearch.encoders.checkpoints import refuse_existing
+from vecsearch.encoders.embedding import Embedding
 from vecsearch.errors import DataError
 from vecsearch.text.vocabulary import Vocabulary
 from vecsearch.training.network import Network
@@ -83,7 +84,7 @@ def with_new_words(start: Start, texts: Iterable[str], most: int, note: Callable
     words = [fresh[place] for place in chosen]
     note(f"{len(words):,} new words begin where the words around them say")
     stacks = {
-        direction: replace(stack, embedding=_grown(stack.embedding.astype(np.float32), tokens, start.vocabulary, len(words)))
+        direction: replace(stack, embedding=Embedding(_grown(stack.embedding.whole(), tokens, start.vocabulary, len(words))))
         for direction, stack in start.stacks.items()
     }
     return replace(start, stacks=stacks, vocabulary=Vocabulary([*start.vocabulary.words, *words]))
@@ -95,7 +96,7 @@ def _rows(start: Start, texts: Iterable[str]) -> tuple[np.ndarray, list[str]]:
     fresh: dict[str, int] = {}
     rows = array("i")
     for text in texts:
-        for token in start.tokenizer.tokens_for(start.vocabulary, text):
+        for token in start.tokenizer.words_for(start.vocabulary, text):
             row = index.get(token)
             rows.append(fresh.setdefault(token, known + len(fresh)) if row is None else row)
         rows.extend([NOTHING] * WINDOW)

@@ -19,6 +19,8 @@ from vecsearch.corpus.source import CorpusTally
 from vecsearch.encoders import find_ulmfit
 from vecsearch.encoders.checkpoints import refuse_existing
 from vecsearch.errors import DataError, UsageError
+from vecsearch.text.rules import BOS
+from vecsearch.text.vocabulary import Vocabulary
 from vecsearch.training.checkpoint import Checkpoint
 from vecsearch.training.examples import Alike, Distilled, Ids, Scored, vectors_of
 from vecsearch.training.loop import Plan, fit
@@ -41,7 +43,8 @@ class Source:
     """What to learn from: files of pairs, of groups, or corpora.
 
     Of a corpus: with a `teacher`, an encoder's folder or one file of vectors, its vectors of the texts; with `title` the field
-    that goes with each text; with `neighbours` sentences that follow one another; else each text under two dropout masks.
+    that goes with each text, and with a teacher also its vectors of these; with `neighbours` sentences that follow one another;
+    else each text under two dropout masks.
     """
 
     files: Sequence[Path]
@@ -63,14 +66,17 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class New:
-    """An encoder to begin with where there is none: at most `words` words, `dims` of the embedding and of each layer."""
+    """An encoder to begin with where there is none: at most `words` words and pieces of words, `dims` of the embedding and of
+    each layer. In `words_first` epochs, before the plan's, only the words learn."""
 
     words: int = 30_000
     dims: Sequence[int] = (256, 256)
+    words_first: int = 10
 
     def __post_init__(self) -> None:
         """Raises: TypeError: no whole numbers. UsageError: none above 0."""
         object.__setattr__(self, "words", checks.count("words", self.words, least=1, most=checks.MANY))
+        object.__setattr__(self, "words_first", checks.count("words_first", self.words_first, most=checks.MANY))
         sizes = [checks.count("dims", size, least=1, most=checks.MANY) for size in checks.iterable("dims", self.dims, "sizes")]
         if len(sizes) < 2:
             raise UsageError(f"dims are {sizes}; give the size of the embedding and of each layer")
@@ -105,8 +111,9 @@ def train_similarity(
     """Train an encoder by `plan` and write it to the folder `output`, if it is better than its start on held-out examples.
 
     An encoder that is there learns the commonest words of the texts that it does not know as well, `new_words` of them at most.
-    Texts are read as far as `max_tokens`. `half` stores float16. A checkpoint lies beside `output` until the end; `resume` goes
-    on with it. `progress` hears what is being done, how much of it, and of how much.
+    Texts are read as far as `max_tokens`. `half` stores float16, and the words of a new encoder as 8-bit numbers. A checkpoint
+    lies beside `output` until the end; `resume` goes on with it. `progress` hears what is being done, how much of it, and of
+    how much.
 
     Raises: UsageError: options that do not go together; DataError: too few examples, or a teacher that does not fit; errors of
     the files and of the encoder; ResourceError: the disk refuses.
@@ -129,23 +136,32 @@ def train_similarity(
             begun = new_start(plain, teacher, words=start.words, dims=start.dims, seed=plan.seed)
         else:
             begun = with_new_words(start_from(find_ulmfit(start)), plain, new_words, note)
-        network = Network(begun.stacks, begun.depths, dropout=plan.dropout)
+        network = Network(begun.stacks, begun.depths, dropout=plan.dropout, sparse=isinstance(start, New))
         network.eval()
         groups, order = _usable(texts, begun, max_tokens, plan.seed, note)
         held_out = min(HELD_OUT, max(2, round(SHARE * len(groups))))
         if teacher:
             vectors = teacher.vectors(
-                [group[0] for group in texts],
+                [text for group in texts for text in group],
                 checkpoint.folder / "teacher.f32",
                 progress=lambda done, total: progress("texts by the teacher", done, total),
             )
-            firsts = [group[0] for group in groups]
-            examples = _distilled(firsts, vectors[order], begun, network, max_tokens, held_out, plan.batch)
+            places = np.cumsum([0, *map(len, texts)])
+            vectors = np.concatenate([vectors[places[i] : places[i + 1]] for i in order])
+            examples = distilled(groups, vectors, begun, network, held_out, plan.batch)
         elif labels:
             examples = Scored([(a, b) for a, b in groups], np.array(labels)[order], held_out, plan.batch)
         else:
             examples = Alike(groups, held_out, plan.batch)
-    fitted = fit(network, examples, plan, checkpoint, progress=lambda done, steps: progress("steps", done, steps), note=note)
+    fitted = fit(
+        network,
+        examples,
+        plan,
+        checkpoint,
+        words_first=start.words_first if isinstance(start, New) else 0,
+        progress=lambda done, steps: progress("steps", done, steps),
+        note=note,
+    )
     better = fitted.score > fitted.start
     if better:
         facts = {"training": kind, "score": round(fitted.score, 4), "start": round(fitted.start, 4)}
@@ -162,8 +178,8 @@ def _read(source: Source, note: Callable[[str], None]) -> tuple[str, list[list[s
     kind = kinds.pop()
     if kind != "corpus" and (source.teacher or source.title or source.neighbours):
         raise UsageError(f"a teacher, titles and neighbours go with a corpus, not with {kind}")
-    if (source.teacher is not None) + (source.title is not None) + source.neighbours > 1:
-        raise UsageError("choose one of a teacher, titles and neighbours")
+    if source.neighbours and (source.teacher or source.title):
+        raise UsageError("choose one of neighbours and of what a teacher or titles say")
     if kind == "groups":
         return kind, [group for path in source.files for group in read_groups(path)], []
     if kind == "pairs":
@@ -190,6 +206,9 @@ def _groups(source: Source, note: Callable[[str], None]) -> Iterator[list[str]]:
     for document in read_corpora(source.files, note):
         if source.title:
             title = document.fields.get(source.title)
+            if title is None and source.teacher:
+                yield [document.text]  # the teacher says something of a text without a title too
+                continue
             if isinstance(title, int | float) and not isinstance(title, bool):
                 title = str(title)  # a film called 1917, as a CSV file has it
             if not isinstance(title, str):
@@ -230,12 +249,17 @@ def _usable(
     return [ids[i] for i in order], order
 
 
-def _distilled(
-    texts: list[Ids], vectors: np.ndarray, start: Start, network: Network, max_tokens: int, held_out: int, batch: int
+def distilled(
+    groups: list[list[Ids]], vectors: np.ndarray, start: Start, network: Network, held_out: int, batch: int
 ) -> Distilled:
-    """Texts and a teacher's vectors of them, turned towards the student's. The words of a new encoder are learnt beside the
-    texts, in which many are rare."""
-    words = {word: own for word in start.taught if len(own := start.ids(word, max_tokens))}
+    """Texts, some in one group with their titles, and a teacher's vectors of all, turned towards the student's. The words of a
+    new encoder are learnt beside the texts, in which many are rare."""
+    texts = [text for group in groups for text in group]
+    aside = sum(map(len, groups[:held_out]))
+    ends = np.cumsum([len(group) for group in groups])
+    pairs = [(end - 2, end - 1) for end, group in zip(ends, groups, strict=True) if len(group) > 1 and end > aside]
+    begin = start.vocabulary.index.get(BOS, Vocabulary.unknown)
+    words = {word: np.array([begin, start.vocabulary.index[word]]) for word in start.taught}
     vectors = np.concatenate([vectors, *(start.taught[word][None] for word in words)])
     targets = turned(vectors, vectors_of(network, texts[:ALIGNED]))
-    return Distilled([*texts, *words.values()], targets, held_out, batch)
+    return Distilled([*texts, *words.values()], targets, aside, batch, np.array(pairs, np.int64).reshape(-1, 2))

@@ -40,6 +40,11 @@ class Teacher:
         """The words that it knows, where it has a vocabulary."""
         return getattr(self._encoder, "words", ())
 
+    @property
+    def pieces(self) -> Sequence[str]:
+        """The pieces that it splits words into, where it does that as WordPiece."""
+        return getattr(self._encoder, "pieces", ())
+
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Vectors (n, t) float32 of length 1 of any texts. Raises UsageError for a file, which has those of its rows alone."""
         if not self._encoder:
