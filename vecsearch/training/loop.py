@@ -153,8 +153,12 @@ def _optimisers(network: Network, plan: Plan) -> Optimisers:
     """AdamW, and for embeddings of sparse gradients an Adam that passes over the words which were not read."""
     embeddings = [parameter for module in network.embeddings if module.sparse for parameter in module.parameters()]
     others = [parameter for parameter in network.parameters() if not any(parameter is one for one in embeddings)]
-    found: Optimisers = [torch.optim.AdamW(others, lr=plan.rate, weight_decay=plan.decay, fused=True)]
-    return [*found, torch.optim.SparseAdam(embeddings, lr=plan.rate)] if embeddings else found
+    found: Optimisers = []
+    if others:
+        found.append(torch.optim.AdamW(others, lr=plan.rate, weight_decay=plan.decay, fused=True))
+    if embeddings:
+        found.append(torch.optim.SparseAdam(embeddings, lr=plan.rate))
+    return found
 
 
 def _take(network: Network, examples: Examples, batch: Any, optimisers: Optimisers, plan: Plan, step: int, rate: float) -> None:
