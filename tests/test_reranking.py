@@ -7,7 +7,7 @@ import shutil
 
 import numpy as np
 import pytest
-from sentence_models import TEXTS, WORDS, write_beside, write_model
+from sentence_models import TEXTS, WORDS, write_beside, write_graph, write_model
 
 from vecsearch.corpus.document import Document
 from vecsearch.encoders import open_encoder
@@ -108,6 +108,39 @@ def test_an_onnx_file_gives_the_same(made, tmp_path):
     np.testing.assert_allclose(open_reranker(tmp_path).scores(QUERY, TEXTS), expected(made, QUERY, TEXTS), atol=1e-5)
 
 
+def test_a_model_that_knows_no_two_texts_takes_them_in_one(made, tmp_path):
+    """DistilBERT has no token types."""
+    with without_torchvision():
+        from transformers import DistilBertConfig, DistilBertForSequenceClassification
+
+    config = DistilBertConfig(
+        vocab_size=len(WORDS), dim=8, n_layers=1, n_heads=2, hidden_dim=16, max_position_embeddings=24, num_labels=1
+    )
+    DistilBertForSequenceClassification(config).save_pretrained(tmp_path)
+    shutil.copyfile(made / "tokenizer.json", tmp_path / "tokenizer.json")
+    assert open_reranker(tmp_path).scores(QUERY, TEXTS).shape == (len(TEXTS),)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "said"),
+    [
+        ({"input_ids": 7, "pixels": 7}, ["n", 1], "wants pixels"),
+        ({"input_ids": 1}, ["n", 1], "wants input_ids"),
+        ({"input_ids": 7}, ["n", "t"], "not a number each"),
+    ],
+)
+def test_a_graph_that_does_not_score_pairs_is_refused(made, tmp_path, inputs, outputs, said):
+    from onnx import TensorProto, helper
+
+    for name in ("config.json", "tokenizer.json"):
+        shutil.copyfile(made / name, tmp_path / name)
+    nodes = [helper.make_node("Cast", ["input_ids"], ["logits"], to=TensorProto.FLOAT)]
+    described = {name: (type, ["n", "t"]) for name, type in inputs.items()}
+    write_graph(tmp_path / "model.onnx", nodes, described, {"logits": (TensorProto.FLOAT, outputs)})
+    with pytest.raises(CheckpointError, match=said):
+        open_reranker(tmp_path).scores(QUERY, TEXTS)
+
+
 def test_an_encoder_ranks_by_cosine(tmp_path):
     folder = write_model(tmp_path)
     vectors = open_encoder(folder).encode([QUERY, *TEXTS])
@@ -187,6 +220,7 @@ def test_what_makes_no_sense_is_refused(vecsearch, tmp_path, options, code, said
             lambda path: path.write_text(json.dumps(json.loads(path.read_text()) | {"id2label": {"0": "a", "1": "b"}})),
         ),
         ("config.json", lambda path: path.write_text("[]")),
+        ("config.json", lambda path: path.write_text(json.dumps(json.loads(path.read_text()) | {"id2label": 1}))),
         ("model.safetensors", lambda path: path.unlink()),
         ("model.safetensors", lambda path: path.write_bytes(path.read_bytes()[:500])),
         ("tokenizer.json", lambda path: path.write_text("{}")),

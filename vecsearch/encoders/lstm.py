@@ -61,13 +61,14 @@ def _lstm(layer: Layer, x: np.ndarray, h: np.ndarray, c: np.ndarray) -> tuple[np
     for t, gates in enumerate(inputs):
         gates = gates + h @ layer.weight_hh.T
         i, f, g, o = np.split(gates, 4, axis=1)
-        c = _sigmoid(f) * c + _sigmoid(i) * np.tanh(g)
-        h = _sigmoid(o) * np.tanh(c)
+        c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+        h = sigmoid(o) * np.tanh(c)
         states[t] = h
     return states, h, c
 
 
-def _sigmoid(x: np.ndarray) -> np.ndarray:
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    """The logistic function."""
     return 0.5 * np.tanh(0.5 * x) + 0.5  # this form cannot overflow
 
 

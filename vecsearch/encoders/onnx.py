@@ -24,6 +24,8 @@ from vecsearch.forks import inherited, keep_for_ever, library_code, made_once
 SUFFIX, MODEL = ".onnx", "model.onnx"
 PLACES = (MODEL, f"onnx/{MODEL}")
 """Where a folder's model lies, as optimum and sentence-transformers write it."""
+TOKENS = ("input_ids", "attention_mask", "token_type_ids")
+"""What models of token ids take, by transformers' names: the ids, 1 where there is a token, and which text it is of."""
 INTEGERS = {6: np.int32, 7: np.int64}
 """Types of tensors that may hold token ids, by ONNX's numbers."""
 VECTORS, STATES = ("sentence_embedding", "default"), ("last_hidden_state", "token_embeddings", "elmo")
@@ -105,6 +107,21 @@ class OnnxModel:
                 f"it should be numbers of shape ({n}, {'' if self.gives_vectors else 'tokens, '}length)"
             )
         return found.astype(np.float32, copy=False)
+
+    def check_takes_tokens(self) -> None:
+        """Raise CheckpointError for a graph that is no model of token ids, or wants more than `run_on_tokens` gives."""
+        for name, value in self.graph.inputs.items():
+            if name not in TOKENS or value.type not in INTEGERS:
+                raise CheckpointError(
+                    f"{self.path} wants {name}, and only {', '.join(sorted(TOKENS))} are given, as whole numbers; "
+                    "export the model as optimum does for feature extraction"
+                )
+        if "input_ids" not in self.graph.inputs:
+            raise CheckpointError(f"{self.path} takes no input_ids: it is no model of texts")
+
+    def run_on_tokens(self, given: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The output for TOKENS, (b, t) int64 each, of which the graph is given those that it takes."""
+        return self.run({name: given[name].astype(INTEGERS[value.type]) for name, value in self.graph.inputs.items()})
 
     def describe(self) -> dict[str, object]:
         """Facts for people, by name."""
@@ -189,15 +206,7 @@ class OnnxEncoder(SentenceEncoder):
         self._made_from(path, max_tokens=max_tokens)
         self._model = OnnxModel(find_model(path))
         super().__init__(_folder_of(self._model.path), max_tokens)
-        known = {"input_ids", "attention_mask", "token_type_ids"}
-        for name, value in self._model.graph.inputs.items():
-            if name not in known or value.type not in INTEGERS:
-                raise CheckpointError(
-                    f"{self._model.path} wants {name}, and only {', '.join(sorted(known))} are given, as whole numbers; "
-                    "export the model as optimum does for feature extraction"
-                )
-        if "input_ids" not in self._model.graph.inputs:
-            raise CheckpointError(f"{self._model.path} takes no input_ids: it is no model of texts")
+        self._model.check_takes_tokens()
         dim = self._model.dim or self._number(CONFIG, "hidden_size")
         if dim is None:
             raise CheckpointError(
@@ -214,9 +223,7 @@ class OnnxEncoder(SentenceEncoder):
         return self._model.files
 
     def _vectors(self, ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        given = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
-        feeds = {name: given[name].astype(INTEGERS[value.type]) for name, value in self._model.graph.inputs.items()}
-        found = self._model.run(feeds)
+        found = self._model.run_on_tokens(dict(zip(TOKENS, (ids, mask, np.zeros_like(ids)), strict=True)))
         if found.shape[-1] != self.dim or (found.ndim == 3 and found.shape[1] != ids.shape[1]):
             raise CheckpointError(
                 f"{self._model.path} makes {found.shape} of tokens {ids.shape}, for vectors of length {self.dim}"

@@ -16,18 +16,16 @@ import numpy as np
 from vecsearch import checks
 from vecsearch.encoders import find_encoder, open_encoder
 from vecsearch.encoders.base import Encoder
-from vecsearch.encoders.lstm import fast_dtype, one_thread_in_children
-from vecsearch.encoders.onnx import INTEGERS, OnnxModel, find_model, is_onnx
-from vecsearch.encoders.sentence import CONFIG, TOKENIZER
-from vecsearch.encoders.transformer import NEEDED, without_torchvision
+from vecsearch.encoders.lstm import fast_dtype, sigmoid
+from vecsearch.encoders.onnx import TOKENS, OnnxModel, find_model, is_onnx
+from vecsearch.encoders.sentence import CONFIG, TOKENIZER, full_batches, padded, read_tokenizer
+from vecsearch.encoders.transformer import NEEDED, output_of, pretrained
 from vecsearch.errors import CheckpointError, UsageError
 from vecsearch.forks import library_code, made_once
 from vecsearch.metric import normalise
 
 LONGEST = 512
 """Tokens of a query and a text together, where the model's files allow no other number."""
-BATCH_TOKENS = 8192
-"""Tokens of a batch, padding included."""
 
 
 class Reranker(Protocol):
@@ -86,10 +84,13 @@ class CrossEncoder:
     Raises CheckpointError for a folder that cannot be used, UsageError where its library is not installed.
     """
 
+    kind = "a cross-encoder"
+
     def __init__(self, folder: Path) -> None:
         self._folder = folder = checks.path("folder", folder)
         config = _config(folder)
-        labels = config.get("num_labels") or len(config.get("id2label") or {}) or 2
+        names = config.get("id2label")
+        labels = config.get("num_labels") or (len(names) if isinstance(names, dict) else 2)
         if labels != 1:
             raise CheckpointError(f"{folder / CONFIG} has {labels} labels; a model that scores a text for a query has 1")
         wanted = (CONFIG, TOKENIZER) if is_onnx(folder) else NEEDED
@@ -107,82 +108,33 @@ class CrossEncoder:
                 read = tokenizer.encode_batch([(query, text) for text in texts])
         except Exception as error:  # the library raises nothing narrower
             raise UsageError(f"the query and a text do not fit {self._longest} tokens together: {error}") from None
-        order = np.argsort([-len(pair.ids) for pair in read], kind="stable")
-        found = np.zeros(len(texts), np.float32)
-        first = 0
-        while first < len(order):
-            width = len(read[order[first]].ids)
-            chosen = order[first : first + max(1, BATCH_TOKENS // max(1, width))]
-            ids, mask, types = np.zeros((3, len(chosen), width), np.int64)
-            for row, i in enumerate(chosen):
-                pair = read[i]
-                stop = len(pair.ids)
-                ids[row, :stop], mask[row, :stop], types[row, :stop] = pair.ids, 1, pair.type_ids
+        logits = np.zeros(len(texts), np.float32)
+        for chosen in full_batches([pair.ids for pair in read], range(len(read))):
+            pairs = [read[i] for i in chosen]
+            columns = ([getattr(pair, name) for pair in pairs] for name in ("ids", "attention_mask", "type_ids"))
             with library_code:
-                given = {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
-                found[chosen] = np.asarray(self._run(given), np.float32).reshape(len(chosen))
-            first += len(chosen)
-        if not np.isfinite(found).all():
+                found = self._run(dict(zip(TOKENS, map(padded, columns), strict=True)))
+            if found.shape != (len(chosen), 1):
+                raise CheckpointError(
+                    f"the model in {self._folder} gives {found.shape} for {len(chosen)} texts, not a number each"
+                )
+            logits[chosen] = found[:, 0]
+        if not np.isfinite(logits).all():
             raise CheckpointError(f"the model in {self._folder} gives NaN or infinity; save it again")
-        return 0.5 * np.tanh(0.5 * found) + 0.5  # the logistic function
+        return sigmoid(logits)
 
     @made_once
     def _tokenizer(self) -> Any:
-        try:
-            from tokenizers import Tokenizer
-        except ImportError:
-            raise UsageError(
-                "a cross-encoder needs tokenizers: pip install 'vecsearch[transformer]' or 'vecsearch[onnx]'"
-            ) from None
-        try:
-            tokenizer = Tokenizer.from_file(str(self._folder / TOKENIZER))
-            tokenizer.enable_truncation(self._longest, strategy="only_second")
-        except Exception as error:  # the library raises nothing narrower
-            raise CheckpointError(f"{self._folder / TOKENIZER} cannot be used ({error}); save the model again") from None
-        tokenizer.no_padding()
+        tokenizer = read_tokenizer(self._folder)
+        tokenizer.enable_truncation(self._longest, strategy="only_second")
         return tokenizer
 
     @made_once
     def _run(self) -> Callable[[Mapping[str, np.ndarray]], np.ndarray]:
-        """What turns a batch of token ids, mask and types (b, t) int64 into (b, 1) numbers."""
-        return self._by_onnxruntime() if is_onnx(self._folder) else self._by_transformers()
-
-    def _by_onnxruntime(self) -> Callable[[Mapping[str, np.ndarray]], np.ndarray]:
-        model = OnnxModel(find_model(self._folder))
-        inputs = {name: INTEGERS.get(value.type) for name, value in model.graph.inputs.items()}
-        return lambda given: model.run({name: given[name].astype(dtype) for name, dtype in inputs.items()})
-
-    def _by_transformers(self) -> Callable[[Mapping[str, np.ndarray]], np.ndarray]:
-        import torch
-
-        one_thread_in_children()
-        try:
-            with without_torchvision():
-                from transformers import AutoModelForSequenceClassification
-                from transformers.utils.logging import disable_progress_bar
-
-                disable_progress_bar()
-                model, found = AutoModelForSequenceClassification.from_pretrained(
-                    self._folder,
-                    local_files_only=True,
-                    use_safetensors=True,
-                    trust_remote_code=False,
-                    dtype=getattr(torch, fast_dtype()),
-                    output_loading_info=True,
-                )
-        except ImportError:
-            raise UsageError("a cross-encoder needs transformers: pip install 'vecsearch[transformer]'") from None
-        except Exception as error:  # a damaged file fails anywhere in the library, with any error
-            raise CheckpointError(f"{self._folder} cannot be opened as a cross-encoder: {error}") from None
-        if missing := sorted(found["missing_keys"]):  # the library fills them with random numbers
-            raise CheckpointError(
-                f"{self._folder} lacks {len(missing)} of its tensors, such as {missing[0]}; save the model again"
-            )
-        model.eval()
-
-        def run(given: Mapping[str, np.ndarray]) -> np.ndarray:
-            with torch.inference_mode():
-                taken = {name: torch.from_numpy(array) for name, array in given.items()}
-                return model(**taken).logits.float().numpy()
-
-        return run
+        """What turns a batch of TOKENS (b, t) int64 into (b, 1) float32."""
+        if is_onnx(self._folder):
+            graph = OnnxModel(find_model(self._folder))
+            graph.check_takes_tokens()
+            return graph.run_on_tokens
+        model = pretrained(self._folder, "AutoModelForSequenceClassification", what=self.kind, dtype=fast_dtype())
+        return lambda given: output_of(model, "logits", self._folder, given)

@@ -91,23 +91,15 @@ class SentenceEncoder(FromPath, ABC):
         Raises CheckpointError where the model fails, or gives NaN.
         """
         tokenizer, texts = self._tokenizer, checks.texts("texts", texts, call="encoder.encode")
-        with _refused(self._folder / TOKENIZER), library_code:
+        with refused(self._folder / TOKENIZER), library_code:
             encodings = tokenizer.encode_batch(texts)
         ids = [encoding.ids for encoding in encodings]
         self._count(texts, encodings)
         vectors = np.zeros((len(texts), self.dim), np.float32)
-        order = [i for i in np.argsort([-len(i) for i in ids], kind="stable") if ids[i] and texts[i].strip()]
-        first = 0
-        while first < len(order):
-            width = len(ids[order[first]])
-            chosen = order[first : first + max(1, BATCH_TOKENS // width)]
-            table, mask = np.zeros((2, len(chosen), width), np.int64)  # (b, t) each
-            for row, i in enumerate(chosen):
-                table[row, : len(ids[i])] = ids[i]
-                mask[row, : len(ids[i])] = 1
+        for chosen in full_batches(ids, [i for i, text in enumerate(texts) if ids[i] and text.strip()]):
+            rows = [ids[i] for i in chosen]
             with library_code:
-                vectors[chosen] = self._vectors(table, mask)
-            first += len(chosen)
+                vectors[chosen] = self._vectors(padded(rows), padded([[1] * len(row) for row in rows]))
         if not np.isfinite(vectors).all():
             raise CheckpointError(f"the model in {self._folder} gives NaN or infinity; save it again")
         return normalise(vectors) if self._unit else vectors
@@ -178,14 +170,8 @@ class SentenceEncoder(FromPath, ABC):
 
     @made_once
     def _tokenizer(self) -> Any:
-        try:
-            from tokenizers import Tokenizer
-        except ImportError:
-            raise UsageError(
-                "a tokenizer.json needs tokenizers: pip install 'vecsearch[onnx]' or 'vecsearch[transformer]'"
-            ) from None
-        with _refused(self._folder / TOKENIZER):
-            tokenizer = Tokenizer.from_file(str(self._folder / TOKENIZER))
+        tokenizer = read_tokenizer(self._folder)
+        with refused(self._folder / TOKENIZER):
             marks = tokenizer.num_special_tokens_to_add(False)
         if self.max_tokens is not None:
             if self.max_tokens <= marks:
@@ -195,7 +181,6 @@ class SentenceEncoder(FromPath, ABC):
                     f"at least {marks + 1} are needed"
                 )
             tokenizer.enable_truncation(self.max_tokens)
-        tokenizer.no_padding()
         return tokenizer
 
     def _pooled(self, states: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -221,8 +206,41 @@ class SentenceEncoder(FromPath, ABC):
         )
 
 
+def read_tokenizer(folder: Path) -> Any:
+    """The folder's tokenizer.json, which neither pads nor, until told to, cuts. Raises CheckpointError where it is damaged,
+    UsageError where tokenizers is not installed."""
+    try:
+        from tokenizers import Tokenizer
+    except ImportError:
+        raise UsageError(
+            "a tokenizer.json needs tokenizers: pip install 'vecsearch[onnx]' or 'vecsearch[transformer]'"
+        ) from None
+    with refused(folder / TOKENIZER):
+        tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
+    tokenizer.no_padding()
+    return tokenizer
+
+
+def full_batches(ids: Sequence[Sequence[int]], places: Sequence[int]) -> Iterator[list[int]]:
+    """The places of token ids in batches of like lengths, longest first, of at most BATCH_TOKENS tokens with the padding."""
+    order = sorted(places, key=lambda place: -len(ids[place]))
+    first = 0
+    while first < len(order):
+        chosen = order[first : first + max(1, BATCH_TOKENS // max(1, len(ids[order[first]])))]
+        yield chosen
+        first += len(chosen)
+
+
+def padded(rows: Sequence[Sequence[int]]) -> np.ndarray:
+    """Rows of numbers with zeros behind the shorter ones: (b, t) int64."""
+    table = np.zeros((len(rows), max(map(len, rows))), np.int64)
+    for line, row in zip(table, rows, strict=True):
+        line[: len(row)] = row
+    return table
+
+
 @contextmanager
-def _refused(path: Path) -> Iterator[None]:
+def refused(path: Path) -> Iterator[None]:
     """Turn what tokenizers raises over a damaged file into a CheckpointError."""
     try:
         yield

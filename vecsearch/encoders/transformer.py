@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import sys
 from collections.abc import Iterator, Mapping
@@ -44,6 +45,56 @@ def without_torchvision() -> Iterator[None]:
             sys.modules["torchvision"] = before
 
 
+def pretrained(folder: Path, head: str, *, what: str, dtype: str, unused: str | None = None) -> Any:
+    """The model in a folder, by the class `head` of transformers, such as "AutoModel"; `what` it is called in messages. Tensors
+    whose names hold `unused` may be missing.
+
+    Raises CheckpointError for a folder that cannot be used, UsageError where transformers is not installed.
+    """
+    import torch
+
+    one_thread_in_children()
+    try:
+        with without_torchvision():
+            import transformers
+            from transformers.utils.logging import disable_progress_bar
+
+            disable_progress_bar()
+            model, found = getattr(transformers, head).from_pretrained(
+                folder,
+                local_files_only=True,
+                use_safetensors=True,
+                trust_remote_code=False,
+                dtype=getattr(torch, dtype),
+                output_loading_info=True,
+            )
+    except ImportError:
+        raise UsageError(f"{what} needs transformers: pip install 'vecsearch[transformer]'") from None
+    except Exception as error:  # a damaged file fails anywhere in the library, with any error
+        raise CheckpointError(f"{folder} cannot be opened as {what}: {error}") from None
+    # The library fills them with random numbers.
+    if missing := sorted(key for key in found["missing_keys"] if unused is None or unused not in key):
+        raise CheckpointError(
+            f"{folder / WEIGHTS} lacks {len(missing)} of the tensors that {CONFIG} asks for, such as {missing[0]}; "
+            "save the model again"
+        )
+    return model.eval()
+
+
+def output_of(model: Any, name: str, folder: Path, given: Mapping[str, np.ndarray]) -> np.ndarray:
+    """What the model of a folder gives under a name for a batch of token ids and what goes with them: float32. Raises
+    CheckpointError where it fails on them."""
+    import torch
+
+    taken = inspect.signature(model.forward).parameters
+    try:
+        with torch.inference_mode():
+            found = model(**{key: torch.from_numpy(array) for key, array in given.items() if key in taken})
+            return getattr(found, name).float().numpy()
+    except (IndexError, RuntimeError, AttributeError) as error:
+        raise CheckpointError(f"the model in {folder} fails on its tokenizer's tokens: {error}") from None
+
+
 class TransformerEncoder(SentenceEncoder):
     """A folder with config.json, model.safetensors and tokenizer.json: a `SentenceEncoder` that transformers runs, in float32,
     in bfloat16, or with "auto" in the faster of the two.
@@ -80,43 +131,11 @@ class TransformerEncoder(SentenceEncoder):
 
     @made_once
     def _model(self) -> Any:
-        import torch
-
-        one_thread_in_children()
-        try:
-            with without_torchvision():
-                from transformers import AutoModel
-                from transformers.utils.logging import disable_progress_bar
-
-                disable_progress_bar()
-                model, found = AutoModel.from_pretrained(
-                    self._folder,
-                    local_files_only=True,
-                    use_safetensors=True,
-                    trust_remote_code=False,
-                    dtype=getattr(torch, self.dtype),
-                    output_loading_info=True,
-                )
-        except ImportError:
-            raise UsageError("a sentence transformer needs transformers: pip install 'vecsearch[transformer]'") from None
-        except Exception as error:  # a damaged file fails anywhere in the library, with any error
-            raise CheckpointError(f"{self._folder} cannot be opened as a sentence transformer: {error}") from None
-        # The library fills them with random numbers. The pooler is not used, and often left out.
-        if missing := sorted(key for key in found["missing_keys"] if "pooler." not in key):
-            raise CheckpointError(
-                f"{self._folder / WEIGHTS} lacks {len(missing)} of the tensors that {CONFIG} asks for, such as {missing[0]}; "
-                "save the model again"
-            )
-        return model.eval()
+        # The pooler is not used, and often left out.
+        return pretrained(self._folder, "AutoModel", what=self.kind, dtype=self.dtype, unused="pooler.")
 
     def _vectors(self, ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        import torch
-
-        model = self._model
-        try:
-            with torch.inference_mode():
-                found = model(input_ids=torch.from_numpy(ids), attention_mask=torch.from_numpy(mask))
-                states = found.last_hidden_state.float().numpy()  # (b, t, d)
-        except (IndexError, RuntimeError, AttributeError) as error:
-            raise CheckpointError(f"the model in {self._folder} fails on its tokenizer's tokens: {error}") from None
+        states = output_of(
+            self._model, "last_hidden_state", self._folder, {"input_ids": ids, "attention_mask": mask}
+        )  # (b, t, d)
         return self._pooled(states, mask)
