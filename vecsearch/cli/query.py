@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import islice
-from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -24,6 +23,7 @@ from vecsearch.cli.options import (
     where_option,
 )
 from vecsearch.cli.output import emit, note
+from vecsearch.cli.reranking import Reranking
 from vecsearch.errors import UsageError
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def query(
             ask = partial(opened.keywords, where=where)
         elif hybrid:
             ask = partial(opened.hybrid, weights=weights, fusion=fusion or "scores", exact=exact, where=where)
-        again = _Reranking(rerank, k, candidates) if rerank else None
+        again = Reranking(rerank, k, candidates) if rerank else None
         if again:
             ask = again.after(ask)
         shown = ShownFields(show)
@@ -204,39 +204,6 @@ def query(
             if again:
                 again.note_time()
         shown.note_missing()
-
-
-class _Reranking:
-    """Ranks the best hits of texts again, and remembers how long that took."""
-
-    def __init__(self, folder: str, k: int, candidates: int | None) -> None:
-        from vecsearch.encoders.reranking import open_reranker
-        from vecsearch.reranking import CANDIDATES
-
-        self._reranker, self._folder, self._candidates = open_reranker(folder), folder, max(k, candidates or CANDIDATES)
-        self._seconds, self._texts, self._hits = 0.0, 0, 0
-
-    def after(self, ask: Callable[[list[str], int], list[list[Hit]]]) -> Callable[[list[str], int], list[list[Hit]]]:
-        """What asks as `ask` does, and ranks again."""
-        from vecsearch.reranking import rerank
-
-        def asked(texts: list[str], k: int) -> list[list[Hit]]:
-            found = ask(texts, self._candidates)
-            started = perf_counter()
-            ranked = rerank(self._reranker, texts, found, k)
-            self._seconds += perf_counter() - started
-            self._texts, self._hits = self._texts + len(texts), self._hits + sum(map(len, found))
-            return ranked
-
-        return asked
-
-    def note_time(self) -> None:
-        """Say what it cost."""
-        if self._hits:
-            note(
-                f"note: {self._hits:,} hits ranked again by {self._folder}: "
-                f"{1000 * self._seconds / self._texts:,.0f} ms a query, opening the model included"
-            )
 
 
 def _holds_texts(index: Index) -> bool:

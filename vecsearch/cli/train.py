@@ -171,7 +171,7 @@ def similarity(
         raise UsageError("--dims are those of a new encoder: give --words as well")
     if dims and (len(dims) < 2 or min(dims) < 1 or dims[0] != dims[-1]):
         raise UsageError("--dims has the embedding first, and a last layer of the same size, to which it is added: 256,256")
-    new = New()
+    beginning = {"dims": dims, "words_first": words_first}
     names = () if columns is None else tuple(columns.split(","))
     if names and len(names) not in (2, 3):
         raise UsageError(f"--columns names two texts and perhaps a score, not {len(names)}: a,b,score")
@@ -179,7 +179,7 @@ def similarity(
         trained = train_similarity(
             Source(data, names, teacher, title, neighbours),
             output,
-            start=New(words, dims or new.dims, new.words_first if words_first is None else words_first)
+            start=New(words, **{name: value for name, value in beginning.items() if value is not None})
             if words
             else start or DEFAULT,
             plan=Plan(**plan),

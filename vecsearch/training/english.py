@@ -12,11 +12,12 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from hashlib import blake2b, sha256
+from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from vecsearch.corpus.document import Document
 from vecsearch.corpus.readers import read_corpus
@@ -69,6 +70,8 @@ CLAUSE_END = re.compile(
 """Between two clauses: a mark, or a word that begins one."""
 LICENCE = "LICENSE"
 TRAINING = "learnt from all-MiniLM-L6-v2 (Apache-2.0) on the sources that docs/model-card.md names"
+TEXT = attrgetter("text")
+T = TypeVar("T")
 MARKUP = re.compile(r"[*_#]+|\[[^\]]*\]|-{3,}")
 
 
@@ -109,11 +112,11 @@ def rows_of(folder: Path) -> list[dict[str, Any]]:
     """
     rows = [{"text": text, "source": EVERYDAY} for text in everyday(folder)]
     for name, most in BROAD.items():
-        documents = chosen(learnt_from(folder, name), 2 * most)
+        documents = drawn(learnt_from(folder, name), 2 * most, TEXT)
         found = [(document, title_of(document), [*sentences(document.text)]) for document in documents]
         rows += [{"text": one_of(its), "source": name} for _, _, its in found if its]
         rows += [{"text": cut(each.text), "title": title, "source": name} for each, title, _ in found[:most] if title]
-    for document in chosen(learnt_from(folder, "definitions"), DEFINITIONS):
+    for document in drawn(learnt_from(folder, "definitions"), DEFINITIONS, TEXT):
         rows.append({"text": one_line(f"{title_of(document)}: {document.text}"), "source": "definitions"})
     return sorted({row["text"]: row for row in rows}.values(), key=lambda row: _digest(row["text"]))
 
@@ -122,7 +125,7 @@ def everyday(folder: Path) -> list[str]:
     """Sentences of films, trivia, requests and books, and behind them clauses that are no sentences."""
     found = list(dict.fromkeys(map(one_line, of_everyday(folder))))
     parts = dict.fromkeys(clause for text in found for clause in clauses(text))
-    return [*smallest(found, SENTENCES), *smallest(parts.keys() - set(found), CLAUSES)]
+    return [*drawn(found, SENTENCES), *drawn(parts.keys() - set(found), CLAUSES)]
 
 
 def of_everyday(folder: Path) -> Iterator[str]:
@@ -165,14 +168,9 @@ def title_of(document: Document) -> str:
     return one_line(str(document.fields.get("title") or document.fields.get("question") or ""))
 
 
-def chosen(documents: Iterable[Document], most: int) -> list[Document]:
-    """At most so many documents, drawn by their texts alone."""
-    return sorted(documents, key=lambda document: _digest(document.text))[:most]
-
-
-def smallest(texts: Iterable[str], most: int) -> list[str]:
-    """At most so many texts, drawn by what they are."""
-    return sorted(texts, key=_digest)[:most]
+def drawn(texts: Iterable[T], most: int, text_of: Callable[[T], str] = str) -> list[T]:
+    """At most so many texts, or documents by `text_of`, drawn by what the texts are alone."""
+    return sorted(texts, key=lambda one: _digest(text_of(one)))[:most]
 
 
 def one_of(texts: list[str]) -> str:

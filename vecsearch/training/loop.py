@@ -26,6 +26,9 @@ TRIMMED_EVERY = 10
 """Steps after which freed memory goes back to the system."""
 
 
+Optimisers = list[torch.optim.Optimizer]
+
+
 class Examples(Protocol):
     """What a network is trained on, and how well it does on what was held out."""
 
@@ -146,13 +149,11 @@ def fit(
     return Fitted(network.tensors(), state.best, state.start, state.scores)
 
 
-Optimisers = list[torch.optim.Optimizer]
-
-
 def _optimisers(network: Network, plan: Plan) -> Optimisers:
     """AdamW, and for embeddings of sparse gradients an Adam that passes over the words which were not read."""
-    embeddings = [parameter for module in network.embeddings if module.sparse for parameter in module.parameters()]
-    others = [parameter for parameter in network.parameters() if not any(parameter is one for one in embeddings)]
+    embeddings = [module.weight for module in network.embeddings if module.sparse]
+    known = set(embeddings)
+    others = [parameter for parameter in network.parameters() if parameter not in known]
     found: Optimisers = []
     if others:
         found.append(torch.optim.AdamW(others, lr=plan.rate, weight_decay=plan.decay, fused=True))
