@@ -6,7 +6,7 @@ DATA is the folder that `python -m vecsearch.training.english` learns from, with
 sentence transformer's folder. Each encoder learns as many texts, `--texts`, read the same number of times; `--second` gives
 another teacher, which is compared on `--few` of the same texts, and together with the first. `sts_mean` is the mean of the
 four sets in benchmarks/similarity.py, `meaning` that of cranfield's and medline's nDCG@10, `titles` the mean reciprocal rank of
-a held-out text among the 2,700 that are asked for by their titles; `minutes` is the training without the teacher.
+a held-out text among the 2,858 that are asked for by their titles; `minutes` is the training without the teacher.
 """
 
 from __future__ import annotations
