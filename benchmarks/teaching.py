@@ -1,6 +1,6 @@
 """What each step towards the English model that ships brings: encoders taught alike, each with one thing more than the last.
 
-    python benchmarks/teaching.py DATA TEACHER [--second TEACHER] [--texts 30000] [--epochs 3] [--steps NAME …]
+    python benchmarks/teaching.py DATA TEACHER [--second TEACHER] [--texts 30000] [--epochs 3]
 
 DATA is the folder that `python -m vecsearch.training.english` learns from, with sts/ and retrieval/ beside it; TEACHER a
 sentence transformer's folder. Each encoder learns as many texts, `--texts`, read the same number of times; `--second` gives
@@ -51,6 +51,7 @@ class Step:
     pieces: bool = False
     broad: bool = False
     passages: bool = False
+    made: bool = False
     pairs: bool = False
     layers: bool = False
     teacher: str = "first"
@@ -59,12 +60,12 @@ class Step:
 
 PLAIN = Step("sentences of films, books, trivia, requests")
 PIECES = replace(PLAIN, name="+ rare words in pieces", pieces=True)
-BROAD = replace(PIECES, name="+ sentences of science, manuals, law …", broad=True)
+BROAD = replace(PIECES, name="+ sentences of science, manuals, law, definitions …", broad=True)
 PASSAGES = replace(BROAD, name="+ whole passages and their titles", passages=True)
-WORDS = replace(PASSAGES, name="+ 100,000 words and pieces", words=100_000)
-PAIRS = replace(WORDS, name="+ titles find their texts", pairs=True)
+MADE = replace(PASSAGES, name="+ sentences of a grammar", made=True)
+PAIRS = replace(MADE, name="+ titles find their texts", pairs=True)
 LAYERS = replace(PAIRS, name="+ the LSTM", layers=True)
-STEPS = (PLAIN, PIECES, BROAD, PASSAGES, WORDS, PAIRS, LAYERS)
+STEPS = (PLAIN, PIECES, BROAD, PASSAGES, MADE, PAIRS, LAYERS)
 TEACHERS = (
     replace(PASSAGES, name="few texts, the teacher", few=True),
     replace(PASSAGES, name="few texts, the second teacher", few=True, teacher="second"),
@@ -139,9 +140,9 @@ def main() -> None:
 
 def groups_of(rows: list[Mapping[str, Any]], step: Step, most: int) -> list[list[str]]:
     """The texts that a step learns from, a title before its own where the two are pairs."""
-    everyday = {row["text"] for row in rows if row["source"] == english.EVERYDAY}
     chosen = [row for row in rows if "title" not in row or step.passages]
-    chosen = [row for row in chosen if step.broad or row["text"] in everyday]
+    chosen = [row for row in chosen if step.made or row["source"] != english.MADE]
+    chosen = [row for row in chosen if step.broad or row["source"] == english.EVERYDAY]
     groups: list[list[str]] = []
     for row in chosen:
         title = [row["title"]] if "title" in row else []

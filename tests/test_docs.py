@@ -3,7 +3,7 @@
 In a ```console block the lines after `$ ` are commands, the others what a terminal shows of their stdout. What a ```python
 block prints is the ```text block right below it; without one it prints nothing. A document's blocks run in order in one folder.
 Decimal numbers agree within TOLERANCE, everything else exactly but for spaces. `…` stands for anything, on a line of its own
-for any lines.
+for any lines. With DOCS=write in the environment, pages get what was printed in place of what does not agree.
 """
 
 from __future__ import annotations
@@ -73,7 +73,8 @@ def tidy(text: str) -> str:
     return "".join("\n" + " ".join(line.split()) for line in text.splitlines() if line.strip())
 
 
-def agrees(shown: str, printed: str) -> bool:
+def match_of(shown: str, printed: str) -> tuple[re.Match[str] | None, list[str]]:
+    """What is printed as what is shown but for its decimal numbers, and these."""
     pattern, numbers = "", []
     for place, part in enumerate(re.split(rf"(\n…$|…|{DECIMAL})", tidy(shown), flags=re.MULTILINE)):
         if place % 2 == 0:
@@ -84,9 +85,22 @@ def agrees(shown: str, printed: str) -> bool:
             pattern += ".*"
         else:
             pattern += f"({DECIMAL})"
-            numbers.append(float(part))
-    match = re.fullmatch(pattern, tidy(printed))
-    return bool(match) and all(map(lambda a, b: math.isclose(a, float(b), **TOLERANCE), numbers, match.groups()))
+            numbers.append(part)
+    return re.fullmatch(pattern, tidy(printed)), numbers
+
+
+def agrees(shown: str, printed: str) -> bool:
+    match, numbers = match_of(shown, printed)
+    return bool(match) and all(map(lambda a, b: math.isclose(float(a), float(b), **TOLERANCE), numbers, match.groups()))
+
+
+def rewritten(shown: str, printed: str) -> str:
+    """What should be shown: the same with the printed numbers where that is enough, else all that is printed."""
+    match, _ = match_of(shown, printed)
+    if not match:
+        return printed.rstrip("\n") + "\n"
+    found = iter(match.groups())
+    return re.sub(DECIMAL, lambda _: next(found), shown)
 
 
 def check_names(command: str) -> None:
@@ -105,8 +119,9 @@ def check_names(command: str) -> None:
 @pytest.fixture
 def run_document(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], vecsearch: Callable
-) -> Callable[[str], None]:
-    """Runs a document's examples in an empty folder; fails at the first that does not print what is shown."""
+) -> Callable[[str], str]:
+    """Runs a document's examples in an empty folder; fails at the first that does not print what is shown, or with
+    `write` gives the document in which it is."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
@@ -126,14 +141,21 @@ def run_document(
         assert code == 0, f"$ {example.code}\nends with {code}:\n{out}{err}"
         return out
 
-    def run(markdown: str) -> None:
-        for example in examples(markdown):
+    def run(markdown: str, *, write: bool = False) -> str:
+        for example in list(examples(markdown)):
             if example.language == "console" and NOT_RUN.match(example.code):
                 check_names(example.code)
                 assert not example.shown, f"{example.code} is not run, so nothing can be shown for it"
             else:
                 out = printed(example)
+                if write and not agrees(example.shown, out):
+                    between = "```\n\n```text\n" if example.language == "python" else "\n"
+                    before = example.code.rstrip("\n") + ("\n" if example.language == "python" else "") + between
+                    assert markdown.count(before + example.shown) == 1, f"{example.code}: cannot be told from another"
+                    markdown = markdown.replace(before + example.shown, before + rewritten(example.shown, out))
+                    continue
                 assert agrees(example.shown, out), f"{example.code}\n-- shown --\n{example.shown}\n-- printed --\n{out}"
+        return markdown
 
     return run
 
@@ -156,8 +178,10 @@ def my_model(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_examples_print_what_is_shown(document: Path, run_document: Callable[[str], None], my_model: None) -> None:
-    run_document(document.read_text(encoding="utf-8"))
+def test_examples_print_what_is_shown(document: Path, run_document: Callable[[str], str], my_model: None) -> None:
+    before = document.read_text(encoding="utf-8")
+    if (after := run_document(before, write=os.environ.get("DOCS") == "write")) != before:
+        document.write_text(after, encoding="utf-8")
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
@@ -194,7 +218,7 @@ def test_readme_shows_every_command() -> None:
         "python\nprint(0.5)\n```\n\n```text\n0.501\n",
     ],
 )
-def test_runner_passes_what_is_right(block: str, run_document: Callable[[str], None]) -> None:
+def test_runner_passes_what_is_right(block: str, run_document: Callable[[str], str]) -> None:
     run_document(f"```{block}```\n")
 
 
@@ -218,6 +242,6 @@ def test_runner_passes_what_is_right(block: str, run_document: Callable[[str], N
         "python\nprint('yes')\n",
     ],
 )
-def test_runner_fails_on_what_is_wrong(block: str, run_document: Callable[[str], None]) -> None:
+def test_runner_fails_on_what_is_wrong(block: str, run_document: Callable[[str], str]) -> None:
     with pytest.raises(AssertionError):
         run_document(f"```{block}```\n")

@@ -2,6 +2,7 @@
 
 import json
 import lzma
+import re
 from itertools import product
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from vecsearch.corpus.document import Document
 from vecsearch.encoders import DEFAULT, find_encoder
 from vecsearch.encoders.folder import read_encoder
-from vecsearch.training import english
+from vecsearch.training import english, scenes
 from vecsearch.training.english import CLAUSE_END, CLAUSE_LETTERS, CLAUSE_WORDS, LONGEST, SHORTEST, clauses, sentences
 
 PROSE = st.text(alphabet="abcDE  \n.,;:!?()[]*_#-'\"—“”", max_size=400) | st.lists(
@@ -110,16 +111,17 @@ def test_clauses_are_short_parts_without_an_end_within(text):
 
 
 def test_the_texts_of_the_data(data):
-    rows = english.rows_of(data)
+    rows = english.rows_of(data, 50)
     texts = [row["text"] for row in rows]
     assert len(texts) == len(set(texts)) and not any("\n" in text for text in texts)
     assert {row["text"] for row in rows if row["source"] == english.EVERYDAY} == {*SENTENCES, *CLAUSES}
-    assert rows == english.rows_of(data), "nothing is drawn that depends on anything but the texts"
+    assert {row["text"] for row in rows if row["source"] == english.MADE} == {*scenes.scenes(50)}
+    assert rows == english.rows_of(data, 50), "nothing is drawn that depends on anything but the texts"
 
 
 @pytest.mark.parametrize("name", english.BROAD)
 def test_passages_and_a_sentence_of_each_are_learnt(data, name):
-    rows = [row for row in english.rows_of(data) if row["source"] == name]
+    rows = [row for row in english.rows_of(data, 0) if row["source"] == name]
     passages = {row["title"]: row["text"] for row in rows if "title" in row}
     learnt = [d for d in english.of_broad(data, name) if not english.is_held_out(name, d)]
     assert passages.keys() == {english.title_of(d) for d in learnt} - {""}
@@ -131,7 +133,7 @@ def test_passages_and_a_sentence_of_each_are_learnt(data, name):
 
 def test_what_is_held_out_is_not_learnt(data):
     """A share of the rows, the same ones each time; and of medical questions all with one answer."""
-    texts = {row["text"] for row in english.rows_of(data)}
+    texts = {row["text"] for row in english.rows_of(data, 0)}
     for name in english.BROAD:
         for document in english.of_broad(data, name):
             if english.is_held_out(name, document):
@@ -140,6 +142,58 @@ def test_what_is_held_out_is_not_learnt(data):
     assert 0.015 < count / 5000 < 0.025
     one, two = Document("1", "An answer."), Document("2", "An  answer.")
     assert english.is_held_out("medquad", one) == english.is_held_out("medquad", two)
+
+
+def test_definitions_are_learnt_with_their_words_alone_and_by_their_examples(data):
+    records = [{"id": "1", "title": "bank, rim", "text": 'the land beside a river;  "they sat on the bank"; "up the bank"'}]
+    with lzma.open(data / "broad/definitions.jsonl.xz", "wt") as file:
+        file.writelines(json.dumps(record) + "\n" for record in records)
+    assert {row["text"] for row in english.rows_of(data, 0) if row["source"] == "definitions"} == {
+        'bank, rim: the land beside a river; "they sat on the bank"; "up the bank"',
+        "the land beside a river",
+        "they sat on the bank",
+    }
+
+
+# -- sentences of a grammar ------------------------------------------------------------------------------------------------
+
+
+def test_sentences_of_the_grammar_are_different_ones_and_the_same_for_a_seed():
+    made = scenes.scenes(2000)
+    assert len(set(made)) == 2000 and made == scenes.scenes(2000) and made != scenes.scenes(2000, seed=1)
+    for text in made:
+        assert text == " ".join(text.split()) and text[0].isupper() and len(text.split()) > 1
+        assert not re.search(r"\ba [aeio]|\ban [^aeiou]|\b(an?|the) (an?|the)\b|\b(\w+) \2\b", text), text
+    for pattern in (r" being \w+ by ", r"^There (is|are) ", r"\bno\b", r" not ", r" who "):
+        assert any(re.search(pattern, text, re.IGNORECASE) for text in made), pattern
+
+
+@pytest.mark.parametrize(
+    ("verb", "forms"),
+    {
+        "ride": ("riding", "rides", "ridden"),
+        "put on": ("putting on", "puts on", "put on"),
+        "lie down": ("lying down", "lies down", "lied down"),
+        "carry": ("carrying", "carries", "carried"),
+        "catch": ("catching", "catches", "caught"),
+        "chop": ("chopping", "chops", "chopped"),
+        "play": ("playing", "plays", "played"),
+        "tie": ("tying", "ties", "tied"),
+    }.items(),
+)
+def test_forms_of_verbs(verb, forms):
+    assert (scenes.ing(verb), scenes.third(verb), scenes.participle(verb)) == forms
+
+
+def test_plurals_and_articles():
+    nouns = ("old man", "bench", "knife", "sheep", "umbrella")
+    assert [*map(scenes.plural_of, nouns)] == ["old men", "benches", "knives", "sheep", "umbrellas"]
+    assert [*map(scenes.with_article, ("apple", "uniform", "old man", "boy"))] == [
+        "an apple",
+        "a uniform",
+        "an old man",
+        "a boy",
+    ]
 
 
 # -- the command -----------------------------------------------------------------------------------------------------------
@@ -151,7 +205,7 @@ def test_the_model_is_trained_and_has_its_licence(data, tiny_folder, tmp_path, m
     for name in ("corpora/intents", *(f"broad/{name}" for name in BROAD)):
         with lzma.open(data / f"{name}.jsonl.xz", "wt") as file:
             file.writelines(json.dumps({"text": text}) + "\n" for text in texts)
-    options = ("--words", 30, "--dims", "6,6", "--epochs", 6, "--batch", 8)
+    options = ("--words", 30, "--dims", "6,6", "--epochs", 6, "--batch", 8, "--scenes", 20)
     code = run(monkeypatch, data, tiny_folder(("forward",), (8, 10, 8)), "-o", tmp_path / "my.english", *options)
     assert code == 0
     config = read_encoder(tmp_path / "my.english").config
@@ -160,7 +214,7 @@ def test_the_model_is_trained_and_has_its_licence(data, tiny_folder, tmp_path, m
     told = {"name": DEFAULT, "licence": "CC-BY-SA-4.0", "training": english.TRAINING}
     assert config.source.items() >= told.items()
     written = (tmp_path / "my.english.texts.jsonl").read_text(encoding="utf-8").splitlines()
-    assert list(map(json.loads, written)) == english.rows_of(data)
+    assert list(map(json.loads, written)) == english.rows_of(data, 20)
 
 
 @pytest.mark.parametrize("name", [*FILES, "broad/plos", "broad/definitions"])
@@ -173,7 +227,7 @@ def test_a_missing_file_is_named(data, tmp_path, monkeypatch, capfd, name):
 
 
 def test_a_training_that_fails_leaves_its_texts_and_its_exit_code(data, tmp_path, monkeypatch, capfd):
-    assert run(monkeypatch, data, tmp_path / "no-teacher", "-o", tmp_path / "new", "--words", 30) == 3
+    assert run(monkeypatch, data, tmp_path / "no-teacher", "-o", tmp_path / "new", "--words", 30, "--scenes", 20) == 3
     assert "no encoder folder" in capfd.readouterr().err
     assert {path.name for path in tmp_path.iterdir()} >= {"new.texts.jsonl"} and not (tmp_path / "new").exists()
 

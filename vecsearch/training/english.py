@@ -25,6 +25,7 @@ from vecsearch.encoders import DEFAULT, find_encoder
 from vecsearch.encoders.folder import read_encoder, write_config
 from vecsearch.errors import VecsearchError, writing
 from vecsearch.files import sha256 as file_sha256
+from vecsearch.training.scenes import scenes
 from vecsearch.training.similarity import SENTENCE_END
 
 BROAD = {
@@ -51,10 +52,12 @@ BROAD = {
 }
 """Files of texts with titles or questions, and how many of their texts are learnt from as a whole; of as many others, and of
 these, a sentence each. More would take the teacher longer than an hour."""
-DEFINITIONS, SENTENCES, CLAUSES = 25_000, 80_000, 50_000
-"""How many are learnt from: words with their definitions; sentences of films, trivia, requests and books; parts of these."""
-EVERYDAY = "everyday"
-"""The source of what is from no file of `broad`."""
+DEFINITIONS, GLOSSES, EXAMPLES = 25_000, 40_000, 50_000
+"""How many are learnt from: words with their definitions; definitions without the word; sentences that show a word's use."""
+SENTENCES, CLAUSES, SCENES = 80_000, 50_000, 120_000
+"""And sentences of films, trivia, requests and books; parts of these; sentences of a grammar."""
+EVERYDAY, MADE = "everyday", "scenes"
+"""The sources of what is from no file of `broad`: found, and made by a grammar."""
 LENGTHS = (40, 80, 130)
 """Words to which a text is cut, in turn: the teacher's time grows with them."""
 HELD_OUT = 0.02
@@ -71,6 +74,7 @@ CLAUSE_END = re.compile(
 LICENCE = "LICENSE"
 TRAINING = "learnt from all-MiniLM-L6-v2 (Apache-2.0) on the sources that docs/model-card.md names"
 TEXT = attrgetter("text")
+QUOTED = re.compile(r'"([^"]+)"')
 T = TypeVar("T")
 MARKUP = re.compile(r"[*_#]+|\[[^\]]*\]|-{3,}")
 
@@ -80,10 +84,13 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="the folder with broad/, corpora/, pairs/ and text/")
     parser.add_argument("teacher", type=Path, help="a sentence transformer's folder")
     parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument(
+        "--scenes", type=int, default=SCENES, help="sentences of a grammar to learn from (default: %(default)s)"
+    )
     options, passed_on = parser.parse_known_args()
     path = options.output.with_name(f"{options.output.name}.texts.jsonl")
     try:
-        rows = rows_of(options.data)
+        rows = rows_of(options.data, options.scenes)
         with writing(path):
             path.write_text("".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows), encoding="utf-8")
     except VecsearchError as error:
@@ -104,9 +111,9 @@ def describe(folder: Path) -> None:
     write_config(folder, replace(config, files={LICENCE: file_sha256(folder / LICENCE), **config.files}, source=source))
 
 
-def rows_of(folder: Path) -> list[dict[str, Any]]:
+def rows_of(folder: Path, made: int = SCENES) -> list[dict[str, Any]]:
     """What is learnt from, each text once and in an order that depends on the texts alone: {"text", "source"}, with "title"
-    where a title or a question goes with it.
+    where a title or a question goes with it. `made` are sentences of a grammar.
 
     Raises: CorpusError: a file is missing or cannot be used.
     """
@@ -116,8 +123,8 @@ def rows_of(folder: Path) -> list[dict[str, Any]]:
         found = [(document, title_of(document), [*sentences(document.text)]) for document in documents]
         rows += [{"text": one_of(its), "source": name} for _, _, its in found if its]
         rows += [{"text": cut(each.text), "title": title, "source": name} for each, title, _ in found[:most] if title]
-    for document in drawn(learnt_from(folder, "definitions"), DEFINITIONS, TEXT):
-        rows.append({"text": one_line(f"{title_of(document)}: {document.text}"), "source": "definitions"})
+    rows += [{"text": text, "source": "definitions"} for text in of_definitions(folder)]
+    rows += [{"text": text, "source": MADE} for text in scenes(made)]
     return sorted({row["text"]: row for row in rows}.values(), key=lambda row: _digest(row["text"]))
 
 
@@ -145,6 +152,21 @@ def of_everyday(folder: Path) -> Iterator[str]:
         yield from sentences(document.text)
     for book in read_corpus(folder / "text/books.jsonl.xz"):
         yield from sentences(book.text, LONGEST_OF_BOOKS)
+
+
+def of_definitions(folder: Path) -> list[str]:
+    """Words with their definitions, definitions alone, and the quoted sentences beside them."""
+    documents = [*learnt_from(folder, "definitions")]
+    whole = [one_line(f"{title_of(document)}: {document.text}") for document in drawn(documents, DEFINITIONS, TEXT)]
+    glosses = {gloss for document in documents if SHORTEST <= len(gloss := gloss_of(document)) <= LONGEST}
+    examples = {one_line(quoted) for document in documents for quoted in QUOTED.findall(document.text)}
+    examples = {text for text in examples if SHORTEST <= len(text) <= LONGEST}
+    return [*whole, *drawn(glosses, GLOSSES), *drawn(examples, EXAMPLES)]
+
+
+def gloss_of(document: Document) -> str:
+    """A definition without what is quoted behind it."""
+    return one_line(document.text.partition('"')[0]).rstrip(" ;:,")
 
 
 def learnt_from(folder: Path, name: str) -> Iterator[Document]:
