@@ -1,5 +1,5 @@
 # make demo: install into .venv, index the documentation of this machine's Python, ask it three questions
-# make test: install what is missing and run the tests; make slow: those that it leaves out
+# make test: install what is missing and run the tests; make slow: those that it leaves out; make quick: a minute of them
 # make model DATA=FOLDER: train the English model again, as docs/model-card.md says
 # Each is quick the second time. PYTHON=python3.12 make demo takes another Python.
 
@@ -10,10 +10,18 @@ TESTING := $(VENV)/.testing
 # Several test runs at a time: threads that wait for each other must not keep the cores from those that work.
 PARALLEL := OMP_WAIT_POLICY=PASSIVE
 
-.PHONY: demo test slow model clean
+.PHONY: demo quick test slow model clean
 
 demo: $(INSTALLED)
 	@$(VENV)/bin/vecsearch demo
+
+# What breaks first, whatever was changed: lint, layers, files, texts, an index and its conditions, the command line's contract.
+QUICK := $(addprefix tests/test_,layers.py files.py schema.py corpus_readers.py text_rules.py text_tokens.py store_manifest.py \
+    index.py ann.py joined.py passages.py cli_contract.py)
+
+quick: $(TESTING)
+	$(VENV)/bin/ruff check .
+	$(PARALLEL) $(VENV)/bin/python -m pytest -m 'not slow' -n auto $(QUICK) $(ARGS)
 
 test: $(TESTING)
 	$(VENV)/bin/ruff check .

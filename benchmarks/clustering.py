@@ -35,10 +35,10 @@ from vecsearch import clustering
 from vecsearch.clustering.kmeans import kmeans
 from vecsearch.corpus.document import Document
 from vecsearch.corpus.readers import read_corpus
-from vecsearch.corpus.vectors import open_vectors
 from vecsearch.encoders import DEFAULT, open_encoder
-from vecsearch.index import Index
+from vecsearch.index.index import Index
 from vecsearch.metric import normalise
+from vecsearch.vectors.read import open_vectors
 
 SPEED_ROWS = 100_000
 ROUNDS = 3
@@ -107,7 +107,7 @@ def encoders(
         if len(vectors) != len(everything):
             raise SystemExit(f"{folder} has {len(vectors)} vectors for the {len(everything)} documents of {path}")
         own = vectors[[id in kept for id in everything]]
-        yield name, partial(Index.build, documents=documents, vectors=[own], dim=own.shape[1])
+        yield name, partial(Index.build, documents=documents, vectors=[own])
 
 
 Way = Callable[[], tuple[np.ndarray, float]]
@@ -207,7 +207,7 @@ def large(path: Path, folder: Path | None) -> dict[str, Any]:
 def _store(folder: Path, path: Path) -> dict[str, Any]:
     data = Data(path)
     documents = (Document(str(row), "") for row in range(LARGE_ROWS))
-    with Index.build(folder, documents, vectors=data.blocks(LARGE_ROWS), dim=data.dim):
+    with Index.build(folder, documents, vectors=data.blocks(LARGE_ROWS)):
         return {"vectors": path.name, "rows": LARGE_ROWS, "repeated_rows": LARGE_ROWS - data.real, "dim": data.dim}
 
 

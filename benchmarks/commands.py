@@ -20,8 +20,8 @@ from time import perf_counter
 
 from report import report
 
-from vecsearch.corpus.pydocs import python_documentation
-from vecsearch.index import Index
+from vecsearch.cli.pydocs import python_documentation
+from vecsearch.index.index import Index
 
 QUESTION = "a group of friends plans one last bank robbery in the city, but nothing ever goes as planned"
 """20 tokens with xxbos, as the tokenizer counts them; the benchmark asserts it."""

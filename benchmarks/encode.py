@@ -28,13 +28,13 @@ from fastai.text.models.awdlstm import AWD_LSTM
 from fastai.text.models.core import SentenceEncoder, masked_concat_pool
 from report import report
 
-from vecsearch.building import BLOCK_DOCUMENTS
+from vecsearch.cli.pydocs import python_documentation
 from vecsearch.corpus.document import Document
-from vecsearch.corpus.pydocs import python_documentation
 from vecsearch.corpus.readers import read_corpus
 from vecsearch.encoders import UlmfitEncoder, open_encoder
-from vecsearch.encoders.folder import write_encoder
-from vecsearch.index import Index
+from vecsearch.encoders.ulmfit.folder import write_encoder
+from vecsearch.index.build import BLOCK_DOCUMENTS
+from vecsearch.index.index import Index
 
 EMBEDDING, HIDDEN, LAYERS = 400, 1152, 3
 SEQUENCE = 72

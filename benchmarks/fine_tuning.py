@@ -19,7 +19,7 @@ from pathlib import Path
 from time import perf_counter
 
 import numpy as np
-from report import report
+from report import Printed, report
 
 from vecsearch.corpus.document import Document
 from vecsearch.corpus.readers import read_corpus
@@ -28,7 +28,7 @@ from vecsearch.metric import normalise
 from vecsearch.training.language_model import LanguagePlan, train_language_model
 from vecsearch.training.loop import Plan
 from vecsearch.training.new_words import add_words
-from vecsearch.training.similarity import Source, train_similarity
+from vecsearch.training.train_similarity import TrainingData, train_similarity
 
 ASIDE = 2000
 LANGUAGE, SIMILARITY = LanguagePlan(epochs=1), Plan(epochs=8, batch=128, rate=2e-3)
@@ -76,11 +76,13 @@ def trained(file: Path, measured: Callable[[str | Path], dict]) -> list[dict]:
         return minutes
 
     def by_titles(start: str | Path) -> Callable[[Path], object]:
-        return lambda output: train_similarity(Source([file], title="title"), output, start=start, plan=SIMILARITY, note=print)
+        return lambda output: train_similarity(
+            TrainingData([file], title="title"), output, start=start, plan=SIMILARITY, progress=Printed()
+        )
 
     row("words", lambda output: add_words(DEFAULT, [file], output))
     row("similarity", by_titles(DEFAULT))
-    minutes = row("lm", lambda output: train_language_model([file], output, start=DEFAULT, plan=LANGUAGE, note=print))
+    minutes = row("lm", lambda output: train_language_model([file], output, start=DEFAULT, plan=LANGUAGE, progress=Printed()))
     row("lm, then similarity", by_titles(made["lm"]), minutes)
     return rows
 

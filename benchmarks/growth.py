@@ -5,7 +5,7 @@
 
 VECTORS is a .npy or .h5 file. Some of its rows are kept aside as queries; the others are indexed, the first n of them. Beyond
 them they are repeated, each moved by the difference of two others, scaled to 30 % of the median distance to the nearest
-neighbour: repeated_rows says how many. The build proves its recall on most of the queries, the others are asked here. Every
+neighbor: repeated_rows says how many. The build proves its recall on most of the queries, the others are asked here. Every
 size is built in a process of its own and searched in another, so that their memory is their own. Each line is kept as soon as
 it is measured; --plot draws the newest line of each size, of the file with most. Memory is resident, with the pages of mapped
 files.
@@ -31,9 +31,11 @@ from report import RESULTS, report
 from vecsearch import ann
 from vecsearch.ann.recall import recalls
 from vecsearch.corpus.document import Document
-from vecsearch.corpus.vectors import open_vectors
-from vecsearch.index import Index
+from vecsearch.index.build import Options
+from vecsearch.index.index import Index
 from vecsearch.metric import Metric
+from vecsearch.progress import Progress
+from vecsearch.vectors.read import open_vectors
 
 K = 10
 BLOCK_ROWS = 16_384
@@ -136,29 +138,36 @@ class Data:
         return float(np.median(np.sqrt(np.maximum(nearest, 0))))
 
 
+class Timed(Progress):
+    """When the last document was stored; what is tried goes to stdout."""
+
+    def __init__(self) -> None:
+        self._started = self.stored = perf_counter()
+
+    def step(self, name: str, done: int, total: int | None = None) -> None:
+        if name == "documents":
+            self.stored = perf_counter()
+
+    def note(self, text: str) -> None:
+        print(f"{perf_counter() - self._started:8.1f} s  {text}", flush=True)
+
+
 def build(folder: Path, rows: int, options: argparse.Namespace) -> dict[str, Any]:
     data = Data(options.vectors)
-    stored = started = perf_counter()
-
-    def progress(rows: int) -> None:
-        nonlocal stored
-        stored = perf_counter()
-
-    def note(line: str) -> None:
-        print(f"{perf_counter() - started:8.1f} s  {line}", flush=True)
+    started, progress = perf_counter(), Timed()
 
     index = Index.build(
         folder,
         (Document(str(row), "") for row in range(rows)),
         vectors=data.blocks(rows),
-        dim=data.dim,
-        metric=options.metric,
-        spec=options.spec,
-        goal=ann.Goal(options.recall, K, options.memory),
-        # Repeated rows find their likes more easily than queries of another origin find theirs.
-        queries=data.queries()[SINGLE:],
+        options=Options(
+            metric=options.metric,
+            spec=options.spec,
+            goal=ann.Goal(options.recall, K, options.memory),
+            # Repeated rows find their likes more easily than queries of another origin find theirs.
+            queries=data.queries()[SINGLE:],
+        ),
         progress=progress,
-        note=note,
     )
     ended = perf_counter()
     with index:
@@ -171,7 +180,7 @@ def build(folder: Path, rows: int, options: argparse.Namespace) -> dict[str, Any
             **manifest.effort,
             "recall": manifest.recall and round(manifest.recall["mean"], 4),
             "recall_low": manifest.recall and round(manifest.recall["low"], 4),
-            "store_s": round(stored - started, 1),
+            "store_s": round(progress.stored - started, 1),
             "build_s": round(ended - started, 1),
             "peak_build_bytes": memory("VmHWM"),
             "index_bytes": files.get(manifest.largest["faiss"], 0),

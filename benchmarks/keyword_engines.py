@@ -31,11 +31,11 @@ from vecsearch.corpus.document import Document
 from vecsearch.corpus.readers import read_corpus
 from vecsearch.evaluation.measures import of_ranking
 from vecsearch.evaluation.sets import read_retrieval
-from vecsearch.store.analysis import analyser
+from vecsearch.index.keywords import Keywords, best
 from vecsearch.store.documents import Documents
 from vecsearch.store.documents_writer import DocumentsWriter, Progress
-from vecsearch.store.keywords import Keywords, best
 from vecsearch.store.records import to_record
+from vecsearch.text.analysis import analyser
 
 K, BLOCK, PASSAGE = 10, 4096, 60
 K1, B = 1.5, 0.75

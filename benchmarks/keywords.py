@@ -24,9 +24,9 @@ from report import report
 from tokens import corpus_texts, library_texts
 
 from vecsearch.corpus.document import Document
+from vecsearch.index.keywords import Keywords, best
 from vecsearch.store.documents import Documents
 from vecsearch.store.documents_writer import DocumentsWriter, Progress
-from vecsearch.store.keywords import Keywords, best
 from vecsearch.store.keywords_writer import write_keywords
 from vecsearch.store.records import to_record
 from vecsearch.text.languages import language_of

@@ -23,8 +23,8 @@ from vecsearch.ann.construction import read
 from vecsearch.ann.points import Points
 from vecsearch.ann.spec import copies, set_effort
 from vecsearch.ann.threads import threads
-from vecsearch.corpus.vectors import open_vectors
 from vecsearch.metric import norms
+from vecsearch.vectors.read import open_vectors
 
 K = 10
 

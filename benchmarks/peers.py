@@ -5,7 +5,7 @@
 VECTORS is a .npy or .h5 file, whose queries are a sample of the rows, left out of the base, or an ann-benchmarks data set
 with queries of its own. Each index is built once; then all settings of all indexes take turns, in a new order in each round,
 so that a noisy moment hits all alike, and the median of the rounds counts. Throughput at a recall is read off each index's
-best settings (log throughput, linear in recall, between neighbours). Queries go in one batch; latency is measured one by
+best settings (log throughput, linear in recall, between neighbors). Queries go in one batch; latency is measured one by
 one, at the setting nearest to recall 0.95. Cores are processor time over wall time, to see that all kept to their threads.
 The peers are the extra "bench"; one that is missing or cannot run here is named and left out.
 """
@@ -30,9 +30,9 @@ from cost import memory, reset_peak_memory, timed
 from report import report
 
 from vecsearch.ann import ExactSearcher
-from vecsearch.corpus.annbench import is_annbench, read_annbench
-from vecsearch.corpus.vectors import open_vectors
 from vecsearch.metric import Metric, normalise, norms
+from vecsearch.vectors.annbench import is_annbench, read_annbench
+from vecsearch.vectors.read import open_vectors
 
 RECALLS = (0.90, 0.95, 0.99)
 LATENCY_RECALL = 0.95
@@ -207,7 +207,7 @@ def latency(points: list[Point], data: Data, options: argparse.Namespace) -> dic
 
 
 def qps_at(points: Iterable[tuple[float, float]], recall: float) -> float | None:
-    """Queries a second at `recall`, of (recall, qps) points: log qps, linear in recall between neighbours on the frontier.
+    """Queries a second at `recall`, of (recall, qps) points: log qps, linear in recall between neighbors on the frontier.
 
     Below the lowest recall it is that point's, which is the least that can be had; above the highest, None.
     """

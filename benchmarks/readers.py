@@ -24,11 +24,12 @@ from time import monotonic
 import numpy as np
 from report import report
 
-from vecsearch import updating
 from vecsearch.corpus.document import Document
 from vecsearch.errors import UsageError
-from vecsearch.hits import Hit
-from vecsearch.index import Index
+from vecsearch.index import update as updating
+from vecsearch.index.build import Options
+from vecsearch.index.hits import Hit
+from vecsearch.index.index import Index
 from vecsearch.store.verify import verify
 
 DIM, K = 8, 10
@@ -74,7 +75,7 @@ def build(folder: Path) -> None:
     _, held, _ = next(history())
     vectors = np.array([vector(id, made) for id, made in held.items()])
     documents = [document(id, made) for id, made in held.items()]
-    Index.build(folder, documents, vectors=[vectors], dim=DIM, spec="HNSW8", keep=KEPT).close()
+    Index.build(folder, documents, vectors=[vectors], options=Options(spec="HNSW8", keep=KEPT)).close()
 
 
 def write(folder: Path, seconds: float, least: int) -> Counter[str]:

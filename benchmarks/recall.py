@@ -20,8 +20,9 @@ from report import report
 
 from vecsearch import ann
 from vecsearch.ann.recall import recalls
-from vecsearch.corpus.vectors import open_vectors
 from vecsearch.metric import Metric, norms
+from vecsearch.progress import SILENT
+from vecsearch.vectors.read import open_vectors
 
 K = 10
 
@@ -67,10 +68,8 @@ def measured(path: Path, metric: Metric, target: float, options: argparse.Namesp
     source = ann.Rows(vectors, norms(vectors), metric)
     with tempfile.TemporaryDirectory() as folder:
         file, started = Path(folder) / "index.faiss", time.perf_counter()
-        goal, truths = ann.Goal(recall=target, k=K), ann.TruthCache(Path(folder) / "truth")
-        outcome = ann.Builder(
-            source, goal, queries=given, truths=truths, content="", note=lambda line: None, progress=lambda added: None
-        ).build(file)
+        goal = ann.Goal(recall=target, k=K)
+        outcome = ann.Builder(source, goal, queries=given, progress=SILENT).build(file)
         seconds = time.perf_counter() - started
         exact = ann.ExactSearcher(vectors, source.norms)
         truth, _ = exact.search(new, K, metric)

@@ -10,10 +10,18 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from vecsearch.quality.bench import processor
+from vecsearch.bench.bench import processor
+from vecsearch.progress import Progress
 
 RESULTS = Path(__file__).parent / "results"
 _PACKAGES = ("faiss-cpu", "fastai", "numpy", "spacy", "torch")
+
+
+class Printed(Progress):
+    """Prints what a long job notes."""
+
+    def note(self, text: str) -> None:
+        print(text, flush=True)
 
 
 def machine() -> dict[str, Any]:

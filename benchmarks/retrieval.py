@@ -33,9 +33,10 @@ from vecsearch.encoders.reranking import Reranker, open_reranker
 from vecsearch.evaluation.intervals import draw
 from vecsearch.evaluation.measures import of_ranking
 from vecsearch.evaluation.sets import Retrieval, read_retrieval
-from vecsearch.hits import Hit
-from vecsearch.index import Index
-from vecsearch.reranking import CANDIDATES, rerank
+from vecsearch.index.build import Options
+from vecsearch.index.hits import Hit
+from vecsearch.index.index import Index
+from vecsearch.index.rerank import CANDIDATES, rerank
 from vecsearch.training import english
 
 K = 10
@@ -131,10 +132,11 @@ def of_encoder(
     """An index of the texts, asked in each way."""
     chunks = Chunks(options.chunk, options.chunk // 5) if options.chunk else None
     carried = isinstance(getattr(encoder, "fingerprint", None), str)
-    given = {"chunks": chunks} if carried else {"vectors": vectors(encoder, corpus), "dim": encoder.dim}
+    given = {} if carried else {"vectors": vectors(encoder, corpus)}
+    built = Options(language="en", chunks=chunks if carried else None)
     with (
         tempfile.TemporaryDirectory() as place,
-        Index.build(Path(place) / "index", corpus, encoder if carried else None, language="en", **given) as index,
+        Index.build(Path(place) / "index", corpus, encoder if carried else None, built, **given) as index,
     ):
         weights = tuple(options.weights)
         ways: dict[str, Callable[..., list[list[Hit]]]] = {

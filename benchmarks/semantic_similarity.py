@@ -26,15 +26,15 @@ from similarity import MEAN, PAIRS, RETRIEVAL, opened, speeds
 
 from vecsearch.evaluation.evaluate import Judged, compare, encode_pairs, evaluate
 from vecsearch.evaluation.intervals import Drawn
-from vecsearch.evaluation.picture import write_picture
+from vecsearch.evaluation.picture import plot_measures
 from vecsearch.evaluation.sets import read_set
-from vecsearch.matching.calibrating import calibrate
-from vecsearch.matching.calibration import Calibration, Scorer
+from vecsearch.matching.calibrate import calibrate
+from vecsearch.matching.calibration import CalibratedEncoder, Calibration
 from vecsearch.matching.features import PairFeatures
-from vecsearch.matching.fusing import Fused, fuse
-from vecsearch.matching.fusion import FusedEncoder
+from vecsearch.matching.fuse import FusionReport, fuse
+from vecsearch.matching.fused_model import FusedEncoder
 from vecsearch.matching.labelled import Labelled, grouped
-from vecsearch.matching.picture import write_importances
+from vecsearch.matching.picture import plot_fused
 from vecsearch.metric import Metric, pair_scores
 
 WHAT = {
@@ -80,8 +80,8 @@ def main() -> None:
     calibrations = {name: calibrated(pairs, encoder, name) for name, encoder in encoders.items()}
     fused = together(pairs, {name: encoders[name] for name in FUSED if name in encoders})
     pictures = [options.output.with_suffix(".png"), options.output.with_name(f"{options.output.stem}-fused.png")]
-    write_picture(pictures[0], list(rows_of(found)))
-    write_importances(pictures[1], fused)
+    plot_measures(pictures[0], list(rows_of(found)))
+    plot_fused(pictures[1], fused)
     parts = [
         *answer(found, rates, fused),
         *(line for metric in METRICS for line in by_metric(found, metric)),
@@ -123,7 +123,7 @@ def mean(found: Judgements, name: str, metric: Metric = Metric.COSINE) -> float:
 
 
 def rows_of(found: Judgements) -> Iterator[dict[str, Any]]:
-    """As `write_picture` wants them, of the sets of pairs and of retrieval."""
+    """As `plot_measures` wants them, of the sets of pairs and of retrieval."""
     for part in SETS:
         measure = measure_of(part)
         for name, its in found[part].items():
@@ -141,7 +141,7 @@ def catalogue(data: Path) -> Labelled:
 
 def calibrated(pairs: Labelled, encoder: Any, name: str) -> Calibration:
     scores = pair_scores(*encode_pairs(pairs.a, pairs.b, encoder), Metric.COSINE)
-    made = calibrate(pairs, scores, Metric.COSINE, Scorer(fingerprint="", names=[name], weights=[], options={}))
+    made = calibrate(pairs, scores, Metric.COSINE, CalibratedEncoder(fingerprint="", names=[name], weights=[], options={}))
     print(name, made.figures["f1"], flush=True)
     return made
 
@@ -150,7 +150,7 @@ def ap(made: Calibration) -> float:
     return made.figures["average_precision"].value
 
 
-def together(pairs: Labelled, encoders: dict[str, Any]) -> Fused:
+def together(pairs: Labelled, encoders: dict[str, Any]) -> FusionReport:
     features = PairFeatures(encoders)
     blocks = [
         features.columns(pairs.a[first : first + BLOCK], pairs.b[first : first + BLOCK])
@@ -182,7 +182,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def answer(found: Judgements, rates: dict[str, int], fused: Fused) -> Iterator[str]:
+def answer(found: Judgements, rates: dict[str, int], fused: FusionReport) -> Iterator[str]:
     ships, plain, raw, minilm = (mean(found, name) for name in ("ships", "plain", "raw", "minilm"))
     by_ip, faster = mean(found, "ships", Metric.INNER_PRODUCT), rates["ships"] / rates["minilm"]
     words = [np.mean([value(found, f"{part}.tsv", name) for part in PAIRS[4:]]) for name in ("ships", "minilm")]
@@ -258,10 +258,10 @@ def beside(found: Judgements) -> Iterator[str]:
             if its.metric is Metric.COSINE and its.measure == measure_of(part):
                 verdicts.setdefault(its.than, {}).setdefault(its.better, []).append(Path(part).stem)
     rows = [
-        [f"`{name}`", *(", ".join(its.get(who, [])) or "–" for who in ("ships", name, "cannot be told"))]
+        [f"`{name}`", *(", ".join(its.get(who, [])) or "–" for who in ("ships", name, "inconclusive"))]
         for name, its in verdicts.items()
     ]
-    yield table(["", "`ships` is better on", "the other is better on", "cannot be told"], rows)
+    yield table(["", "`ships` is better on", "the other is better on", "inconclusive"], rows)
 
 
 def thresholds(pairs: Labelled, calibrations: dict[str, Calibration]) -> Iterator[str]:
@@ -293,7 +293,7 @@ def thresholds(pairs: Labelled, calibrations: dict[str, Calibration]) -> Iterato
     yield table(["", *heads], rows)
 
 
-def fusion(fused: Fused) -> Iterator[str]:
+def fusion(fused: FusionReport) -> Iterator[str]:
     yield "## Several encoders fused"
     yield paragraph(
         "The same pairs: each encoder's cosine alone, and models of all their scores, of lengths, unknown words, and the words",

@@ -53,7 +53,7 @@ def main() -> None:
     report("similarity", [row | {"threads": os.cpu_count(), "rounds": options.rounds} for row in rows])
 
 
-def opened(argument: str) -> tuple[str, Encoder | StaticModel]:
+def opened(argument: str) -> tuple[str, Encoder]:
     name, _, folder = argument.partition("=")
     config = Path(folder) / "config.json"
     if config.is_file() and json.loads(config.read_bytes()).get("model_type") == "model2vec":
@@ -61,16 +61,16 @@ def opened(argument: str) -> tuple[str, Encoder | StaticModel]:
     return next(iter(named_encoders((argument,), dtype="auto").items()))
 
 
-def correlation(encoder: Encoder | StaticModel, path: Path) -> float:
+def correlation(encoder: Encoder, path: Path) -> float:
     return round(100 * reached(encoder, path, "spearman"), 2)
 
 
-def reached(encoder: Encoder | StaticModel, path: Path, measure: str) -> float:
+def reached(encoder: Encoder, path: Path, measure: str) -> float:
     """What `vecsearch evaluate` gives a measure of a set by cosine."""
     return evaluate(read_set(path), encoder, metrics=[Metric.COSINE]).drawn["", Metric.COSINE, measure].value
 
 
-def speeds(encoders: dict[str, Encoder | StaticModel], data: Path, rounds: int) -> dict[str, int]:
+def speeds(encoders: dict[str, Encoder], data: Path, rounds: int) -> dict[str, int]:
     texts = [text for pair in read_pairs(data / f"{SPEED}.tsv") for text in (pair.a, pair.b)]
     seconds: dict[str, list[float]] = {name: [] for name in encoders}
     for encoder in encoders.values():

@@ -22,16 +22,16 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-from report import RESULTS, report
+from report import RESULTS, Printed, report
 from similarity import MEAN, correlation, speeds
 
 from vecsearch.encoders import open_encoder
-from vecsearch.encoders.folder import write_encoder
+from vecsearch.encoders.ulmfit.folder import write_encoder
 from vecsearch.training.loop import Plan
 from vecsearch.training.network import Network
-from vecsearch.training.similarity import Source, train_similarity
 from vecsearch.training.start import new_start
 from vecsearch.training.teacher import Teacher
+from vecsearch.training.train_similarity import TrainingData, train_similarity
 
 SIZES = (
     *("10000:128,128", "10000:256,256", "20000:128,128", "20000:256,256"),
@@ -96,7 +96,7 @@ def trained(size: Size, texts: list[str], vectors: np.ndarray, teacher: Teacher,
     file.write_text("".join(json.dumps({"text": text}) + "\n" for text in (*texts, *begun.taught)), encoding="utf-8")
     np.save(taught, np.concatenate([vectors, np.stack(list(begun.taught.values()))]))
     started = perf_counter()
-    train_similarity(Source([file], teacher=taught), output, start=start, plan=plan, note=print)
+    train_similarity(TrainingData([file], teacher=taught), output, start=start, plan=plan, progress=Printed())
     minutes = (perf_counter() - started) / 60
     taught.unlink()
     size_on_disk = sum(path.stat().st_size for path in output.iterdir())

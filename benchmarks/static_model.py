@@ -11,10 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from vecsearch.encoders.transformer import without_torchvision
+from vecsearch.encoders import Encoder
+from vecsearch.encoders.sentence.transformer import without_torchvision
 
 
-class StaticModel:
+class StaticModel(Encoder):
     """A folder that model2vec saved, as an encoder."""
 
     def __init__(self, folder: Path) -> None:

@@ -30,9 +30,9 @@ from vecsearch.training import english
 from vecsearch.training.checkpoint import Checkpoint
 from vecsearch.training.loop import Plan, fit
 from vecsearch.training.network import Network
-from vecsearch.training.similarity import distilled
 from vecsearch.training.start import Start, new_start
 from vecsearch.training.teacher import Teacher
+from vecsearch.training.train_similarity import distilled
 
 FIRST = 10
 """Epochs in which the words learn alone, before the LSTM does."""

@@ -24,8 +24,10 @@ from report import report
 from vecsearch import ann
 from vecsearch.ann.recall import recalls
 from vecsearch.corpus.document import Document
-from vecsearch.corpus.vectors import open_vectors
-from vecsearch.index import Index
+from vecsearch.encoders import Encoder
+from vecsearch.index.build import Options
+from vecsearch.index.index import Index
+from vecsearch.vectors.read import open_vectors
 
 K = 10
 ADDED = 10_000
@@ -51,14 +53,14 @@ def main() -> None:
         data = Data(options.vectors, rows + ADDED + QUERIES, options.dim)
         facts = {"vectors": options.vectors.name if options.vectors else "drawn", "rows": rows, "dim": data.vectors.shape[1]}
         with tempfile.TemporaryDirectory(dir=options.folder) as folder, ann.threads(1):
-            built = partial(Index.build, spec=options.spec, goal=ann.Goal(options.recall, K), dim=data.vectors.shape[1])
+            built = partial(Index.build, options=Options(spec=options.spec, goal=ann.Goal(options.recall, K)))
             with built(Path(folder) / "one", data.documents(0, rows), data, vectors=data.blocks(0, rows)) as index:
                 facts |= {"spec": index.manifest.spec}
                 report("updates", [{"what": what} | row | facts for what, row in measured(index, data, rows)])
             report("updates", [{"what": "segments"} | row | facts for row in segments(Path(folder), built, data, rows)])
 
 
-class Data:
+class Data(Encoder):
     """Vectors, texts and fields; and the encoder that gives each query its vector, for the query's text is its number."""
 
     fingerprint = "ready"
@@ -98,9 +100,6 @@ class Data:
 
     def encode(self, texts: list[str]) -> np.ndarray:
         return self.queries[[int(text.rpartition("-")[2]) for text in texts]]
-
-    def save(self, folder: Path) -> None:
-        (folder / "config.json").write_text("{}")
 
 
 def measured(index: Index, data: Data, rows: int) -> Iterator[tuple[str, dict[str, Any]]]:

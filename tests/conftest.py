@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -13,9 +14,10 @@ from hypothesis import HealthCheck, settings
 
 from vecsearch.ann import Rows
 from vecsearch.corpus.document import Document
-from vecsearch.encoders import UlmfitEncoder, open_encoder
-from vecsearch.encoders.folder import write_encoder
+from vecsearch.encoders import Encoder, UlmfitEncoder, open_encoder
+from vecsearch.encoders.ulmfit.folder import write_encoder
 from vecsearch.metric import Metric, norms
+from vecsearch.progress import Progress
 from vecsearch.text.rules import SPECIAL_TOKENS
 from vecsearch.text.vocabulary import Vocabulary
 
@@ -54,6 +56,23 @@ WORDS = (
         "?",
     ],
 )
+
+
+class Told(Progress):
+    """Keeps what it is told: how many of each thing were done, and the notes. `then` is called with each name and number."""
+
+    def __init__(self, then: Callable[[str, int], object] = lambda name, done: None) -> None:
+        self.steps: dict[str, list[int]] = defaultdict(list)
+        self.notes: list[str] = []
+        self._then = then
+
+    def step(self, name: str, done: int, total: int | None = None) -> None:
+        assert total is None or done <= total
+        self.steps[name].append(done)
+        self._then(name, done)
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -112,7 +131,7 @@ def tiny(tiny_folder) -> UlmfitEncoder:
     return UlmfitEncoder(tiny_folder())
 
 
-class AxisEncoder:
+class AxisEncoder(Encoder):
     """An encoder of your own in ten lines: component i of a text's vector counts its i-th letter of "abc"."""
 
     dim = 3
@@ -120,9 +139,6 @@ class AxisEncoder:
 
     def encode(self, texts):
         return np.array([[text.count(letter) for letter in "abc"] for text in texts], np.float32).reshape(-1, 3)
-
-    def save(self, folder):
-        (Path(folder) / "config.json").write_text('{"kind": "axis"}')
 
 
 @pytest.fixture

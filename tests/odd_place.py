@@ -8,16 +8,17 @@ from pathlib import Path
 
 import numpy as np
 
+import vecsearch
 from vecsearch import Document, Index, Metric, clustering, open_encoder
-from vecsearch.matching.calibrating import calibrate
-from vecsearch.matching.calibration import Scorer
+from vecsearch.matching.calibrate import calibrate
+from vecsearch.matching.calibration import CalibratedEncoder
 from vecsearch.matching.labelled import read_labelled
 
 DIM = 4
 WORDS = ["the", "king", "queen", "man", "woman", "bread", "storm", "river"]
 
 
-class Encoder:
+class Encoder(vecsearch.Encoder):
     """An encoder of a user's own: the letters a, b, c and all."""
 
     dim = DIM
@@ -58,7 +59,7 @@ class Place:
         Index.build("own", documents, Encoder()).close()
         labelled = read_labelled("labelled.tsv")
         scores = np.where(labelled.matches, 0.9, 0.1).astype(np.float32)
-        calibrate(labelled, scores, Metric.COSINE, Scorer("letters", ["x"], [], {})).save("calibration.json")
+        calibrate(labelled, scores, Metric.COSINE, CalibratedEncoder("letters", ["x"], [], {})).save("calibration.json")
         np.save("vectors.npy", np.ones((5, DIM), np.float32))
         Path("ids.txt").write_text("a\nb\nc\nd\ne\n")
         Index.build("own-words", documents, open_encoder("mini.txt")).close()

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from vecsearch.encoders.sentence import POOLINGS
-from vecsearch.encoders.transformer import without_torchvision
+from vecsearch.encoders.sentence.base import POOLINGS
+from vecsearch.encoders.sentence.transformer import without_torchvision
 
 TEXTS = ["a film about a bank", "the river", "", "a king and a queen sat on the bank of the river in the city"]
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *sorted({word for text in TEXTS for word in text.split()})]

@@ -10,9 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vecsearch import clustering, updating
+from vecsearch import clustering
+from vecsearch.corpus.corpus import Corpus
 from vecsearch.corpus.document import Document
-from vecsearch.index import Index
+from vecsearch.encoders import Encoder
+from vecsearch.index import update as updating
+from vecsearch.index.build import Options
+from vecsearch.index.index import Index
 from vecsearch.metric import Metric
 from vecsearch.store.layout import CURRENT, LOCK, manifest_name
 from vecsearch.store.manifest import Manifest
@@ -110,7 +114,7 @@ def held(folder: Path) -> str:
 # -- an index with a history, what it holds at each generation, and what can be done to it -----------------------------
 
 
-class Letters:
+class Letters(Encoder):
     """An encoder that counts the letters "abc" of a text, and how many texts it was given."""
 
     dim = 3
@@ -135,13 +139,8 @@ def of(held: Held) -> list[Document]:
     return [Document(id, text, {"length": len(text)}) for id, text in held.items()]
 
 
-def silent(_: object) -> None:
-    pass
-
-
 def add(folder: Path, held: Held, **options) -> updating.Changes:
-    options = {"signature": {}, "progress": silent, "indexing": silent, "note": silent, **options}
-    return updating.add(folder, of(held), Letters(), **options)
+    return updating.add(folder, Corpus(of(held)), Letters(), **options)
 
 
 FIRST = {f"d{i}": f"x {'a' * (1 + i % 3)}{'b' * i}{'c' * (i % 4)}" for i in range(6)}
@@ -154,7 +153,7 @@ HISTORY = {1: FIRST, 2: SECOND, 3: THIRD, 4: FOURTH, 5: FOURTH}
 
 def live_index(folder: Path) -> None:
     """An index of three segments and some deletes, with an encoder, a FAISS index and clusters, at generation 5."""
-    Index.build(folder, of(FIRST), Letters(), spec="HNSW4").close()
+    Index.build(folder, of(FIRST), Letters(), options=Options(spec="HNSW4")).close()
     add(folder, SECOND)
     updating.delete(folder, ids=["d1", "d7"])
     add(folder, FOURTH)
@@ -172,8 +171,8 @@ DELETED = ["d0", "d8"]
 COMMANDS: dict[str, tuple[Callable[[Path], object], Held]] = {
     "add": (partial(add, held=ADDED), FOURTH | ADDED),
     "delete": (partial(updating.delete, ids=DELETED), {id: FOURTH[id] for id in FOURTH if id not in DELETED}),
-    "compact": (partial(updating.compact, progress=silent, indexing=silent, note=silent), FOURTH),
-    "rebuild": (partial(updating.rebuild, indexing=silent, note=silent), FOURTH),
+    "compact": (updating.compact, FOURTH),
+    "rebuild": (updating.rebuild, FOURTH),
     "rollback": (partial(updating.rollback, generation=3), THIRD),
     "cluster": (cluster, FOURTH),
     "gc": (partial(updating.collect, keep=1), FOURTH),

@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 import pytest
-from conftest import made_vectors, rows_of
+from conftest import Told, made_vectors, rows_of
 
 from vecsearch import ann
 from vecsearch.ann import builder as builder_module
@@ -15,6 +15,7 @@ from vecsearch.ann import spec as spec_module
 from vecsearch.ann.recall import Recall, recalls
 from vecsearch.errors import DamagedIndexError, UsageError, VecsearchError
 from vecsearch.metric import Metric
+from vecsearch.progress import SILENT
 
 DIM = 16
 SPECS = ["HNSW32", "PCA8,HNSW32,SQ8", "IVF16,Flat", "PCA8,IVF16x2,PQ4x4fs_64", "SQ8"]
@@ -41,9 +42,8 @@ def quick(monkeypatch):
     monkeypatch.setattr(planner, "REDUCTIONS", (8, 12))
 
 
-def builder(source, folder, goal, *, queries=None, note=lambda line: None) -> ann.Builder:
-    truths = ann.TruthCache(folder / "truth")
-    return ann.Builder(source, goal, queries=queries, truths=truths, content="a", note=note, progress=lambda rows: None)
+def builder(source, goal, *, queries=None, progress=SILENT) -> ann.Builder:
+    return ann.Builder(source, goal, queries=queries, progress=progress)
 
 
 def searcher_of(source, path, outcome):
@@ -64,7 +64,7 @@ def recall_of(source, path, outcome, queries, k) -> Recall:
 @pytest.mark.parametrize("kind", ["gaussian", "clustered", "lognormal", "anisotropic"])
 def test_the_recall_asked_for_is_reached_on_other_queries_as_well(quick, tmp_path, kind, metric):
     source = rows_of(made_vectors(kind, 4_000, DIM, 0), metric)
-    outcome = builder(source, tmp_path, ann.Goal(0.9, 10)).build(tmp_path / "i")
+    outcome = builder(source, ann.Goal(0.9, 10)).build(tmp_path / "i")
     assert outcome.reached
     measured = recall_of(source, tmp_path / "i", outcome, made_vectors(kind, 300, DIM, 1), 10)
     if outcome.recall:
@@ -77,39 +77,41 @@ def test_the_recall_asked_for_is_reached_on_other_queries_as_well(quick, tmp_pat
 def test_queries_from_another_distribution_are_what_it_is_proved_by(quick, tmp_path):
     source = rows_of(made_vectors("clustered", 3_000, DIM, 0), Metric.COSINE)
     queries = made_vectors("gaussian", 900, DIM, 1)
-    outcome = builder(source, tmp_path, ann.Goal(0.9, 10), queries=queries[:600]).build(tmp_path / "i")
+    outcome = builder(source, ann.Goal(0.9, 10), queries=queries[:600]).build(tmp_path / "i")
     assert outcome.reached and (outcome.recall is None or outcome.recall.queries == 200)
     assert recall_of(source, tmp_path / "i", outcome, queries[600:], 10).high >= 0.9
 
 
 def test_a_recall_that_no_kind_reaches_is_left_to_exact_search(quick, tmp_path, monkeypatch):
     monkeypatch.setattr(builder_module, "prove", lambda searcher, questions, target: (Recall(10, 9, 0.5, 0.4, 0.6), False))
-    heard = []
+    heard = Told()
     source = rows_of(made_vectors("gaussian", 2_000, DIM, 0), Metric.COSINE)
-    outcome = builder(source, tmp_path, ann.Goal(0.8, 10), note=heard.append).build(tmp_path / "i")
+    outcome = builder(source, ann.Goal(0.8, 10), progress=heard).build(tmp_path / "i")
     assert (outcome.spec, outcome.effort, outcome.recall, outcome.reached) == ("exact", {}, None, True)
-    assert outcome.trials and heard[-1] == "exact search: no other kind reaches the recall" and not (tmp_path / "i").exists()
+    assert (
+        outcome.trials and heard.notes[-1] == "exact search: no other kind reaches the recall" and not (tmp_path / "i").exists()
+    )
 
 
 @pytest.mark.parametrize(
     ("n", "recall", "why"), [(300, 0.95, "9 queries are too few"), (4_000, 1.0, "133 queries are too few")]
 )
 def test_too_few_queries_to_prove_the_recall_leave_exact_search(quick, tmp_path, n, recall, why):
-    heard = []
+    heard = Told()
     source = rows_of(made_vectors("gaussian", n, DIM, 0), Metric.COSINE)
-    assert builder(source, tmp_path, ann.Goal(recall), note=heard.append).build(tmp_path / "i").spec == "exact"
-    assert why in heard[0]
+    assert builder(source, ann.Goal(recall), progress=heard).build(tmp_path / "i").spec == "exact"
+    assert why in heard.notes[0]
 
 
 def test_few_vectors_are_searched_exactly(tmp_path):
     source = rows_of(made_vectors("gaussian", 4_000, DIM, 0), Metric.COSINE)
-    outcome = builder(source, tmp_path, ann.Goal(0.9)).build(tmp_path / "i")
+    outcome = builder(source, ann.Goal(0.9)).build(tmp_path / "i")
     assert outcome.spec == "exact" and outcome.trials == []
 
 
 def test_what_does_not_fit_the_memory_is_not_built(quick, tmp_path):
     source = rows_of(made_vectors("anisotropic", 4_000, DIM, 0), Metric.COSINE)
-    outcome = builder(source, tmp_path, ann.Goal(0.5, 10, memory=100_000)).build(tmp_path / "i")
+    outcome = builder(source, ann.Goal(0.5, 10, memory=100_000)).build(tmp_path / "i")
     assert outcome.reached and 0 < (tmp_path / "i").stat().st_size <= 120_000
 
 
@@ -117,20 +119,20 @@ def test_what_does_not_fit_the_memory_is_not_built(quick, tmp_path):
 def test_a_budget_too_small_is_refused_with_one_that_is_not(quick, tmp_path, memory):
     source = rows_of(made_vectors("gaussian", 4_000, 64, 0), Metric.COSINE)
     with pytest.raises(UsageError, match=rf"{memory:,} bytes of memory.*--memory \d+MB") as refused:
-        builder(source, tmp_path, ann.Goal(0.95, 10, memory=memory)).build(tmp_path / "i")
+        builder(source, ann.Goal(0.95, 10, memory=memory)).build(tmp_path / "i")
     named = int(re.search(r"--memory (\d+)MB", str(refused.value))[1]) * 1_000_000
-    assert builder(source, tmp_path, ann.Goal(0.95, 10, memory=named)).build(tmp_path / "i").reached
+    assert builder(source, ann.Goal(0.95, 10, memory=named)).build(tmp_path / "i").reached
 
 
 def test_where_exact_search_is_the_smallest_it_is_taken(quick, tmp_path):
     source = rows_of(made_vectors("gaussian", 4_000, 2, 0), Metric.COSINE)
-    outcome = builder(source, tmp_path, ann.Goal(0.9, 10, memory=32_000)).build(tmp_path / "i")
+    outcome = builder(source, ann.Goal(0.9, 10, memory=32_000)).build(tmp_path / "i")
     assert outcome.spec == "exact"
 
 
 def test_a_kind_that_does_not_reach_the_recall_is_kept_and_says_so(quick, tmp_path):
     source = rows_of(made_vectors("gaussian", 3_000, DIM, 0), Metric.COSINE)
-    outcome = builder(source, tmp_path, ann.Goal(0.98, 10)).build_kind("PCA2,HNSW8", tmp_path / "i")
+    outcome = builder(source, ann.Goal(0.98, 10)).build_kind("PCA2,HNSW8", tmp_path / "i")
     assert not outcome.reached and outcome.recall.low < 0.98
     assert recall_of(source, tmp_path / "i", outcome, source.vectors[:100], 10).mean > 0.1
 
@@ -144,7 +146,7 @@ def test_held_out_rows_are_measured_from_outside_and_found_afterwards(tmp_path, 
     monkeypatch.setattr(
         builder_module, "measure", lambda found, sample: sizes.append(found._index.ntotal) or whole(found, sample)
     )
-    outcome = builder(source, tmp_path, ann.Goal(None, 10)).build_kind(spec, tmp_path / "i")
+    outcome = builder(source, ann.Goal(None, 10)).build_kind(spec, tmp_path / "i")
     assert sizes == [543 * ann.copies(spec)] and outcome.reached and outcome.recall.queries == 19
     effort = outcome.effort | {name: 600 for name in ("nprobe", "efSearch") if name in outcome.effort} | {"candidates": 1_200}
     searcher = ann.open_searcher(tmp_path / "i", spec, source, effort)
@@ -189,7 +191,7 @@ def test_hard_vectors_give_right_answers_or_a_clear_refusal(quick, tmp_path, cap
     for spec in [None, *SPECS]:
         goal = ann.Goal(0.8 if spec is None else None, 10)
         try:
-            made = builder(source, tmp_path, goal)
+            made = builder(source, goal)
             outcome = made.build(tmp_path / "i") if spec is None else made.build_kind(spec, tmp_path / "i")
         except VecsearchError as refused:
             assert spec and repr(spec) in str(refused) and "::" not in str(refused) and ".cpp" not in str(refused)
@@ -214,8 +216,8 @@ def test_hard_vectors_give_right_answers_or_a_clear_refusal(quick, tmp_path, cap
 def test_vectors_whose_products_are_beyond_float32_are_refused(tmp_path, spec):
     vectors = np.float32(1e30) * made_vectors("gaussian", 300, 8, 0)
     with pytest.raises(UsageError, match=r"length \d\.\d+e\+30 is too long.*compare by cosine, or use exact"):
-        builder(rows_of(vectors, Metric.INNER_PRODUCT), tmp_path, ann.Goal()).build_kind(spec, tmp_path / "i")
-    assert builder(rows_of(vectors, Metric.COSINE), tmp_path, ann.Goal()).build_kind("HNSW16", tmp_path / "i").recall.mean > 0.9
+        builder(rows_of(vectors, Metric.INNER_PRODUCT), ann.Goal()).build_kind(spec, tmp_path / "i")
+    assert builder(rows_of(vectors, Metric.COSINE), ann.Goal()).build_kind("HNSW16", tmp_path / "i").recall.mean > 0.9
 
 
 @pytest.mark.parametrize(
@@ -223,6 +225,6 @@ def test_vectors_whose_products_are_beyond_float32_are_refused(tmp_path, spec):
 )
 def test_an_effort_that_does_not_fit_the_file_is_damage(tmp_path, effort):
     source = rows_of(made_vectors("gaussian", 200, 8, 0), Metric.COSINE)
-    builder(source, tmp_path, ann.Goal()).build_kind("IVF8,Flat", tmp_path / "i")
+    builder(source, ann.Goal()).build_kind("IVF8,Flat", tmp_path / "i")
     with pytest.raises(DamagedIndexError, match=r"does not fit its manifest.*nprobe and candidates.*vecsearch rebuild"):
         ann.open_searcher(tmp_path / "i", "IVF8,Flat", source, effort)

@@ -124,9 +124,9 @@ def test_a_proof_that_holds_looks_at_no_other_queries():
 
 
 @pytest.mark.parametrize("broken", [0.2, 0.5])
-def test_a_searcher_that_loses_hits_is_not_proved(broken, tmp_path):
+def test_a_searcher_that_loses_hits_is_not_proved(broken):
     source = rows_of(made_vectors("gaussian", 3_000, 8, 0), Metric.COSINE)
-    questions = Questions(source, None, K, ann.TruthCache(tmp_path), "a")
+    questions = Questions(source, None, K)
     index = ann.construct("IVF8,Flat", source, questions.kept)
     searcher = ann.ApproximateSearcher(index, 1, source, {"nprobe": 8, "candidates": K})
     assert prove(searcher, questions, 0.9)[1]
@@ -149,10 +149,10 @@ def test_a_searcher_that_loses_hits_is_not_proved(broken, tmp_path):
 
 @given(n=st.integers(1, 400), dim=st.integers(1, 4), k=st.integers(1, 30), metric=st.sampled_from(list(Metric)))
 @settings(max_examples=40)
-def test_held_out_rows_are_three_samples_without_one_row_in_common(tmp_path_factory, n, dim, k, metric):
+def test_held_out_rows_are_three_samples_without_one_row_in_common(n, dim, k, metric):
     vectors = np.arange(n * dim, dtype=np.float32).reshape(n, dim) + 1  # every row differs
     source = rows_of(vectors, metric)
-    questions = Questions(source, None, k, ann.TruthCache(tmp_path_factory.mktemp("truth")), "a")
+    questions = Questions(source, None, k)
     assert sorted([*questions.held_out, *questions.kept]) == list(range(n))
     assert len(questions.kept) >= questions_module.LEAST_KEPT * n and len(questions.held_out) == 3 * questions.size
     asked = np.concatenate([questions.queries(number) for number in range(3)])
@@ -165,10 +165,10 @@ def test_held_out_rows_are_three_samples_without_one_row_in_common(tmp_path_fact
 
 @given(st.integers(1, 60), st.integers(0, 60))
 @settings(max_examples=20)
-def test_queries_of_your_own_are_split_and_hold_out_no_row(tmp_path_factory, n, count):
+def test_queries_of_your_own_are_split_and_hold_out_no_row(n, count):
     source = rows_of(made_vectors("gaussian", n, 3, 0), Metric.COSINE)
     own = np.arange(3 * count, dtype=np.float32).reshape(count, 3)
-    questions = Questions(source, own, 5, ann.TruthCache(tmp_path_factory.mktemp("truth")), "a")
+    questions = Questions(source, own, 5)
     assert questions.size == count // 3 and len(questions.kept) == n and len(questions.held_out) == 0
     asked = np.concatenate([questions.queries(number) for number in range(3)])[:, 0].tolist()
     assert len(set(asked)) == 3 * questions.size and set(asked) <= set(own[:, 0])

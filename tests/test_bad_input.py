@@ -19,6 +19,7 @@ import h5py
 import numpy as np
 import pytest
 
+from vecsearch.index.build import Options
 from vecsearch.store.commit import Lock
 from vecsearch.store.layout import files_below
 
@@ -256,7 +257,7 @@ def test_k_beyond_the_index(vecsearch, index):
 
 def test_an_id_that_is_not_there(vecsearch, index):
     assert_refused(vecsearch("similar", index, "d1", "d9"), 2, "no document with the id 'd9'")
-    assert_refused(vecsearch("query", index, "--plus", "d1", "--minus", "d8"), 2, "no document with the id 'd8'")
+    assert_refused(vecsearch("analogy", index, "--plus", "d1", "--minus", "d8"), 2, "no document with the id 'd8'")
 
 
 def test_an_encoder_that_is_not_the_index_s_own(vecsearch, index, tiny_folder):
@@ -375,7 +376,7 @@ def sound(tmp_path_factory, tiny_folder):
 
     folder = tmp_path_factory.mktemp("sound") / "index"
     documents = [Document(f"d{i}", f"the king of river {i}") for i in range(6)]
-    Index.build(folder, documents, open_encoder(tiny_folder()), spec="Flat").close()
+    Index.build(folder, documents, open_encoder(tiny_folder()), options=Options(spec="Flat")).close()
     return folder
 
 

@@ -14,16 +14,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vecsearch.ann import truth
 from vecsearch.ann.threads import threads
 from vecsearch.ann.truth import leave_out
-from vecsearch.corpus.annbench import read_annbench, write_annbench
+from vecsearch.bench import bench
+from vecsearch.bench.bench import Point, latencies_ms, pareto
+from vecsearch.bench.curves import write_report
+from vecsearch.bench.workload import open_workload
 from vecsearch.errors import VectorsError
 from vecsearch.metric import Metric, normalise
-from vecsearch.quality import bench
-from vecsearch.quality.bench import Point, latencies_ms, pareto
-from vecsearch.quality.curves import write_report
-from vecsearch.quality.workload import open_workload
+from vecsearch.vectors.annbench import read_annbench, write_annbench
 
 ROWS, DIM = 300, 8
 
@@ -119,7 +118,7 @@ def test_a_data_set_of_ann_benchmarks(opened, tmp_path, metric, neighbors_k):
     assert np.array_equal(workload.truth_rows, rows) and np.allclose(workload.truth_scores, scores, atol=1e-5)
 
 
-def test_neighbours_by_another_distance_are_refused(opened, tmp_path):
+def test_neighbors_by_another_distance_are_refused(opened, tmp_path):
     path = annbench_file(tmp_path / "a.hdf5", neighbors_k=5, metric=Metric.INNER_PRODUCT, truth_metric=Metric.COSINE)
     with pytest.raises(VectorsError, match=r'"neighbors" holds \d+\.\d% of the nearest of 25 queries'):
         opened(path, k=5)
@@ -215,14 +214,6 @@ def test_who_asks_is_said_where_it_matters(vecsearch, index, tmp_path):
     assert said in vecsearch("bench", index, "--number", 50, "--spec", "HNSW8").err
     assert said not in vecsearch("bench", index, "--number", 50, "--spec", "HNSW8", "--queries", tmp_path / "q.npy").err
     assert said not in vecsearch("bench", index, "--number", 50).err
-
-
-def test_truth_is_computed_once(opened, index, table, monkeypatch):
-    first = [opened(source, k=5, number=40) for source in (index, table)]
-    monkeypatch.setattr(truth, "nearest", None)
-    again = [opened(source, k=5, number=40) for source in (index, table)]
-    for before, after in zip(first, again, strict=True):
-        assert np.array_equal(before.truth_rows, after.truth_rows) and np.array_equal(before.truth_scores, after.truth_scores)
 
 
 def test_a_table_and_the_files(vecsearch, table, tmp_path):

@@ -1,4 +1,4 @@
-"""The comparison with other indexes: every adapter finds neighbours, and throughput at a recall is read off fairly."""
+"""The comparison with other indexes: every adapter finds neighbors, and throughput at a recall is read off fairly."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def clustered(n: int, seed: int) -> np.ndarray:
 
 
 def check(adapter: Adapter, folder: Path) -> None:
-    """Its most thorough setting finds the neighbours, of all queries at once and one by one, and it can be saved."""
+    """Its most thorough setting finds the neighbors, of all queries at once and one by one, and it can be saved."""
     base, queries = clustered(1200, 1), clustered(50, 2)
     if adapter.metric is Metric.COSINE:
         base, queries = normalise(base), normalise(queries)
@@ -49,7 +49,7 @@ def check(adapter: Adapter, folder: Path) -> None:
 
 @pytest.mark.parametrize("metric", list(Metric))
 @pytest.mark.parametrize("kind", ADAPTERS, ids=lambda kind: kind.name)
-def test_the_most_thorough_setting_finds_the_neighbours(kind, metric, tmp_path):
+def test_the_most_thorough_setting_finds_the_neighbors(kind, metric, tmp_path):
     adapter = kind(metric)
     if obstacle := adapter.obstacle():
         pytest.skip(obstacle)
@@ -86,7 +86,7 @@ def test_throughput_between_two_settings_is_log_linear():
     assert peers.qps_at([(0.9, 1000.0), (1.0, 10.0)], 0.95) == pytest.approx(100)
 
 
-def test_a_tie_with_the_last_neighbour_counts_and_a_missing_hit_does_not():
+def test_a_tie_with_the_last_neighbor_counts_and_a_missing_hit_does_not():
     base = np.array([[1, 0], [0.5, 0], [0.5, 0], [0, 1]], np.float32)
     data = peers.Data(base, base[:1], 2, Metric.INNER_PRODUCT, kth=np.array([0.5], np.float32))
     recalls = [data.recall(np.array([rows])) for rows in ([0, 1], [0, 2], [0, 3], [0, -1])]

@@ -12,14 +12,15 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.metrics import average_precision_score, precision_recall_curve, precision_recall_fscore_support, roc_auc_score
 
 from vecsearch.errors import CheckpointError, CorpusError, UsageError
-from vecsearch.matching.calibrating import FEW, calibrate
-from vecsearch.matching.calibration import POINTS, Calibration, Scorer
-from vecsearch.matching.labelled import FOLDS, Labelled, folds, grouped, read_labelled
+from vecsearch.matching.calibrate import FEW, calibrate
+from vecsearch.matching.calibration import POINTS, CalibratedEncoder, Calibration
+from vecsearch.matching.cross_validation import FOLDS, folds
+from vecsearch.matching.labelled import Labelled, grouped, read_labelled
 from vecsearch.matching.probability import METHODS, Reliability, bounds
 from vecsearch.matching.threshold import Ranked, Rule
 from vecsearch.metric import Metric
 
-AXIS = Scorer("axis-1", ["axis"], [], {})
+AXIS = CalibratedEncoder("axis-1", ["axis"], [], {})
 SCORED = st.lists(st.tuples(st.integers(-4, 4), st.booleans(), st.integers(0, 3)), min_size=2, max_size=30)
 
 

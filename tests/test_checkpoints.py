@@ -1,17 +1,22 @@
 """What fastai saves, in every way it saves, gives fastai's own states when imported."""
 
+import gc
 import json
+import os
 import pickle
 import tarfile
+from copy import copy
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from vecsearch.encoders.checkpoints import import_checkpoint
-from vecsearch.encoders.folder import read_encoder
-from vecsearch.encoders.ulmfit import UlmfitEncoder
+import vecsearch
+from vecsearch.encoders.ulmfit.encoder import UlmfitEncoder
+from vecsearch.encoders.ulmfit.folder import read_encoder
+from vecsearch.encoders.ulmfit.importing import import_checkpoint
 from vecsearch.errors import CheckpointError
 
 TEXTS = [
@@ -214,6 +219,54 @@ def test_the_tokens_and_ids_of_a_text_are_fastais(fastai, tmp_path):
     for text in (*TEXTS, "An UNSEEN word, a filmmm!!!!!"):
         expected = learners["lm"].dls.test_dl([text]).items[0].tolist()
         assert encoder.vocabulary.numericalise(encoder.tokenizer.tokens(text)) == expected
+
+
+@pytest.mark.parametrize(("name", "file"), [("lm", "bare"), ("deep", "deep"), ("classifier", "classifier")])
+def test_a_learner_in_memory_is_what_its_files_are(fastai, tmp_path, name, file):
+    folder, learners = fastai
+    import_checkpoint(folder / "models" / f"{file}.pth", None, tmp_path / "encoder")
+    expected = UlmfitEncoder(tmp_path / "encoder")
+    encoder = vecsearch.from_learner(learners[name])
+    assert encoder.fingerprint == expected.fingerprint and encoder.vocabulary.words == expected.vocabulary.words
+    np.testing.assert_array_equal(encoder.encode(TEXTS), expected.encode(TEXTS))
+    ids = encoder.vocabulary.numericalise(encoder.tokens(TEXTS[0]))
+    np.testing.assert_allclose(encoder.states(TEXTS[0])[1], _fastai_states(learners[name], ids), atol=1e-5)
+
+
+def test_an_encoder_of_a_learner_can_be_kept_and_sent_and_leaves_nothing_behind(fastai, tmp_path, monkeypatch):
+    _, learners = fastai
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    encoder = vecsearch.from_learner(learners["lm"])
+    vectors = encoder.encode(TEXTS)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(encoder)).encode(TEXTS), vectors)
+    child = os.fork()
+    if not child:
+        del encoder
+        gc.collect()
+        os._exit(0)
+    os.waitpid(child, 0)
+    vecsearch.Index.build(tmp_path / "index", [vecsearch.Document("1", TEXTS[0])], encoder).close()
+    del encoder
+    gc.collect()
+    assert [path.name for path in tmp_path.iterdir()] == ["index"]
+    with vecsearch.Index.open(tmp_path / "index") as index:
+        np.testing.assert_array_equal(index.vectors([0]), vectors[:1])
+
+
+def test_what_is_no_learner_of_such_a_model_is_refused(fastai, tmp_path, monkeypatch):
+    _, learners = fastai
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    for wrong in (None, "my-model.pth", learners["lm"].model):
+        with pytest.raises(TypeError, match=r"learn is .*; give a learner of fastai's"):
+            vecsearch.from_learner(wrong)
+    other = copy(learners["lm"])
+    other.model = torch.nn.Linear(2, 2)
+    with pytest.raises(CheckpointError, match="the learner's model is no AWD-LSTM"):
+        vecsearch.from_learner(other)
+    other.model, other.dls = learners["lm"].model, SimpleNamespace(vocab=["xxunk", "the"])
+    with pytest.raises(CheckpointError, match=r"learn.dls.vocab has 2 words, the embedding of the learner's model \d+ rows"):
+        vecsearch.from_learner(other)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("suffix", ["json", "txt"])

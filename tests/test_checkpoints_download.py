@@ -6,8 +6,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from vecsearch.encoders import download as module
-from vecsearch.encoders.download import HEAD_BYTES, PRETRAINED, Archive, download, fetch
+from vecsearch.encoders.ulmfit import download as module
+from vecsearch.encoders.ulmfit.download import HEAD_BYTES, PRETRAINED, Archive, download, fetch
 from vecsearch.errors import DataError, ResourceError, UsageError
 
 CONTENT = bytes(range(256)) * 4096 + b"behind the first megabyte" * 1000

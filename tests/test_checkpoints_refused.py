@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vecsearch.cli.model import model
-from vecsearch.encoders.checkpoints import import_checkpoint
-from vecsearch.encoders.fastai_files import read_checkpoint
-from vecsearch.encoders.state_dict import PickledCodeError, lstm_tensors, read_state_dict
+from vecsearch.encoders.ulmfit.fastai_files import read_checkpoint
+from vecsearch.encoders.ulmfit.importing import import_checkpoint
+from vecsearch.encoders.ulmfit.state_dict import PickledCodeError, lstm_tensors, read_state_dict
 from vecsearch.errors import CheckpointError, ResourceError, UsageError
 from vecsearch.text.tokenizer import open_tokenizer
 
@@ -392,7 +392,7 @@ def test_a_vocabulary_that_does_not_begin_with_the_mark_for_unknown_words_is_not
     assert ran.exit_code == 0 and f"note: unknown words get the vector of {words[0]!r}" in ran.stderr
     ran = CliRunner().invoke(model, ["info", str(tmp_path / "encoder")])
     assert ran.exit_code == 0 and f"get the vector of {words[0]!r}" in ran.stdout
-    from vecsearch.encoders.ulmfit import UlmfitEncoder
+    from vecsearch.encoders.ulmfit.encoder import UlmfitEncoder
 
     encoder = UlmfitEncoder(tmp_path / "encoder")
     assert not encoder.encode(["qwzzq"]).any() and encoder.tally.unknown and encoder.tally.empty == 1

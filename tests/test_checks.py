@@ -14,31 +14,33 @@ import pytest
 import torch
 from odd_place import DIM, WORDS, Encoder
 
+import vecsearch
 from vecsearch import Document, Index, Metric, UlmfitEncoder, VecsearchError, checks, clustering, open_encoder, read_corpus
 from vecsearch.ann import Goal
+from vecsearch.bench.workload import open_workload
 from vecsearch.clustering.fit import Settings
 from vecsearch.clustering.map import make_map
 from vecsearch.corpus.pairs import read_pairs
 from vecsearch.corpus.passages import Chunks
 from vecsearch.corpus.readers import read_records
 from vecsearch.encoders import JoinedEncoder
-from vecsearch.encoders.pooling import Pooling
+from vecsearch.encoders.ulmfit.pooling import Pooling
 from vecsearch.errors import CorpusError, ResourceError, UsageError, VectorsError
 from vecsearch.evaluation.evaluate import encode_pairs, evaluate
 from vecsearch.evaluation.sets import Pairs
-from vecsearch.matching.calibrating import calibrate
-from vecsearch.matching.calibration import Scorer
-from vecsearch.matching.fusing import fuse
+from vecsearch.index.analogy import analogy, odd_one_out
+from vecsearch.index.build import Options
+from vecsearch.index.explain import explain
+from vecsearch.matching.calibrate import calibrate
+from vecsearch.matching.calibration import CalibratedEncoder
+from vecsearch.matching.fuse import fuse
 from vecsearch.matching.labelled import Labelled
-from vecsearch.matching.scoring import EncoderScorer
+from vecsearch.matching.scorers import EncoderScorer
 from vecsearch.matching.threshold import Rule
 from vecsearch.metric import pair_scores
-from vecsearch.quality.explain import explain
-from vecsearch.quality.words import analogy, odd_one_out
-from vecsearch.quality.workload import open_workload
 from vecsearch.training.language_model import LanguagePlan
 from vecsearch.training.loop import Plan
-from vecsearch.training.similarity import New, Source
+from vecsearch.training.train_similarity import New, TrainingData
 
 
 @pytest.fixture
@@ -130,7 +132,7 @@ VECTORS = np.random.default_rng(0).standard_normal((40, DIM)).astype(np.float32)
 
 def built(folder: Path, metric: object, spec: str = "exact") -> list:
     documents = (Document(str(i), "") for i in range(40))
-    with Index.build(folder, documents, vectors=[VECTORS], dim=DIM, metric=metric, spec=spec) as index:
+    with Index.build(folder, documents, vectors=[VECTORS], options=Options(metric=metric, spec=spec)) as index:
         return [index.metric, index.search(VECTORS, 5).scores.tolist()]
 
 
@@ -155,7 +157,7 @@ BY_METRIC = {
         ).drawn.values()
     ],
     "calibrate": lambda folder, index, metric: calibrate(
-        pairs(), np.where(pairs().matches, 0.9, 0.1), metric, Scorer("x", ["x"], [], {})
+        pairs(), np.where(pairs().matches, 0.9, 0.1), metric, CalibratedEncoder("x", ["x"], [], {})
     ).to_bytes(),
 }
 
@@ -203,7 +205,7 @@ NAMED = {
     "measure": (lambda folder, name: Rule(name, None if name == "f1" else 0.5), ["f1", "precision", "recall"]),
     "method": (
         lambda folder, name: calibrate(
-            pairs(), np.where(pairs().matches, 0.9, 0.1), "ip", Scorer("x", ["x"], [], {}), method=name
+            pairs(), np.where(pairs().matches, 0.9, 0.1), "ip", CalibratedEncoder("x", ["x"], [], {}), method=name
         ),
         ["best", "platt", "isotonic"],
     ),
@@ -282,7 +284,10 @@ MADE = {
     "Chunks": (Chunks(FIVE, np.int8(1)), Chunks(5, 1)),
     "Settings": (Settings(np.str_("kmeans"), FIVE, HALF, FIVE, FIVE), Settings("kmeans", 5, 0.5, 5, 5)),
     "New": (New(FIVE, [FIVE, FIVE]), New(5, (5, 5))),
-    "Source": (Source(["a"], title=np.str_("b"), neighbours=np.True_), Source([Path("a")], title="b", neighbours=True)),
+    "TrainingData": (
+        TrainingData(["a"], title=np.str_("b"), neighbors=np.True_),
+        TrainingData([Path("a")], title="b", neighbors=True),
+    ),
     "Plan": (Plan(FIVE, FIVE, HALF, HALF, HALF, HALF, FIVE, FIVE), Plan(5, 5, 0.5, 0.5, 0.5, 0.5, 5, 5)),
     "LanguagePlan": (
         LanguagePlan(FIVE, FIVE, FIVE, HALF, HALF, FIVE, (FIVE, FIVE), FIVE, FIVE, FIVE),
@@ -303,7 +308,7 @@ def test_a_recall_in_any_form_is_built_and_kept(tmp_path, recall):
     vectors = np.random.default_rng(0).standard_normal((2000, DIM)).astype(np.float32)
     documents = (Document(str(row), "") for row in range(len(vectors)))
     goal = Goal(recall=recall)
-    with Index.build(tmp_path / "index", documents, vectors=[vectors], dim=DIM, spec="HNSW16", goal=goal) as index:
+    with Index.build(tmp_path / "index", documents, vectors=[vectors], options=Options(spec="HNSW16", goal=goal)) as index:
         assert index.manifest.recall["target"] == 0.5
 
 
@@ -586,13 +591,60 @@ def test_no_block_of_texts_is_lost_by_an_encoder_that_takes_several(tmp_path, lo
         Index.build(tmp_path / "index", (Document(str(i), "abc") for i in range(9000)), Blocks())
 
 
-@pytest.mark.parametrize("missing", ["dim", "fingerprint", "encode", "save"])
-def test_an_object_that_lacks_a_member_is_no_encoder(tmp_path, missing):
-    members = {"dim": DIM, "fingerprint": "x", "encode": Encoder().encode, "save": Encoder().save}
-    del members[missing]
-    with pytest.raises(TypeError, match=f"which has no {missing}; give an encoder"):
-        Index.build(tmp_path / "index", DOCUMENTS, type("Half", (), members)())
+MEMBERS = {"dim": DIM, "fingerprint": "x", "encode": lambda self, texts: Encoder().encode(texts)}
+
+
+@pytest.mark.parametrize("missing", MEMBERS)
+def test_an_encoder_that_lacks_a_member_is_refused(tmp_path, missing):
+    members = {name: member for name, member in MEMBERS.items() if name != missing}
+    with pytest.raises((TypeError, UsageError), match=missing):
+        Index.build(tmp_path / "index", DOCUMENTS, type("Half", (vecsearch.Encoder,), members)())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_has_the_members_and_does_not_derive_is_told_what_to_derive_from(tmp_path):
+    with pytest.raises(TypeError, match=r"encoder is .*; give an encoder: .*that derives from vecsearch\.Encoder$"):
+        Index.build(tmp_path / "index", DOCUMENTS, type("Alike", (), MEMBERS)())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_an_encoder_does_not_say_has_a_default(tmp_path):
+    encoder = type("Least", (vecsearch.Encoder,), MEMBERS)()
+    given = (encoder.kind, encoder.dtype, encoder.language, encoder.tally, encoder.words, encoder.pieces)
+    assert given == ("Least", "float32", None, None, (), ())
+    assert encoder.tokens(" a  b\nc ")[1:] == ["a", "b", "c"] and encoder.describe() == {"length": DIM}
+    assert [block.tolist() for block in encoder.encode_blocks([["abc"], []])] == [Encoder().encode(["abc"]).tolist(), []]
+    for refused in (lambda: encoder.encode_in_context(["a [[b]]"]), lambda: encoder.shares("a"), encoder.word_ids):
+        with pytest.raises(UsageError, match="Least"):
+            refused()
+    with Index.build(tmp_path / "index", DOCUMENTS, encoder) as index:
+        assert index.tally is None and index.manifest.encoder["dtype"] == "float32"
+        with pytest.raises(UsageError, match="marked words need an ULMFiT model: in Least a word is the same in any context"):
+            index.encode(["a [[b]]"], marked=True)
+    with Index.open(tmp_path / "index") as index, pytest.raises(UsageError, match="encoder of your own"):
+        index.query(["abc"])
+
+
+def test_parts_without_a_fingerprint_are_joined_and_not_kept(tmp_path):
+    parts = [type("Nameless", (vecsearch.Encoder,), {**MEMBERS, "fingerprint": ""})() for _ in range(2)]
+    joined = JoinedEncoder(parts)
+    assert joined.encode(["abc"]).shape == (1, 2 * DIM)
+    with pytest.raises(TypeError, match="fingerprint is empty"):
+        Index.build(tmp_path / "index", DOCUMENTS, joined)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_encoders_and_indexes_say_what_they_are(tmp_path, tiny):
+    assert repr(Encoder()) == "<Encoder: dim 4, fingerprint letters>"
+    assert repr(tiny) == f"<an ULMFiT model: dim {tiny.dim}, pooling mean, fingerprint {tiny.fingerprint[:12]}>"
+    joined = JoinedEncoder([Encoder(), Encoder()])
+    assert repr(joined) == "<several encoders joined: dim 8>"
+    assert joined.fingerprint[:12] in repr(joined)
+    (tmp_path / "glove.txt").write_text("king 1 2\n")
+    assert repr(open_encoder(tmp_path / "glove.txt")) == "<word vectors: dim 2>"
+    with Index.build(tmp_path / "index", DOCUMENTS, Encoder()) as index:
+        assert repr(index) == f"<Index {tmp_path / 'index'}: generation 1, 2 documents, dim 4, cosine, exact>"
+    assert repr(index) == f"<Index {tmp_path / 'index'}: closed>"
 
 
 @pytest.mark.parametrize(
@@ -601,8 +653,8 @@ def test_an_object_that_lacks_a_member_is_no_encoder(tmp_path, missing):
         ("english", r"give open_encoder\('english'\)"),
         (Path("english"), r"give open_encoder\('english'\)"),
         (Encoder, r"is the class Encoder; give an object of it: Encoder\(\)"),
-        (0, "which has no dim and no fingerprint and no encode and no save"),
-        ([], "which has no dim"),
+        (0, r"is 0 \(int\); give an encoder: "),
+        ([], r"is \[\] \(list\); give an encoder: "),
         (type("Odd", (Encoder,), {"dim": 4.0})(), "the encoder's dim is 4.0"),
         (type("Odd", (Encoder,), {"dim": 0})(), "the encoder's dim is 0"),
         (type("Odd", (Encoder,), {"fingerprint": 5})(), "the encoder's fingerprint is 5"),
@@ -621,7 +673,7 @@ def test_what_is_no_encoder_is_refused_wherever_one_is_given(tmp_path, encoder, 
             lambda: encode_pairs(["a"], ["b"], encoder),
             lambda: EncoderScorer(encoder, ["a"], ["b"]),
         ]
-    for give in given if "fingerprint and" not in said else given[:2]:
+    for give in given:
         with pytest.raises((TypeError, UsageError), match=said):
             give()
     assert list(tmp_path.iterdir()) == []

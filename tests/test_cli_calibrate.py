@@ -128,7 +128,7 @@ def test_a_recall_that_does_not_hold_is_said(run):
 @pytest.mark.parametrize(
     "options, parts",
     [
-        (["--precision", "0.9", "--recall", "0.9"], ["give --precision or --recall"]),
+        (["--precision", "0.9", "--recall", "0.9"], ["--precision", "--recall"]),
         (["--columns", "a,b"], ["name three, the two texts and the label"]),
         (["--plot", "p.doc"], ["p.doc is no picture"]),
         (["--encoder-weight", "1"], ["--encoder more than once"]),

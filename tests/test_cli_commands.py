@@ -15,9 +15,9 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from vecsearch.corpus import pydocs
+from vecsearch.cli import pydocs
 from vecsearch.encoders import UlmfitEncoder
-from vecsearch.index import Index
+from vecsearch.index.index import Index
 
 TEXTS = ["the king of the city", "a film of war", "he sat on the bank of the river", "tomato in love", "queen , queen !"]
 RECORDS = [{"id": f"d{i}", "text": text, "title": f"Title {i}", "year": 1900 + i} for i, text in enumerate(TEXTS)]
@@ -328,12 +328,12 @@ def test_words_added_and_subtracted(vecsearch, words, tiny_folder):
     unit = {encoder.vocabulary.words[i]: v / np.linalg.norm(v) for i, v in zip(known, vectors, strict=True)}
     target = unit["king"] + unit["she"] - unit["he"]
     best = sorted(unit.keys() - {"king", "she", "he"}, key=lambda word: -unit[word] @ target)
-    found = rows(vecsearch("query", words, "--plus", "king", "--plus", "she", "--minus", "he", "-k", 2))
+    found = rows(vecsearch("analogy", words, "--plus", "king", "--plus", "she", "--minus", "he", "-k", 2))
     assert [row["id"] for row in found] == best[:2] and {row["query"] for row in found} == {"+king +she \u2212he"}
-    fit = rows(vecsearch("query", words, "--odd-one-out", "king", "--odd-one-out", "queen", "--odd-one-out", "river"))
+    fit = rows(vecsearch("odd-one-out", words, "king", "queen", "river"))
     assert {row["id"] for row in fit} == {"king", "queen", "river"}
     assert [row["fit"] for row in fit] == sorted(row["fit"] for row in fit)
-    ran = vecsearch("query", words, "--odd-one-out", "king", "--odd-one-out", "queen")
+    ran = vecsearch("odd-one-out", words, "king", "queen")
     assert ran.code == 2 and "3 or more" in ran.err
 
 
@@ -536,7 +536,7 @@ def test_info_and_verify(vecsearch, index, corpus):
     assert table.code == 0 and "rows             5\n" in table.out
     (index / "notes.txt").write_text("mine")
     ran = vecsearch("verify", index)
-    assert (ran.code, ran.out) == (0, f"{index} is whole\n") and "notes.txt is not part of the index" in ran.err
+    assert (ran.code, ran.out) == (0, f"{index}: OK\n") and "notes.txt is not part of the index" in ran.err
 
 
 def test_model_info(vecsearch, tiny_folder):

@@ -81,8 +81,8 @@ def test_a_folder_whose_name_looks_like_options_is_taken_as_it_is(tiny_folder, t
     "options, message",
     [
         (["--encoder", "english", "--encoder", "english"], "two encoders are called english"),
-        (["--encoder", "english,poolin=raw"], "'poolin=raw' is no option; known are"),
-        (["--encoder", "english,layers=x"], "'layers=x' is no option"),
+        (["--encoder", "english,poolin=raw"], "'poolin=raw' is not an option; the options are"),
+        (["--encoder", "english,layers=x"], "'layers=x' is not an option"),
         (["--columns", "a,b"], "name three, the two texts and the score"),
         (["--plot", "p.doc"], "p.doc is no picture that can be drawn"),
         (["-k", 0], "0 is not in the range"),

@@ -14,20 +14,24 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from conftest import Told
 from faults import limited, stepping, trace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from store_builds import QUICK_DISK
 
 from vecsearch.cli.export import READ_ROWS
-from vecsearch.corpus import exports
 from vecsearch.corpus.document import Document
-from vecsearch.corpus.exports import Content, export, export_files
 from vecsearch.corpus.passages import Chunks
+from vecsearch.encoders import Encoder
 from vecsearch.errors import ResourceError, VectorsError
-from vecsearch.index import Index
-from vecsearch.searching import alive_blocks
+from vecsearch.index.build import Options
+from vecsearch.index.index import Index
+from vecsearch.progress import SILENT
+from vecsearch.store.alive import alive_blocks
 from vecsearch.store.snapshot import open_snapshot
+from vecsearch.vectors import export as exports
+from vecsearch.vectors.export import Content, export, export_files
 
 SUFFIXES = (".jsonl", ".npy", ".h5", ".hdf5", ".vec", ".txt", ".tsv")
 OLD = Path(__file__).parent / "indexes"
@@ -36,7 +40,7 @@ VECTORS = np.random.default_rng(0).standard_normal((6, 3)).astype(np.float32)
 
 
 def build(folder, documents=DOCUMENTS, vectors=VECTORS):
-    Index.build(folder, documents, vectors=[vectors], dim=vectors.shape[1]).close()
+    Index.build(folder, documents, vectors=[vectors]).close()
     return folder
 
 
@@ -110,7 +114,7 @@ def made(vecsearch):
 
     def make(drawn, suffix, folder, *options):
         documents, vectors, deleted = drawn
-        with Index.build(folder / "index", documents, vectors=[vectors], dim=2) as opened:
+        with Index.build(folder / "index", documents, vectors=[vectors]) as opened:
             if deleted:
                 opened.delete([document.id for document in documents[:deleted]])
         ran = vecsearch("export", folder / "index", "-o", folder / f"out{suffix}", "--json", *options)
@@ -182,8 +186,8 @@ def test_the_projector_gets_a_row_of_cells_for_each_vector(export_it, vecsearch,
 def test_word2vec_text_holds_every_vector_under_a_word(drawn):
     documents, vectors, _ = drawn
     words = ["".join("_" if letter.isspace() else letter for letter in document.id) for document in documents]
-    notes = []
-    content = Content(lambda: [(documents, vectors, None)], len(documents), 2, False, lambda rows: None, notes.append)
+    told = Told()
+    content = Content(lambda: [(documents, vectors, None)], len(documents), 2, False, told)
     with tempfile.TemporaryDirectory(dir=QUICK_DISK) as folder:
         path = Path(folder) / "out.vec"
         if len(set(words)) < len(words):
@@ -195,7 +199,7 @@ def test_word2vec_text_holds_every_vector_under_a_word(drawn):
     assert found == words
     np.testing.assert_array_equal(rows, vectors)
     changed = sum(document.id != word for document, word in zip(documents, words, strict=True))
-    assert [note.split(" ")[0] for note in notes] == [str(changed)] * bool(changed)
+    assert [note.split(" ")[1] for note in told.notes] == [str(changed)] * bool(changed)
 
 
 # -- what is exported --------------------------------------------------------------------------------------------------
@@ -245,7 +249,7 @@ def test_all_segments_without_what_was_deleted_or_replaced(vecsearch, index, tmp
 
 def test_passages(vecsearch, axis, tmp_path):
     documents = [Document("x", "a b c d", {"n": 1}), Document("y", "c"), Document("x#0", "b b b")]
-    Index.build(tmp_path / "index", documents, axis, chunks=Chunks(2)).close()
+    Index.build(tmp_path / "index", documents, axis, options=Options(chunks=Chunks(2))).close()
     for suffix in (".npy", ".tsv"):
         assert vecsearch("export", tmp_path / "index", "-o", tmp_path / f"out{suffix}").code == 0
     assert lines(tmp_path / "out.ids.txt") == ["x#0", "x#1", "y#0", "x#0#0", "x#0#1"]
@@ -294,20 +298,17 @@ def test_an_index_without_documents(vecsearch, index, tmp_path, suffix):
 @given(passages=st.lists(st.integers(1, 2 * READ_ROWS), min_size=1, max_size=12), deleted=st.sets(st.integers(0, 11)))
 @settings(max_examples=15)
 def test_blocks_are_small_and_hold_every_living_row_once(passages, deleted):
-    class Passages:
+    class Passages(Encoder):
         dim, fingerprint = 1, "passages"
 
         def encode(self, texts):
             return np.array([[int(text)] for text in texts], np.float32).reshape(-1, 1)
 
-        def save(self, folder):
-            (Path(folder) / "config.json").write_text('{"kind": "passages"}')
-
     numbers = iter(range(sum(passages)))
     documents = [Document(f"d{i}", " ".join(str(next(numbers)) for _ in range(n))) for i, n in enumerate(passages)]
     gone = [document.id for i, document in enumerate(documents) if i in deleted]
     with tempfile.TemporaryDirectory(dir=QUICK_DISK) as folder:
-        with Index.build(folder, documents, Passages(), chunks=Chunks(1)) as opened:
+        with Index.build(folder, documents, Passages(), options=Options(chunks=Chunks(1))) as opened:
             if gone:
                 opened.delete(gone)
         with open_snapshot(Path(folder)) as snapshot:
@@ -431,7 +432,7 @@ def content(documents=DOCUMENTS, vectors=VECTORS, stop=None):
                 raise stop
             yield documents[first : first + 2], vectors[first : first + 2], None
 
-    return Content(blocks, len(documents), vectors.shape[1], False, lambda rows: None, lambda line: None)
+    return Content(blocks, len(documents), vectors.shape[1], False, SILENT)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)

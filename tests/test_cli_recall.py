@@ -61,13 +61,13 @@ def test_a_size_with_a_fraction():
 
 @pytest.mark.parametrize("text", ["", "0", "-1", "2G", "1e9", "GB", "1,000", "0.1B", "nan", "1 GB 2", "\u0661GB", "9" * 400])
 def test_what_is_no_size(text):
-    with pytest.raises(click.BadParameter, match="is no size; give bytes, or a number with kB"):
+    with pytest.raises(click.BadParameter, match="is not a size; give bytes, or a number with kB"):
         Size().convert(text, None, None)
 
 
 @pytest.mark.parametrize("text", ["", "0", "-0.5", "1.01", "95", "nan", "inf", "high"])
 def test_what_is_no_recall(text):
-    with pytest.raises(click.BadParameter, match="is no share; give a number above 0 and up to 1"):
+    with pytest.raises(click.BadParameter, match="must be greater than 0 and at most 1"):
         Share().convert(text, None, None)
 
 

@@ -11,20 +11,22 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from threadpoolctl import threadpool_limits
 
-from vecsearch import clustering, updating
+from vecsearch import clustering
 from vecsearch.clustering import kmeans as kmeans_module
 from vecsearch.clustering.criterion import chosen_k
 from vecsearch.clustering.describe import silhouette
-from vecsearch.clustering.graph import ROUNDING, alike, neighbours
+from vecsearch.clustering.graph import ROUNDING, alike, neighbors
 from vecsearch.clustering.kmeans import assign, kmeans
 from vecsearch.clustering.names import distinctive_words
 from vecsearch.clustering.points import Points
 from vecsearch.corpus.document import Document
 from vecsearch.corpus.passages import Chunks
 from vecsearch.errors import UsageError
-from vecsearch.index import Index
+from vecsearch.index import update as updating
+from vecsearch.index.build import Options
+from vecsearch.index.index import Index
 from vecsearch.metric import Metric, normalise
-from vecsearch.searching import alive_blocks, free_cluster_field
+from vecsearch.store.alive import alive_blocks, free_cluster_field
 from vecsearch.store.snapshot import open_snapshot, read_manifest
 
 WAYS = pytest.mark.parametrize("way", clustering.WAYS)
@@ -41,7 +43,7 @@ def blobs(n: int, dim: int, count: int, *, spread: float = 0.05, seed: int = 0) 
 def index_of(folder, vectors: np.ndarray, *, texts=None, metric=Metric.COSINE, fields=None, **options) -> Index:
     texts = texts or [f"text {i}" for i in range(len(vectors))]
     rows = [Document(f"d{i}", text, {} if fields is None else fields[i]) for i, text in enumerate(texts)]
-    return Index.build(folder, rows, vectors=[vectors], dim=vectors.shape[1], metric=metric, **options)
+    return Index.build(folder, rows, vectors=[vectors], options=Options(metric, **options))
 
 
 def same_partition(a: np.ndarray, b: np.ndarray) -> bool:
@@ -156,7 +158,7 @@ def test_the_number_of_clusters_is_the_one_with_the_best_silhouette(tmp_path):
 
 
 @pytest.mark.parametrize("metric", list(Metric))
-def test_neighbours_and_the_like_are_those_of_all_pairs(tmp_path, metric, monkeypatch):
+def test_neighbors_and_the_like_are_those_of_all_pairs(tmp_path, metric, monkeypatch):
     monkeypatch.setattr("vecsearch.clustering.graph.FIRST", 3)
     vectors, _ = blobs(200, 6, 5, spread=0.2)
     vectors[[7, 8, 9]] = vectors[6]
@@ -165,7 +167,7 @@ def test_neighbours_and_the_like_are_those_of_all_pairs(tmp_path, metric, monkey
         points = Points(index)
         cosines = normalise(vectors).astype(np.float64) @ normalise(vectors).T
         np.fill_diagonal(cosines, -np.inf)
-        found, scores = neighbours(points, np.arange(200), 9)
+        found, scores = neighbors(points, np.arange(200), 9)
         np.testing.assert_allclose(scores, -np.sort(-cosines, axis=1)[:, :9], atol=1e-5)
         assert not (found == np.arange(200)[:, None]).any()
         near = alike(points, 0.9)
@@ -348,7 +350,7 @@ def test_clusters_live_through_every_change(tmp_path, way):
         assert clustering.sizes(index)[2] == 0 and clustering.assign(index) == 0
         generation = index.manifest.generation
         index.compact()
-        updating.rebuild(index.folder, indexing=lambda n: None, note=lambda line: None)
+        updating.rebuild(index.folder)
         index.refresh()
         rows = index.document_rows()
         for document, label in zip(index.documents(rows.tolist()), index.clustering.labels[rows], strict=True):
@@ -362,7 +364,7 @@ def test_clusters_live_through_every_change(tmp_path, way):
 
 def test_a_document_that_was_split_is_in_one_cluster(tmp_path, axis):
     texts = ["a a a a " * 9 + "b", "b b b b " * 9, "a a a " * 9, "b b b a " * 9] * 5
-    with Index.build(tmp_path / "i", documents(*texts), axis, chunks=Chunks(10, 2)) as index:
+    with Index.build(tmp_path / "i", documents(*texts), axis, options=Options(chunks=Chunks(10, 2))) as index:
         made = clustering.cluster(index, clustering.Settings(k=2))
         starts = index.document_rows()
         ends = [*starts[1:], index.manifest.rows]
@@ -420,7 +422,7 @@ def test_a_change_meanwhile_is_noticed(tmp_path):
         before = read_manifest(index.folder)
         made = clustering.cluster(index, clustering.Settings(k=3))
         updating.delete(index.folder, ids=["d3"])
-        updating.compact(index.folder, progress=lambda n: None, indexing=lambda n: None, note=lambda line: None)
+        updating.compact(index.folder)
         with pytest.raises(UsageError, match="was changed while"):
             updating.cluster(index.folder, made, before)
 

@@ -16,7 +16,7 @@ from store_builds import QUICK_DISK
 from vecsearch.corpus.document import Document
 from vecsearch.corpus.readers import read_corpus
 from vecsearch.errors import UsageError
-from vecsearch.index import Index
+from vecsearch.index.index import Index
 
 TABLES = 1000 if FULL else 25
 CONDITIONS_EACH = 20
@@ -25,7 +25,7 @@ CONDITIONS_EACH = 20
 def holding(folder, *fields):
     """An index of documents d0, d1 … with these fields."""
     documents = [Document(f"d{i}", f"text {i}", some) for i, some in enumerate(fields)]
-    return Index.build(folder, documents, vectors=[np.ones((len(documents), 2), np.float32)], dim=2)
+    return Index.build(folder, documents, vectors=[np.ones((len(documents), 2), np.float32)])
 
 
 @contextmanager
@@ -407,7 +407,7 @@ def test_a_file_of_cells_is_read_as_python_reads_it(cells, conditions):
         ]
         documents.append(Document("all", "", dict.fromkeys(NAMES)))
         vectors = [np.ones((len(documents), 2), np.float32)]
-        with Index.build(Path(folder) / "index", documents, vectors=vectors, dim=2) as opened:
+        with Index.build(Path(folder) / "index", documents, vectors=vectors) as opened:
             for where, test in conditions:
                 rows = [dict.fromkeys(NAMES) | row for row in fields]
                 if exactly(rows, where):
@@ -428,7 +428,7 @@ def years(tmp_path_factory):
     path = folder / "years.csv"
     path.write_text("id,text,year\n" + "".join(f'y{i},some,"{cell}"\n' for i, cell in enumerate(MIXED)))
     documents = list(read_corpus(path))
-    with Index.build(folder / "index", documents, vectors=[np.ones((len(MIXED), 2), np.float32)], dim=2) as opened:
+    with Index.build(folder / "index", documents, vectors=[np.ones((len(MIXED), 2), np.float32)]) as opened:
         yield opened
 
 
@@ -488,7 +488,7 @@ def test_what_is_made_of_a_field_passes_over_its_texts_and_says_so(years, where)
 def test_an_id_is_a_number_only_where_it_is_written_as_a_whole_one(tmp_path):
     ids = ["1", "1.0", "01", " 1", "one", "12345678901234567890"]
     documents = [Document(id, "") for id in ids]
-    with Index.build(tmp_path / "i", documents, vectors=[np.ones((len(ids), 2), np.float32)], dim=2) as opened:
+    with Index.build(tmp_path / "i", documents, vectors=[np.ones((len(ids), 2), np.float32)]) as opened:
         assert met(opened, "id = 1") == met(opened, "id in (1, 2)") == met(opened, "id = '1'") == ["1"]
         assert met(opened, "id > 0") == ["1"]
         [remark] = opened.remarks("id > 0")
@@ -564,7 +564,7 @@ def test_a_text_is_never_turned_into_a_number(tmp_path, code):
     (tmp_path / "codes.jsonl").write_text(json.dumps({"id": "same", "text": "", "code": code}) + "\n")
     from_json = [*read_corpus(tmp_path / "codes.jsonl"), Document("other", "", {"code": number})]
     for place, documents in enumerate((from_cells, from_json)):
-        with Index.build(tmp_path / str(place), documents, vectors=[np.ones((2, 2), np.float32)], dim=2) as opened:
+        with Index.build(tmp_path / str(place), documents, vectors=[np.ones((2, 2), np.float32)]) as opened:
             quoted = sql_of(code)
             assert met(opened, f"code = {quoted}") == met(opened, f"code in ({quoted}, 'x')") == ["same"]
             assert met(opened, f"code like '{code[:2]}%' and code <> '{number}'") == ["same"]
@@ -589,7 +589,7 @@ def test_json_keeps_its_types(tmp_path):
     lines = [json.dumps({"id": str(i), "text": "", "field": value}) for i, value in enumerate(values)]
     (tmp_path / "types.jsonl").write_text("\n".join(lines))
     vectors = [np.ones((len(values), 2), np.float32)]
-    with Index.build(tmp_path / "index", read_corpus(tmp_path / "types.jsonl"), vectors=vectors, dim=2) as opened:
+    with Index.build(tmp_path / "index", read_corpus(tmp_path / "types.jsonl"), vectors=vectors) as opened:
         assert opened.documents(range(len(values)))[4].fields == {"field": 12345678901234567890}
         assert met(opened, "field = 1990") == ["1"]
         assert met(opened, "field = '1990'") == ["0", "1"]
@@ -603,7 +603,7 @@ def test_json_keeps_its_types(tmp_path):
 
 def test_ids_that_are_numbers_compare_as_numbers_and_as_texts(tmp_path):
     documents = [Document(id, "") for id in ("1", "2", "10", "01", "x")]
-    with Index.build(tmp_path / "index", documents, vectors=[np.ones((5, 2), np.float32)], dim=2) as opened:
+    with Index.build(tmp_path / "index", documents, vectors=[np.ones((5, 2), np.float32)]) as opened:
         assert met(opened, "id < 10") == ["1", "2"]
         assert met(opened, "id = 1") == met(opened, "id = '1'") == ["1"]
         assert met(opened, "id in (1, '01')") == ["01", "1"]

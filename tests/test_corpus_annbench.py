@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from vecsearch.corpus.annbench import distances_of, is_annbench, read_annbench, write_annbench
-from vecsearch.corpus.vectors import open_vectors
 from vecsearch.errors import ResourceError, VectorsError
 from vecsearch.metric import Metric
+from vecsearch.vectors.annbench import distances_of, is_annbench, read_annbench, write_annbench
+from vecsearch.vectors.read import open_vectors
 
 
 def floats(*shape):

@@ -63,7 +63,7 @@ def test_groups(tmp_path):
 
 @pytest.mark.parametrize("texts", [None, "ab", ["a"], ["a", 1]])
 def test_a_bad_group_is_named_by_its_line(tmp_path, texts):
-    with pytest.raises(CorpusError, match=r'groups\.jsonl, line 1: "texts" is no list of at least two strings'):
+    with pytest.raises(CorpusError, match=r'groups\.jsonl, line 1: "texts" is not a list of at least two strings'):
         list(read_groups(jsonl(tmp_path / "groups.jsonl", {"texts": texts})))
 
 

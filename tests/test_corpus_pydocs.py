@@ -10,9 +10,9 @@ import warnings
 
 import pytest
 
-from vecsearch.corpus import pydocs
+from vecsearch.cli import pydocs
+from vecsearch.cli.pydocs import python_documentation
 from vecsearch.corpus.document import Document
-from vecsearch.corpus.pydocs import python_documentation
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def test_every_kind_is_there_with_its_signature(documents):
 
 def test_nothing_is_imported_or_warned_about_and_the_order_is_the_same():
     program = (
-        "import sys; from vecsearch.corpus.pydocs import python_documentation;"
+        "import sys; from vecsearch.cli.pydocs import python_documentation;"
         "documents = list(python_documentation());"
         "assert not {'this', 'antigravity', 'tkinter', 'turtle', 'socket'} & set(sys.modules);"
         "print(*documents, sep='\\n')"

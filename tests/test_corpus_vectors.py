@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from vecsearch.corpus.readers import read_corpus
-from vecsearch.corpus.vector_writer import write_vectors
-from vecsearch.corpus.vectors import open_vectors, read_ids
 from vecsearch.errors import ResourceError, UsageError, VectorsError
+from vecsearch.vectors.read import open_vectors, read_ids
+from vecsearch.vectors.write import write_vectors
 
 tables = npst.arrays(
     np.float32,
@@ -109,7 +109,7 @@ def test_real_numbers_of_any_type_become_float32(tmp_path, dtype, order):
 def test_which_dataset_is_read(tmp_path):
     path = tmp_path / "v.h5"
     with h5py.File(path, "w") as file:
-        file["other"], file["neighbours"] = np.zeros((1, 2), np.float32), np.zeros((1, 9), int)
+        file["other"], file["neighbors"] = np.zeros((1, 2), np.float32), np.zeros((1, 9), int)
     assert open_vectors(path).dim == 2
     with h5py.File(path, "a") as file:
         file["train"], file["deep/vectors"] = np.zeros((1, 3)), np.zeros((1, 5))

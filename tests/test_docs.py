@@ -21,13 +21,15 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
+import click
 import pytest
 
 from vecsearch.cli.main import cli
 from vecsearch.encoders import open_encoder
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "indexes" / "README.md"]
+PAGES = ("README.md", "CONTRIBUTING.md", "indexes/README.md")
+DOCUMENTS = [*(ROOT / page for page in PAGES), *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)#]*)(?:#([^)]*))?\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
@@ -200,9 +202,37 @@ def prose(document: Path) -> str:
     return BLOCK.sub("", document.read_text(encoding="utf-8"))
 
 
-def test_readme_shows_every_command() -> None:
+def reference() -> str:
+    """What docs/cli.md has of every command: its help."""
+    top = click.Context(cli, info_name="vecsearch", terminal_width=100, **cli.context_settings)
+    return "\n".join(
+        f"### vecsearch {name}\n\n```text\n{command.get_help(click.Context(command, top, name))}\n```\n"
+        for name, command in every_command("", cli)
+    )
+
+
+def every_command(name: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:
+    if isinstance(command, click.Group):
+        for part, below in sorted(command.commands.items()):
+            yield from every_command(f"{name} {part}".strip(), below)
+    else:
+        yield name, command
+
+
+def test_the_reference_has_every_command_and_option() -> None:
+    page = ROOT / "docs/cli.md"
+    before, heading, shown = page.read_text(encoding="utf-8").partition("## Commands\n\n")
+    if os.environ.get("DOCS") == "write":
+        page.write_text(before + heading + reference(), encoding="utf-8")
+    else:
+        assert shown == reference(), "DOCS=write make test ARGS=tests/test_docs.py writes it again"
+
+
+def test_the_readme_is_read_in_three_minutes() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert [name for name in cli.commands if f"vecsearch {name}" not in readme] == []
+    assert len(readme.splitlines()) <= 200
+    pages = {page.name for page in (ROOT / "docs").glob("*.md")}
+    assert {name for name in pages if f"docs/{name}" in readme} == pages, "every page is in the table"
 
 
 @pytest.mark.parametrize(

@@ -16,10 +16,12 @@ from conftest import WORDS, random_tensors
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vecsearch.encoders import UlmfitEncoder, batches, open_encoder, ulmfit
-from vecsearch.encoders.folder import write_encoder
-from vecsearch.encoders.lstm import NumpyEngine, TorchEngine
-from vecsearch.encoders.pooling import Pool, Pooling
+from vecsearch.encoders import UlmfitEncoder, open_encoder
+from vecsearch.encoders.ulmfit import batches
+from vecsearch.encoders.ulmfit import encoder as ulmfit
+from vecsearch.encoders.ulmfit.folder import write_encoder
+from vecsearch.encoders.ulmfit.lstm import NumpyEngine, TorchEngine
+from vecsearch.encoders.ulmfit.pooling import Pool, Pooling
 from vecsearch.errors import CheckpointError, DataError, UsageError
 from vecsearch.text.vocabulary import Vocabulary
 
@@ -424,7 +426,7 @@ def test_format_1_has_one_layer(tiny_folder, tmp_path):
 
 
 def test_a_vocabulary_of_another_length_is_refused_with_both_figures(tiny_folder, tmp_path):
-    from vecsearch.encoders.folder import VOCABULARY, read_encoder, write_config
+    from vecsearch.encoders.ulmfit.folder import VOCABULARY, read_encoder, write_config
     from vecsearch.files import sha256
 
     UlmfitEncoder(tiny_folder()).save(tmp_path)
@@ -456,7 +458,7 @@ def test_an_encoder_that_is_not_there_is_refused_with_the_names_that_are():
 def test_untrained_words_are_those_that_share_a_vector(tmp_path, tokenizer):
     from conftest import random_tensors
 
-    from vecsearch.encoders.folder import write_encoder
+    from vecsearch.encoders.ulmfit.folder import write_encoder
 
     tensors = random_tensors(("forward",), (6, 7), len(WORDS), np.random.default_rng(0))
     tensors["forward.embedding"][[10, 20, 22]] = tensors["forward.embedding"].mean(axis=0)

@@ -14,12 +14,14 @@ from hypothesis import strategies as st
 
 from vecsearch.cli import hits as cli_hits
 from vecsearch.corpus.passages import Chunks
-from vecsearch.encoders import UlmfitEncoder, open_encoder, ulmfit
+from vecsearch.encoders import UlmfitEncoder, open_encoder
+from vecsearch.encoders.ulmfit import encoder as ulmfit
 from vecsearch.errors import UsageError
-from vecsearch.hits import Hit
-from vecsearch.index import Index
+from vecsearch.index.build import Options
+from vecsearch.index.explain import Word, by_word, explain
+from vecsearch.index.hits import Hit
+from vecsearch.index.index import Index
 from vecsearch.metric import Metric, pair_scores
-from vecsearch.quality.explain import Word, by_word, explain
 
 DIRECTIONS = (("forward",), ("forward", "backward"))
 PIECES = st.sampled_from(
@@ -115,7 +117,7 @@ def test_the_hits_of_an_index_are_explained(tmp_path, tiny_folder, directions, m
         "war war war",
         QUESTION + "\n\n" + QUESTION,
     ]
-    with Index.build(tmp_path / "i", documents(*texts), encoder, metric=metric, chunks=chunks) as index:
+    with Index.build(tmp_path / "i", documents(*texts), encoder, options=Options(metric=metric, chunks=chunks)) as index:
         vector = index.encode([QUESTION])[0]
         hits = index.query([QUESTION], 5)[0]
         assert len(hits) == 5 and any(hit.passage not in (None, hit.text) for hit in hits) == (chunks is not None)
@@ -280,7 +282,7 @@ def test_a_vector_of_something_else_is_told(capsys):
 
 def test_a_passage_is_what_is_explained(vecsearch, tmp_path, tiny):
     text = "a film of the war . " * 4 + "the king sat on the bank of the river"
-    Index.build(tmp_path / "c", documents(text), tiny, chunks=Chunks(8)).close()
+    Index.build(tmp_path / "c", documents(text), tiny, options=Options(chunks=Chunks(8))).close()
     row = json.loads(vecsearch("query", tmp_path / "c", "the king sat", "--explain").out)
     assert row["passage"] in text and row["passage"] != text
     assert [row["passage"][part["start"] : part["stop"]] for part in row["explanation"]] == row["passage"].split()
@@ -288,19 +290,12 @@ def test_a_passage_is_what_is_explained(vecsearch, tmp_path, tiny):
 
 
 @pytest.mark.parametrize(
-    "options",
-    [
-        ("text", "--keywords"),
-        ("text", "--hybrid"),
-        ("--vectors", "v.npy"),
-        ("--plus", "king", "--minus", "queen"),
-        ("--odd-one-out", "a", "--odd-one-out", "b", "--odd-one-out", "c"),
-    ],
-    ids=" ".join,
+    "option, arguments",
+    [("--keywords", ["text", "--keywords"]), ("--hybrid", ["text", "--hybrid"]), ("--vectors", ["--vectors", "v.npy"])],
 )
-def test_only_texts_asked_by_meaning_are_explained(vecsearch, folder, options):
-    ran = vecsearch("query", folder, *options, "--explain")
-    assert (ran.code, ran.out) == (2, "") and ran.err.startswith("error: --explain is for texts asked by meaning: --keywords,")
+def test_only_texts_asked_by_meaning_are_explained(vecsearch, folder, option, arguments):
+    ran = vecsearch("query", folder, *arguments, "--explain")
+    assert (ran.code, ran.out) == (2, "") and option in ran.err and "--explain" in ran.err
 
 
 @pytest.mark.parametrize("pooling", ["max", "last", "concat"])
@@ -314,7 +309,7 @@ def test_a_pooling_that_is_no_mean(vecsearch, tmp_path, tiny_folder, pooling):
 def test_an_encoder_of_your_own(tmp_path, axis):
     with (
         Index.build(tmp_path / "i", documents("abba"), axis) as index,
-        pytest.raises(UsageError, match="known of vecsearch's own encoders; this index was built by another"),
+        pytest.raises(UsageError, match="known of ULMFiT models and of word vectors; this is AxisEncoder"),
     ):
         explain(index, index.encode(["a"])[0], index.query(["a"])[0][0])
 

@@ -12,14 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from store_builds import QUICK_DISK
 
-from vecsearch import ann, searching
+from vecsearch import ann
 from vecsearch.corpus.document import Document
 from vecsearch.errors import UsageError
-from vecsearch.hits import Neighbors
-from vecsearch.index import Index
+from vecsearch.index import view as searching
+from vecsearch.index.build import Options
+from vecsearch.index.hits import Neighbors
+from vecsearch.index.index import Index
+from vecsearch.index.update import delete
 from vecsearch.metric import Metric, normalise
 from vecsearch.store import filters
-from vecsearch.updating import delete
 
 ROWS, DIM, K = 2000, 16, 10
 COMPLETE = ("exact", "Flat", "SQ8", "PQ8np", "PQ8x4fs", "PCA12,SQ8")
@@ -33,7 +35,7 @@ def indexed(folder, spec, metric, vectors):
     """An index over vectors whose documents have one field, their row."""
     documents = (Document(str(row), "", {"row": row}) for row in range(len(vectors)))
     goal = ann.Goal(0.95) if spec in GUIDED else None
-    return Index.build(folder, documents, vectors=[vectors], dim=vectors.shape[1], metric=metric, spec=spec, goal=goal)
+    return Index.build(folder, documents, vectors=[vectors], options=Options(metric=metric, spec=spec, goal=goal))
 
 
 def exact(vectors, queries, metric, mask, k=K):
@@ -143,7 +145,7 @@ def holding(folder, *fields, **options):
     """An index of documents d0, d1 … with these fields."""
     documents = [Document(f"d{i}", f"text {i}", some) for i, some in enumerate(fields)]
     vectors = np.ones((len(documents), 2), np.float32)
-    return Index.build(folder, documents, vectors=[vectors], dim=2, **options)
+    return Index.build(folder, documents, vectors=[vectors], options=Options(**options))
 
 
 @contextmanager
@@ -344,7 +346,7 @@ def test_what_takes_too_long_is_given_up(tmp_path, where, monkeypatch):
     monkeypatch.setattr(filters, "MOST_SECONDS", 0.05)
     numbers = json.dumps(list(range(100)))
     documents = [Document(str(i), numbers, {"year": 2000 + i}) for i in range(100)]
-    with Index.build(tmp_path / "index", documents, vectors=[np.ones((100, 2), np.float32)], dim=2) as opened:
+    with Index.build(tmp_path / "index", documents, vectors=[np.ones((100, 2), np.float32)]) as opened:
         with pytest.raises(UsageError, match=r"takes longer than 0\.05 s; ask for less"):
             met(opened, where)
         assert met(opened, "year = 2003") == [3]
@@ -360,7 +362,7 @@ def test_texts_that_grow_too_long_are_refused(guarded):
 
 def test_wildcards_do_not_explode(tmp_path):
     documents = [Document("a", "a" * 20_000, {"n": 1})]
-    with Index.build(tmp_path / "index", documents, vectors=[np.ones((1, 2), np.float32)], dim=2) as opened:
+    with Index.build(tmp_path / "index", documents, vectors=[np.ones((1, 2), np.float32)]) as opened:
         assert met(opened, f"text like '{'%a' * 30}%b'") == []
         assert met(opened, f"text glob '{'*a' * 30}*'") == [0]
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from vecsearch import Document, Index
 from vecsearch.encoders import open_encoder
-from vecsearch.encoders.ulmfit import UlmfitEncoder
-from vecsearch.quality.explain import explain
+from vecsearch.encoders.ulmfit.encoder import UlmfitEncoder
+from vecsearch.index.explain import explain
 from vecsearch.text.forms import composed_places, plain_form
 from vecsearch.text.splitting import SplitRules
 from vecsearch.text.tokenizer import WordTokenizer
@@ -56,7 +56,7 @@ def encoder(request, tiny_folder, tmp_path):
 
 def with_words(source, tmp_path, words):
     """An ULMFiT folder with the first of another's rows, for these words."""
-    from vecsearch.encoders.folder import read_encoder, write_encoder
+    from vecsearch.encoders.ulmfit.folder import read_encoder, write_encoder
 
     opened = read_encoder(source)
     vocabulary = Vocabulary([*MARKS, *words])

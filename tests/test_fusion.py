@@ -18,11 +18,12 @@ from sklearn.metrics import average_precision_score
 
 from vecsearch.errors import CheckpointError, UsageError
 from vecsearch.evaluation.intervals import draw
+from vecsearch.matching.classifiers import CLASSIFIERS, read_model, require_skops, write_model
+from vecsearch.matching.cross_validation import folds
 from vecsearch.matching.features import PairFeatures, text_columns
-from vecsearch.matching.fusing import fuse
-from vecsearch.matching.fusion import FusedEncoder, Fusion
-from vecsearch.matching.labelled import Labelled, folds
-from vecsearch.matching.models import MODELS, read_model, require_skops, write_model
+from vecsearch.matching.fuse import fuse
+from vecsearch.matching.fused_model import FusedEncoder, FusedModel
+from vecsearch.matching.labelled import Labelled
 from vecsearch.matching.threshold import Rule
 
 TEXTS = st.text(alphabet="abc DE.é", max_size=12)
@@ -38,8 +39,8 @@ class Worded(AxisEncoder):
 
 def few(monkeypatch):
     monkeypatch.setattr("vecsearch.evaluation.intervals.DRAWS", 50)
-    monkeypatch.setattr("vecsearch.matching.models.TREES", 10)
-    monkeypatch.setattr("vecsearch.matching.fusing.REPEATS", 1)
+    monkeypatch.setattr("vecsearch.matching.classifiers.TREES", 10)
+    monkeypatch.setattr("vecsearch.matching.fuse.REPEATS", 1)
 
 
 @pytest.fixture(autouse=True)
@@ -111,14 +112,14 @@ def test_a_fused_model_beats_each_encoder_where_both_are_needed():
     assert found.best_single == max(
         ENCODERS, key=lambda name: average_precision_score(pairs.matches, columns[f"{name} cosine"])
     )
-    assert set(found.models) == set(MODELS) and found.fusion.name == max(
-        MODELS, key=lambda name: found.models[name].figures["average_precision"].value
+    assert set(found.models) == set(CLASSIFIERS) and found.fusion.name == max(
+        CLASSIFIERS, key=lambda name: found.models[name].figures["average_precision"].value
     )
     assert {its.feature for its in found.importances[:2]} == {"one cosine", "two cosine"}
     assert found.importances[2].mean < 0.05 < found.importances[1].mean
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", CLASSIFIERS)
 def test_figures_are_of_pairs_that_the_model_did_not_see(model):
     pairs, columns = made()
     found = fuse(pairs, columns, ENCODERS, model=model)
@@ -126,12 +127,12 @@ def test_figures_are_of_pairs_that_the_model_did_not_see(model):
     features = np.column_stack(list(columns.values()))
     held_out = np.empty(len(features))
     for learn, held in folds(pairs):
-        held_out[held] = MODELS[model]().fit(features[learn], pairs.matches[learn]).predict_proba(features[held])[:, 1]
+        held_out[held] = CLASSIFIERS[model]().fit(features[learn], pairs.matches[learn]).predict_proba(features[held])[:, 1]
     value = found.models[model].figures["average_precision"].value
     assert value == pytest.approx(average_precision_score(pairs.matches, held_out))
     assert (found.importances[0].weight is None) == (model != "logistic")
     assert found.fusion.predict(features) == pytest.approx(
-        MODELS[model]().fit(features, pairs.matches).predict_proba(features)[:, 1]
+        CLASSIFIERS[model]().fit(features, pairs.matches).predict_proba(features)[:, 1]
     )
 
 
@@ -170,7 +171,7 @@ def test_rules_of_the_threshold():
 # -- files -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module", params=MODELS)
+@pytest.fixture(scope="module", params=CLASSIFIERS)
 def learnt(request, tmp_path_factory):
     """A folder of each kind, its fusion as it was learnt, its encoders, and pairs."""
     encoders = {"one": AxisEncoder(), "two": Worded()}
@@ -195,7 +196,7 @@ def kept(learnt, tmp_path):
 
 def test_what_is_read_again_gives_the_same_probabilities(kept):
     folder, fusion, encoders, (a, b) = kept
-    read = Fusion.load(folder)
+    read = FusedModel.load(folder)
     assert (read.name, read.encoders, read.features, read.threshold) == (
         fusion.name,
         fusion.encoders,
@@ -206,19 +207,19 @@ def test_what_is_read_again_gives_the_same_probabilities(kept):
     assert list(found) == ["one cosine", "two cosine", "probability", "match"]
     assert found["probability"] == pytest.approx(expected["probability"], rel=1e-12)
     assert (found["match"] == (found["probability"] >= fusion.threshold)).all() and 0 < found["match"].sum() < len(a)
-    assert len(read.fingerprint) == 32 and read.fingerprint == Fusion.load(folder).fingerprint
+    assert len(read.fingerprint) == 32 and read.fingerprint == FusedModel.load(folder).fingerprint
 
 
 def test_other_encoders_are_refused(kept):
     folder, _, encoders, _ = kept
     with pytest.raises(UsageError, match="is of the encoders one, two, not of one"):
-        Fusion.load(folder).scorer({"one": encoders["one"]})
+        FusedModel.load(folder).scorer({"one": encoders["one"]})
     with pytest.raises(UsageError, match=r"the encoder two is not the one .* \(worded-1; this one is axis-1\)"):
-        Fusion.load(folder).scorer({"one": encoders["one"], "two": AxisEncoder()})
+        FusedModel.load(folder).scorer({"one": encoders["one"], "two": AxisEncoder()})
     path = folder / "fusion.json"
     path.write_text(path.read_text().replace('"two unknown"', '"two known"'))
     with pytest.raises(UsageError, match="learnt from other features"):
-        Fusion.load(folder).scorer(encoders)
+        FusedModel.load(folder).scorer(encoders)
 
 
 def test_damage_is_refused_and_never_a_traceback(kept):
@@ -236,13 +237,13 @@ def test_damage_is_refused_and_never_a_traceback(kept):
                 del data[place:]
             path.write_bytes(data)
             try:
-                Fusion.load(folder).scorer(encoders).columns(a[:3], b[:3])
+                FusedModel.load(folder).scorer(encoders).columns(a[:3], b[:3])
             except (CheckpointError, UsageError) as error:
                 refused += 1
                 assert str(folder) in str(error) or "encoder" in str(error) or "features" in str(error)
         path.write_bytes(whole)
     assert refused > 60
-    assert Fusion.load(folder).scorer(encoders).columns(a[:3], b[:3])
+    assert FusedModel.load(folder).scorer(encoders).columns(a[:3], b[:3])
 
 
 @pytest.mark.parametrize(
@@ -250,23 +251,23 @@ def test_damage_is_refused_and_never_a_traceback(kept):
     [
         ({"format": 2}, "newer format than 1"),
         ({"format": "1"}, "format '1'"),
-        ({"model": "deep"}, "model 'deep'"),
-        ({"threshold": 7}, "threshold 7"),
-        ({"encoders": {}}, "no names of encoders"),
-        ({"encoders": {"one": {"named": "one"}}}, "missing 1 required"),
-        ({"features": [1]}, "no names of encoders and features"),
+        ({"model": "deep"}, "'deep' as model"),
+        ({"threshold": 7}, "7 as threshold"),
+        ({"encoders": {}}, "no encoders"),
+        ({"encoders": {"one": {"named": "one"}}}, "missing 1 required positional argument: 'fingerprint'"),
+        ({"features": [1]}, "1 as features[0]"),
     ],
 )
 def test_a_config_of_other_values_is_refused(kept, change, said):
     path = kept[0] / "fusion.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(CheckpointError, match=re.escape(said)):
-        Fusion.load(kept[0])
+        FusedModel.load(kept[0])
 
 
 def test_a_folder_without_a_model(tmp_path):
     with pytest.raises(CheckpointError, match="made by `vecsearch fuse`"):
-        Fusion.load(tmp_path)
+        FusedModel.load(tmp_path)
 
 
 class Harmful:
@@ -302,7 +303,7 @@ def test_models_of_another_kind_or_that_lead_astray_are_refused(tmp_path):
         with pytest.raises(CheckpointError, match=said):
             read_model(tmp_path, "forest", 4 if model is forest else 3)
     for field, value, said in (("left", 0, "a child that is none"), ("feature_idx", 77, "a feature that is none")):
-        boosting = MODELS["boosting"]().fit(features, matches)
+        boosting = CLASSIFIERS["boosting"]().fit(features, matches)
         nodes = boosting._predictors[0][0].nodes
         nodes[field][~nodes["is_leaf"].astype(bool)] = value
         write_model(tmp_path, boosting, "boosting")
@@ -320,7 +321,7 @@ def test_models_of_another_kind_or_that_lead_astray_are_refused(tmp_path):
 )
 def test_a_line_of_other_numbers_is_refused(tmp_path, change, said):
     pairs, columns = made()
-    write_model(tmp_path, MODELS["logistic"]().fit(np.column_stack(list(columns.values())), pairs.matches), "logistic")
+    write_model(tmp_path, CLASSIFIERS["logistic"]().fit(np.column_stack(list(columns.values())), pairs.matches), "logistic")
     path = tmp_path / "model.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(CheckpointError, match=said):

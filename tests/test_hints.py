@@ -10,9 +10,11 @@ import pytest
 
 from vecsearch import clustering
 from vecsearch.corpus.document import Document
-from vecsearch.encoders.lstm import fast_dtype
+from vecsearch.encoders.torch_settings import fast_dtype
 from vecsearch.errors import UsageError
-from vecsearch.index import Index
+from vecsearch.files import cache_folder
+from vecsearch.index.build import Options
+from vecsearch.index.index import Index
 
 MINI = "king 1 0 0.1 0\nqueen 0.9 0.1 0.2 0\nbread 0 1 0 0.2\nstorm 0 0 1 0.1\n"
 
@@ -48,6 +50,14 @@ def test_a_dash_in_the_place_of_texts_is_standard_input(vecsearch, index, monkey
         assert [json.loads(line)["query"] for line in ran.out.splitlines()] == ["queen", "storm bread"]
 
 
+def test_the_cache_folder_is_the_user_s(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert cache_folder() == tmp_path / "cache" / "vecsearch"
+    monkeypatch.setenv("XDG_CACHE_HOME", "")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / ".cache" / "vecsearch"
+
+
 @pytest.mark.parametrize(("variable", "home"), [("HOME", "/dev/null"), ("XDG_CACHE_HOME", "/proc/nowhere")])
 def test_a_cache_that_cannot_be_written_is_named_with_its_variable(vecsearch, index, monkeypatch, home, variable):
     monkeypatch.delenv("XDG_CACHE_HOME")
@@ -75,7 +85,7 @@ def test_a_cache_that_cannot_be_written_is_named_with_its_variable(vecsearch, in
 )
 def test_a_kind_that_does_what_every_index_does_is_refused_at_once(tmp_path, spec):
     with pytest.raises(UsageError, match=r"leave (IDMap|Refine) out"):
-        Index.build(tmp_path / "index", [Document("a", "")], vectors=[np.ones((1, 4), np.float32)], dim=4, spec=spec)
+        Index.build(tmp_path / "index", [Document("a", "")], vectors=[np.ones((1, 4), np.float32)], options=Options(spec=spec))
     assert not (tmp_path / "index").exists()
 
 
@@ -108,10 +118,10 @@ def test_a_kind_that_is_none_is_refused_in_a_sentence(tmp_path, spec):
     """Or built, where FAISS has it after all; never an error of its own, nor a crash."""
     program = """if True:
         import sys, numpy as np
-        from vecsearch import Document, Index, VecsearchError
+        from vecsearch import Document, Index, Options, VecsearchError
         documents, vectors = [Document(str(i), "") for i in range(300)], np.random.default_rng(0).standard_normal((300, 4))
         try:
-            Index.build(sys.argv[1], documents, vectors=[vectors.astype(np.float32)], dim=4, spec=eval(sys.argv[2]))
+            Index.build(sys.argv[1], documents, vectors=[vectors.astype(np.float32)], options=Options(spec=eval(sys.argv[2])))
         except VecsearchError as error:
             assert len(str(error)) > 20
     """
@@ -146,7 +156,7 @@ def test_clusters_of_single_words_are_called_by_words(tmp_path, ids):
     words = [f"word{i}" for i in range(40)]
     vectors = np.repeat(np.eye(2, 6), 20, axis=0) + 0.01 * rng.standard_normal((40, 6))
     documents = [Document(str(i) if ids else word, word) for i, word in enumerate(words)]
-    with Index.build(tmp_path / "i", documents, vectors=[vectors.astype(np.float32)], dim=6) as index:
+    with Index.build(tmp_path / "i", documents, vectors=[vectors.astype(np.float32)]) as index:
         made = clustering.cluster(index, clustering.Settings(k=2))
         for cluster in made.clusters:
             names = cluster.name.split(", ")

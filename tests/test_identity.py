@@ -8,7 +8,7 @@ from store_builds import Letters
 
 from vecsearch.corpus.document import Document
 from vecsearch.corpus.readers import read_corpus
-from vecsearch.index import Index
+from vecsearch.index.index import Index
 
 FIRST, SECOND = ("one a", "two b", "three c"), ("four a", "five b")
 
@@ -84,9 +84,9 @@ def test_an_interrupted_add_goes_on_with_the_same_numbers(tmp_path):
     with Index.build(tmp_path / "index", read_corpus(write(tmp_path / "a.txt", FIRST)), Letters()) as index:
         index.close()
     with Index.open(tmp_path / "index", encoder=Stopped()) as index, pytest.raises(KeyboardInterrupt):
-        index.add(read_corpus(path), provenance={"source": "b"})
+        index.add(read_corpus(path))
     with Index.open(tmp_path / "index", encoder=Letters()) as index:
-        assert index.add(read_corpus(path), provenance={"source": "b"}, resume=True).added == 5001
+        assert index.add(read_corpus(path), resume=True).added == 5001
         assert held(index)["6"] == "text 0" and held(index)["5006"] == "five b"
 
 

@@ -7,20 +7,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import documents
+from conftest import Told, documents
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vecsearch import building
 from vecsearch.ann import Goal
 from vecsearch.corpus.document import Document
 from vecsearch.encoders import UlmfitEncoder
 from vecsearch.errors import CorpusError, UsageError, VectorsError
-from vecsearch.hits import Hit
-from vecsearch.index import Index
+from vecsearch.index import build as building
+from vecsearch.index.analogy import analogy, odd_one_out
+from vecsearch.index.build import Options
+from vecsearch.index.hits import Hit
+from vecsearch.index.index import Index
+from vecsearch.index.percentiles import index_similarity, model_similarity, random_pairs
 from vecsearch.metric import Metric
-from vecsearch.quality.similarity import index_similarity, model_similarity, random_pairs
-from vecsearch.quality.words import analogy, odd_one_out
 from vecsearch.store.verify import verify
 
 OLD = Path(__file__).parent / "indexes"
@@ -105,7 +106,9 @@ def test_ready_vectors_are_searched_as_numpy_would(tmp_path_factory, n, k, cut, 
     vectors = np.random.default_rng(seed).standard_normal((n, 5)).astype(np.float32)
     blocks = (vectors[i : i + cut] for i in range(0, n, cut))
     folder = tmp_path_factory.mktemp("index") / "i"
-    with Index.build(folder, documents(*map(str, range(n))), vectors=blocks, dim=5, metric=Metric.INNER_PRODUCT) as index:
+    with Index.build(
+        folder, documents(*map(str, range(n))), vectors=blocks, options=Options(metric=Metric.INNER_PRODUCT)
+    ) as index:
         found = index.search(vectors, k)
         truth = vectors.astype(np.float64) @ vectors.T.astype(np.float64)
         np.testing.assert_allclose(found.scores, -np.sort(-truth, axis=1)[:, :k], atol=1e-5)
@@ -117,7 +120,7 @@ def test_ready_vectors_are_searched_as_numpy_would(tmp_path_factory, n, k, cut, 
 @pytest.mark.parametrize(("rows", "message"), [(5, "5 vectors and more documents"), (7, "6 documents and more vectors")])
 def test_a_document_without_a_vector_or_the_reverse_is_refused(tmp_path, rows, message):
     with pytest.raises(VectorsError, match=message):
-        Index.build(tmp_path / "i", LETTERS, vectors=[np.ones((rows, 3), np.float32)], dim=3)
+        Index.build(tmp_path / "i", LETTERS, vectors=[np.ones((rows, 3), np.float32)])
 
 
 def test_neither_an_encoder_nor_vectors_is_a_mistake_of_the_program(tmp_path):
@@ -163,7 +166,7 @@ def test_resuming_with_another_corpus_is_refused(tmp_path, axis, monkeypatch):
     with pytest.raises(UsageError, match="corpus has changed"):
         Index.build(tmp_path / "i", [Document("x", "a"), *LETTERS[1:]], axis, resume=True)
     with pytest.raises(UsageError, match=r"dim|encoder"):
-        Index.build(tmp_path / "i", LETTERS, vectors=[np.ones((6, 4), np.float32)], dim=4, resume=True)
+        Index.build(tmp_path / "i", LETTERS, vectors=[np.ones((6, 4), np.float32)], resume=True)
 
 
 @pytest.mark.parametrize(
@@ -184,10 +187,12 @@ def test_a_failed_replacement_leaves_the_old_index_whole(letters, tmp_path, axis
 @pytest.mark.parametrize("spec", ["exact", "HNSW16"])
 def test_an_open_index_answers_on_after_it_is_replaced(tmp_path, tiny_folder, spec):
     texts = documents("the king sat", "a film", "love of war", "the river bank")
-    Index.build(tmp_path / "i", texts, UlmfitEncoder(tiny_folder()), spec=spec).close()
+    Index.build(tmp_path / "i", texts, UlmfitEncoder(tiny_folder()), options=Options(spec=spec)).close()
     with Index.open(tmp_path / "i") as index:
         before = index.query(["the bank"], k=3)
-        Index.build(tmp_path / "i", documents("war"), UlmfitEncoder(tiny_folder()), replace=True, keep=1).close()
+        Index.build(
+            tmp_path / "i", documents("war"), UlmfitEncoder(tiny_folder()), replace=True, options=Options(keep=1)
+        ).close()
         assert not list((tmp_path / "i/segments").glob("000001*"))
         assert index.query(["the bank"], k=3) == before
 
@@ -236,7 +241,7 @@ def test_vectors_that_are_not_finite_are_refused_by_document(tmp_path, axis):
 def test_an_approximate_index_says_its_recall_and_can_search_exactly(tmp_path, spec):
     vectors = np.random.default_rng(0).standard_normal((600, 12)).astype(np.float32)
     names = documents(*map(str, range(600)))
-    with Index.build(tmp_path / "i", names, vectors=[vectors], dim=12, spec=spec) as index:
+    with Index.build(tmp_path / "i", names, vectors=[vectors], options=Options(spec=spec)) as index:
         assert index.manifest.spec == spec and list((tmp_path / "i/segments").rglob("*.faiss"))
         exact, near = index.search(vectors[:50], 10, exact=True), index.search(vectors[:50], 10)
         recall = np.mean([len(np.intersect1d(a, b)) / 10 for a, b in zip(exact.rows, near.rows, strict=True)])
@@ -308,52 +313,56 @@ def test_cells_of_an_earlier_version_mean_the_same_when_they_are_compacted(tmp_p
             found = index.search(np.ones((1, 2)), 5, where=where).rows[0].tolist()
             return sorted(document.id for document in index.documents(found))
 
-        before, heard = [met(where) for where in asked], []
+        before, heard = [met(where) for where in asked], Told()
         assert before == [["d0", "d3"], ["d3"], ["d3"], ["d0"], ["d1"], ["d1"], ["d1"], ["d0"]]
-        index.compact(note=heard.append)
+        index.compact(progress=heard)
         assert [met(where) for where in asked] == before
-        assert "the fields 'number', 'oid', 'year', 'zip'" in heard[0]
+        assert "the fields 'number', 'oid', 'year', 'zip'" in heard.notes[0]
         fields = [document.fields for document in index.documents(index.alive())]
         assert fields[0] == {"year": 1990, "zip": "01234"} and fields[4] == {"year": "1,200"}
-        index.compact(note=heard.append)
-        assert len(heard) == 1
+        index.compact(progress=heard)
+        assert len(heard.notes) == 1
 
 
 def test_a_recall_is_asked_for_and_kept(tmp_path):
     vectors = np.random.default_rng(0).standard_normal((600, 12)).astype(np.float32)
     names, goal, queries = documents(*map(str, range(600))), Goal(0.5, 5), vectors[::2] + np.float32(0.1)
-    heard = []
+    heard = Told()
     with Index.build(
-        tmp_path / "i", names, vectors=[vectors], dim=12, spec="IVF8,Flat", goal=goal, queries=queries, indexing=heard.append
+        tmp_path / "i",
+        names,
+        vectors=[vectors],
+        options=Options(spec="IVF8,Flat", goal=goal, queries=queries),
+        progress=heard,
     ) as index:
         recall = index.manifest.recall
         assert (recall["k"], recall["queries"], recall["target"]) == (5, 100, 0.5) and recall["low"] >= 0.5
-        assert sum(heard) == 600
-    with Index.build(tmp_path / "j", names, vectors=[vectors], dim=12, goal=goal) as index:
+        assert heard.steps["vectors"] == [600]
+    with Index.build(tmp_path / "j", names, vectors=[vectors], options=Options(goal=goal)) as index:
         assert index.manifest.spec == "exact" and index.manifest.recall is None
     with pytest.raises(UsageError, match=r"shape \(3, 4\)"):
-        Index.build(tmp_path / "k", names, vectors=[vectors], dim=12, goal=goal, queries=np.ones((3, 4)))
+        Index.build(tmp_path / "k", names, vectors=[vectors], options=Options(goal=goal, queries=np.ones((3, 4))))
     assert not (tmp_path / "k").exists()
 
 
 def test_a_spec_that_does_not_fit_fails_before_anything_is_written(tmp_path, axis):
     with pytest.raises(UsageError, match="PQ2"):
-        Index.build(tmp_path / "i", LETTERS, axis, spec="PQ2")
+        Index.build(tmp_path / "i", LETTERS, axis, options=Options(spec="PQ2"))
     assert not (tmp_path / "i").exists()
 
 
 def test_progress_hears_the_rows_on_disk(tmp_path, axis, monkeypatch):
     monkeypatch.setattr(building, "BLOCK_DOCUMENTS", 4)
-    heard = []
-    Index.build(tmp_path / "i", LETTERS, axis, progress=heard.append).close()
-    assert heard == [4, 6]
+    heard = Told()
+    Index.build(tmp_path / "i", LETTERS, axis, progress=heard).close()
+    assert heard.steps["documents"] == [4, 6]
 
 
 def test_long_documents_end_a_block(tmp_path, axis, monkeypatch):
     monkeypatch.setattr(building, "BLOCK_CHARACTERS", 5)
-    heard = []
-    Index.build(tmp_path / "i", documents("aaaaaa", "b", "ccccc", "a"), axis, progress=heard.append).close()
-    assert heard == [1, 3, 4]
+    heard = Told()
+    Index.build(tmp_path / "i", documents("aaaaaa", "b", "ccccc", "a"), axis, progress=heard).close()
+    assert heard.steps["documents"] == [1, 3, 4]
 
 
 # -- scores and words --------------------------------------------------------------------------------------------------
@@ -391,7 +400,7 @@ def test_a_single_document_has_no_percentiles(tmp_path, axis):
 def test_analogy_leaves_out_what_was_asked_with(tmp_path):
     words = {"king": [1, 1, 0], "man": [1, 0, 0], "woman": [0, 0, 1], "queen": [0, 1, 1], "tomato": [-1, 0, -1]}
     vectors = np.array(list(words.values()), np.float32)
-    with Index.build(tmp_path / "i", [Document(w, w) for w in words], vectors=[vectors], dim=3) as index:
+    with Index.build(tmp_path / "i", [Document(w, w) for w in words], vectors=[vectors]) as index:
         hits = analogy(index, ["king", "woman"], ["man"], k=5)
         assert hits[0].id == "queen" and {hit.id for hit in hits} == {"queen", "tomato"}
         assert odd_one_out(index, ["king", "queen", "woman", "tomato"])[0].id == "tomato"

@@ -9,15 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from vecsearch.encoders import JoinedEncoder, UlmfitEncoder, can_open, open_encoder
+from vecsearch.encoders import Encoder, JoinedEncoder, UlmfitEncoder, can_open, open_encoder
 from vecsearch.errors import CheckpointError, UsageError
-from vecsearch.index import Index
+from vecsearch.index.index import Index
 from vecsearch.metric import Metric, normalise, pair_scores
 
 TEXTS = ["the king sat on the bank", "a film of a heist in the city", "she is in love", "war !"]
 
 
-class Fixed:
+class Fixed(Encoder):
     """An encoder whose vectors are given, in the order of the texts."""
 
     def __init__(self, vectors):

@@ -16,12 +16,14 @@ from store_builds import QUICK_DISK
 
 from vecsearch.corpus.document import Document
 from vecsearch.corpus.passages import Chunks
+from vecsearch.encoders import Encoder
 from vecsearch.errors import UsageError
-from vecsearch.hits import Hit, fused
-from vecsearch.index import Index
+from vecsearch.index.build import Options
+from vecsearch.index.hits import Hit, fused
+from vecsearch.index.index import Index
+from vecsearch.index.query_terms import terms
 from vecsearch.metric import Metric
-from vecsearch.store.analysis import analyser
-from vecsearch.store.query_terms import terms
+from vecsearch.text.analysis import analyser
 
 K1, B = 1.5, 0.75
 FTS5_K1 = 1.2
@@ -41,7 +43,9 @@ def index_of(*segments):
     first = len(segments[0])
     with (
         tempfile.TemporaryDirectory(dir=QUICK_DISK) as folder,
-        Index.build(Path(folder) / "index", documents(*segments[0]), vectors=ones(first), dim=2, language="none") as opened,
+        Index.build(
+            Path(folder) / "index", documents(*segments[0]), vectors=ones(first), options=Options(language="none")
+        ) as opened,
     ):
         for texts in segments[1:]:
             opened.add(documents(*texts, first=first), vectors=ones(len(texts)))
@@ -250,16 +254,13 @@ def test_any_number_of_terms():
         assert set(found(opened, f"{'東京塔' * 1000} king")) == {"d1"}
 
 
-class Ones:
+class Ones(Encoder):
     """An encoder to which all texts are alike."""
 
     dim, fingerprint = 2, "two"
 
     def encode(self, texts):
         return np.ones((len(texts), 2), np.float32)
-
-    def save(self, folder):
-        (Path(folder) / "config.json").write_text("{}")
 
 
 def test_the_passage_of_a_hit_is_the_one_with_the_most_of_its_terms(tmp_path):
@@ -271,7 +272,7 @@ def test_the_passage_of_a_hit_is_the_one_with_the_most_of_its_terms(tmp_path):
         '"a river"': "of a river",
         "word": "a word",
     }
-    with Index.build(tmp_path / "index", documents(*texts), Ones(), chunks=Chunks(3)) as opened:
+    with Index.build(tmp_path / "index", documents(*texts), Ones(), options=Options(chunks=Chunks(3))) as opened:
         assert {query: opened.keywords([query], 1)[0][0].passage for query in expected} == expected
 
 
@@ -312,16 +313,13 @@ def test_fused_lists_follow_the_formula(rankings, weights, k):
     assert hits == sorted(hits, key=lambda hit: (-hit.score, order.index(hit.id)))
 
 
-class Letters:
+class Letters(Encoder):
     """An encoder whose vectors count a, b and c."""
 
     dim, fingerprint = 3, "letters"
 
     def encode(self, texts):
         return np.array([[text.count(letter) for letter in "abc"] for text in texts], np.float32).reshape(-1, 3)
-
-    def save(self, folder):
-        (Path(folder) / "config.json").write_text("{}")
 
 
 @pytest.fixture(scope="module")
@@ -331,7 +329,7 @@ def letters(tmp_path_factory):
     opened = {}
     for metric in Metric:
         folder = tmp_path_factory.mktemp("letters") / "index"
-        opened[metric] = Index.build(folder, documents(*texts[:200]), Letters(), metric=metric)
+        opened[metric] = Index.build(folder, documents(*texts[:200]), Letters(), options=Options(metric=metric))
         opened[metric].add(documents(*texts[200:], first=200))
         opened[metric].delete(["d3", "d250"])
     yield opened
@@ -388,7 +386,7 @@ def test_ranks_are_fused_where_that_is_asked_for(letters, weights, where):
 
 def test_a_split_document_counts_by_its_best_passage(tmp_path):
     texts = ["aaa bbb ccc abc", "bbb", "ccc bbb", "x y"]
-    with Index.build(tmp_path / "index", documents(*texts), Letters(), chunks=Chunks(1)) as opened:
+    with Index.build(tmp_path / "index", documents(*texts), Letters(), options=Options(chunks=Chunks(1))) as opened:
         (hits,) = opened.hybrid(["bbb"], 4, weights=(1, 0))
         assert {hit.id: hit.score for hit in hits} == pytest.approx({"d0": 1, "d1": 1, "d2": 1, "d3": 0.5})
         assert hits[0].passage == "bbb" and opened.hybrid(["bbb"], 1)[0][0].id == "d1"

@@ -13,7 +13,8 @@ from test_keywords import Ones, documents, found, index_of, ones
 
 from vecsearch.corpus.document import Document
 from vecsearch.corpus.passages import Chunks
-from vecsearch.index import Index
+from vecsearch.index.build import Options
+from vecsearch.index.index import Index
 
 OLD = Path(__file__).parent / "indexes" / "format-3"
 
@@ -384,7 +385,7 @@ def test_every_word_of_a_text_finds_it(words):
 )
 def test_the_passage_shown_has_the_word(tmp_path, query, passage):
     text = "C or काला है C++ and 京都へ行く a CAFÉ no 東京タワーは高い thing केला है end"
-    with Index.build(tmp_path / "index", documents(text), Ones(), chunks=Chunks(2)) as opened:
+    with Index.build(tmp_path / "index", documents(text), Ones(), options=Options(chunks=Chunks(2))) as opened:
         assert passage.split()[0] in opened.keywords([query], 1)[0][0].passage
 
 
@@ -404,7 +405,7 @@ def test_an_index_from_before_answers_as_it_did_and_after_compact_as_a_new_one(t
 
 def test_why_nothing_is_found(vecsearch, tmp_path):
     texts = [Document("a", "東京タワーは高い"), Document("b", "C++")]
-    Index.build(tmp_path / "i", texts, vectors=ones(2), dim=2).close()
+    Index.build(tmp_path / "i", texts, vectors=ones(2)).close()
     shutil.copytree(OLD / "exact", tmp_path / "old")
 
     def said(index, *arguments):

@@ -16,7 +16,8 @@ from test_keywords import documents, found, ones
 from vecsearch.corpus.document import Document
 from vecsearch.encoders import UlmfitEncoder
 from vecsearch.errors import UsageError
-from vecsearch.index import Index
+from vecsearch.index.build import Options
+from vecsearch.index.index import Index
 from vecsearch.store.postings import packed, unpacked
 from vecsearch.text.languages import LANGUAGES, NONE, Language, language_of
 
@@ -34,7 +35,7 @@ PARAGRAPHS = {
 
 
 def index_in(folder, code, *texts):
-    return Index.build(folder / "i", documents(*texts), vectors=ones(len(texts)), dim=2, language=code)
+    return Index.build(folder / "i", documents(*texts), vectors=ones(len(texts)), options=Options(language=code))
 
 
 # -- stems and forms -----------------------------------------------------------------------------------------------------
@@ -167,7 +168,7 @@ def test_postings_come_back_as_they_were(numbers, data):
 @pytest.mark.parametrize("code", PARAGRAPHS)
 def test_the_language_is_found_from_the_texts(tmp_path, code):
     paragraph = PARAGRAPHS[code]
-    with Index.build(tmp_path / "i", documents(*[paragraph] * 5), vectors=ones(5), dim=2) as opened:
+    with Index.build(tmp_path / "i", documents(*[paragraph] * 5), vectors=ones(5)) as opened:
         assert opened.manifest.language == code
     words = paragraph.split()
     assert language_of(words * 9, None) == code, "a list of words"
@@ -195,7 +196,7 @@ def test_an_encoder_says_it_where_the_texts_are_too_short(tmp_path, tiny_folder)
     assert encoder.language == "en"
     with Index.build(tmp_path / "i", documents("kings", "queens"), encoder) as opened:
         assert opened.manifest.language == "en" and set(found(opened, "king")) == {"d0"}
-    with Index.build(tmp_path / "j", documents("kings", "queens"), encoder, language="none") as opened:
+    with Index.build(tmp_path / "j", documents("kings", "queens"), encoder, options=Options(language="none")) as opened:
         assert opened.manifest.language == "none" and set(found(opened, "king")) == set()
 
 

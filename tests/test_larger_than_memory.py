@@ -20,7 +20,8 @@ from vecsearch.ann.trials import Trial
 from vecsearch.corpus.document import Document
 from vecsearch.errors import DamagedIndexError
 from vecsearch.files import release
-from vecsearch.index import Index
+from vecsearch.index.build import Options
+from vecsearch.index.index import Index
 from vecsearch.metric import Metric, norms
 from vecsearch.store import segment as segment_module
 from vecsearch.store.layout import VECTORS
@@ -37,7 +38,7 @@ def made(rows=ROWS, dim=DIM):
 
 def build(folder, vectors, **options):
     documents = (Document(str(row), "") for row in range(len(vectors)))
-    return Index.build(folder, documents, vectors=[vectors], dim=vectors.shape[1], **options)
+    return Index.build(folder, documents, vectors=[vectors], options=Options(**options))
 
 
 @pytest.fixture(scope="module", params=SPECS)
@@ -233,7 +234,7 @@ def test_an_index_on_a_read_only_disk_answers_the_same(index, tmp_path):
     shutil.copytree(index._view.snapshot.folder, tmp_path / "index")
     script = f'mount --bind $1 $2 && mount -o remount,bind,ro $2 && ! touch $2/x 2>/dev/null && {sys.executable} -c "$3" "$2"'
     search = (
-        "import json, sys, numpy as np; from vecsearch.index import Index\n"
+        "import json, sys, numpy as np; from vecsearch.index.index import Index\n"
         "with Index.open(sys.argv[1]) as index: print(json.dumps(index.search(index.vectors([1, 2, 3]), 5).rows.tolist()))"
     )
     tool = shutil.which("unshare")
@@ -307,7 +308,8 @@ import numpy as np
 from pathlib import Path
 from vecsearch import ann
 from vecsearch.corpus.document import Document
-from vecsearch.index import Index
+from vecsearch.index.build import Options
+from vecsearch.index.index import Index
 
 def memory(name):
     lines = Path("/proc/self/status").read_text().splitlines()
@@ -316,8 +318,8 @@ def memory(name):
 rows, dim = 300_000, 256
 rng = np.random.default_rng(0)
 blocks = (rng.standard_normal((10_000, dim), np.float32) for _ in range(rows // 10_000))
-with Index.build(sys.argv[1], (Document(str(row), "") for row in range(rows)), vectors=blocks, dim=dim,
-                 spec="PCA32,IVF256,PQ16x4fs_64", goal=ann.Goal(memory=100 << 20)) as index:
+with Index.build(sys.argv[1], (Document(str(row), "") for row in range(rows)), vectors=blocks,
+                 options=Options(spec="PCA32,IVF256,PQ16x4fs_64", goal=ann.Goal(memory=100 << 20))) as index:
     index.search(rng.standard_normal((4_000, dim), np.float32), 10)
     assert index.manifest.rows == rows
 print(memory("VmHWM"))

@@ -13,7 +13,7 @@ from vecsearch import clustering
 from vecsearch.clustering.map import STEPS, make_map, write_page
 from vecsearch.corpus.document import Document
 from vecsearch.errors import UsageError
-from vecsearch.index import Index
+from vecsearch.index.index import Index
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 EVIL = '</script><script>window.hacked=1</script><img src=x onerror="window.hacked=2"><!--'
@@ -28,7 +28,7 @@ def build(folder, count: int = 60) -> Index:
         Document(f"d{i}", f"{text} {i}", {"title": f"{EVIL} {i}" if text is EVIL else f"title {i}", EVIL: [EVIL]})
         for i, text in enumerate(texts)
     ]
-    return Index.build(folder, rows, vectors=[heaps.astype(np.float32)], dim=6)
+    return Index.build(folder, rows, vectors=[heaps.astype(np.float32)])
 
 
 @pytest.fixture(scope="module")
@@ -233,7 +233,7 @@ def test_places_are_the_main_components(tmp_path):
 @pytest.mark.parametrize("dim", [1, 2])
 def test_few_documents_of_few_dimensions(tmp_path, rows, dim):
     vectors = np.arange(1, rows * dim + 1, dtype=np.float32).reshape(rows, dim)
-    with Index.build(tmp_path / "i", [Document(str(i), "") for i in range(rows)], vectors=[vectors], dim=dim) as index:
+    with Index.build(tmp_path / "i", [Document(str(i), "") for i in range(rows)], vectors=[vectors]) as index:
         made = make_map(index)
     assert made.places.shape == (rows, 2) and np.isfinite(made.places).all()
     write_page(tmp_path / "map.html", made, "few")
@@ -263,7 +263,7 @@ def test_umap_places_heaps_apart_and_the_same_every_time(tmp_path, count):
         if count > 100:
             assert np.linalg.norm(heaps - middles[:, None], axis=2).max() < 0.5 * np.linalg.norm(middles[0] - middles[1])
     with (
-        Index.build(tmp_path / "j", [Document("a", "")], vectors=[np.ones((1, 3), np.float32)], dim=3) as index,
+        Index.build(tmp_path / "j", [Document("a", "")], vectors=[np.ones((1, 3), np.float32)]) as index,
         pytest.raises(UsageError, match="UMAP needs 4 documents, there are 1"),
     ):
         make_map(index, way="umap")

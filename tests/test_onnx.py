@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from conftest import documents
 
-from vecsearch.encoders import OnnxEncoder, OnnxTextEncoder, TransformerEncoder, open_encoder, sentence
+from vecsearch.encoders import OnnxEncoder, OnnxTextEncoder, TransformerEncoder, open_encoder
+from vecsearch.encoders.sentence import base as sentence
 from vecsearch.errors import CheckpointError, UsageError
 from vecsearch.files import physical_memory
-from vecsearch.index import Index
+from vecsearch.index.index import Index
 
 if missing := [name for name in ("onnx", "onnxruntime", "transformers") if find_spec(name) is None]:
     pytest.skip(f"not installed: {', '.join(missing)}", allow_module_level=True)
@@ -384,4 +385,4 @@ def test_what_needs_an_ulmfit_model_is_refused(folder, vecsearch, tmp_path, comm
 def test_another_file_is_no_encoder(vecsearch, tmp_path):
     (tmp_path / "model.pth").write_text("the river")
     ran = vecsearch("build", tmp_path / "texts.txt", "--encoder", tmp_path / "model.pth", "-o", tmp_path / "index")
-    assert ran.code == 3 and "is no encoder; a fastai checkpoint becomes one with `vecsearch model import`" in ran.err
+    assert ran.code == 3 and "is not an encoder; make one of a fastai checkpoint with `vecsearch model import`" in ran.err

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from store_builds import QUICK_DISK
 
 from vecsearch.corpus.document import Document
-from vecsearch.corpus.passages import Chunks, Splitter
+from vecsearch.corpus.passages import Chunks, PassageSplitter
+from vecsearch.encoders import Encoder
 from vecsearch.errors import UsageError
-from vecsearch.index import Index
+from vecsearch.index.build import Options
+from vecsearch.index.index import Index
 from vecsearch.metric import normalise
 
 TEXTS = st.lists(st.sampled_from(["a", "bank", "é𝄞", "x" * 9, " ", "\n\n", "\t", "\u2003", "tomato,"]), max_size=40).map(
@@ -27,17 +29,22 @@ def tokens_of(text):
     return ["begin", *text]
 
 
-TOKENS = st.sampled_from([None, tokens_of])
+def words_of(text):
+    """One for which each word is a token."""
+    return ["begin", *text.split()]
+
+
+TOKENS = st.sampled_from([words_of, tokens_of])
 
 
 @given(TEXTS, CHUNKS, TOKENS)
 def test_passages_cover_the_words_in_order(text, chunks, tokens):
-    passages = Splitter(chunks, tokens).split(text)
+    passages = PassageSplitter(chunks, tokens).split(text)
     assert passages
     if not text.split():
         assert passages == [(0, len(text))]
         return
-    count = (lambda word: len(word)) if tokens else (lambda word: 1)
+    count = {words_of: lambda word: 1, tokens_of: len}[tokens]
     ends = [(match, match + len(word)) for match, word in positions(text)]
     starts, stops = {start: n for n, (start, _) in enumerate(ends)}, {stop: n for n, (_, stop) in enumerate(ends)}
     # From the beginning of a word to the end of one.
@@ -67,13 +74,13 @@ def positions(text):
 
 @given(TEXTS, st.integers(1, 9))
 def test_without_overlap_each_word_is_in_one_passage(text, tokens):
-    passages = Splitter(Chunks(tokens), None).split(text)
+    passages = PassageSplitter(Chunks(tokens), Letters().tokens).split(text)
     assert [word for start, stop in passages for word in text[start:stop].split()] == text.split()
 
 
 def test_passages_of_a_model_s_own_tokens(tiny):
     text = "He sat on the BANK of the river, isn't it? " * 30
-    passages = Splitter(Chunks(20, 5), tiny.tokens).split(text)
+    passages = PassageSplitter(Chunks(20, 5), tiny.tokens).split(text)
     # Words that a tokenizer takes apart count as what they become, and the mark of the beginning does not.
     lengths = [len(tiny.tokens(text[start:stop])) - 1 for start, stop in passages]
     assert len(passages) > 15
@@ -89,16 +96,13 @@ def test_passages_that_come_to_no_end_are_refused(tokens, overlap):
 # -- in an index ---------------------------------------------------------------------------------------------------------
 
 
-class Letters:
+class Letters(Encoder):
     """An encoder whose vectors count the letters a to e."""
 
     dim, fingerprint = 5, "letters"
 
     def encode(self, texts):
         return np.array([[text.count(letter) for letter in "abcde"] for text in texts], np.float32).reshape(-1, 5)
-
-    def save(self, folder):
-        (Path(folder) / "config.json").write_text("{}")
 
 
 DOCUMENTS = st.lists(
@@ -108,7 +112,7 @@ DOCUMENTS = st.lists(
 
 def assert_passages_are_right(opened, texts, chunks):
     """Every alive row stands for the passage that its document's text is split into, and its vector is that passage's."""
-    split, expected = Splitter(chunks, None), []
+    split, expected = PassageSplitter(chunks, Letters().tokens), []
     rows = opened.alive().tolist()
     stored = [opened._view.stored(row) for row in rows]
     for id in dict.fromkeys(document.id for document, _ in stored):
@@ -127,7 +131,10 @@ def test_passages_stay_right_through_add_delete_and_compact(first, second, data)
     texts = {f"d{n}": text for n, text in enumerate(first)}
     with tempfile.TemporaryDirectory(dir=QUICK_DISK) as folder:
         with Index.build(
-            Path(folder) / "index", [Document(id, text) for id, text in texts.items()], Letters(), chunks=chunks
+            Path(folder) / "index",
+            [Document(id, text) for id, text in texts.items()],
+            Letters(),
+            options=Options(chunks=chunks),
         ) as opened:
             assert_passages_are_right(opened, texts, chunks)
             # Some of them take an old one's place.
@@ -154,7 +161,7 @@ def assert_finds_documents(opened, texts, chunks):
     query = Letters().encode(["a dd c"])
     best = {}
     for id, text in texts.items():
-        for start, stop in Splitter(chunks, None).split(text):
+        for start, stop in PassageSplitter(chunks, Letters().tokens).split(text):
             passage = text[start:stop]
             score = float(normalise(query)[0] @ normalise(Letters().encode([passage]))[0])
             if id not in best or score > best[id][0] + 1e-6:
@@ -170,7 +177,7 @@ def assert_finds_documents(opened, texts, chunks):
 
 def test_documents_of_very_many_passages_do_not_crowd_out_the_others(tmp_path):
     documents = [Document("long", "a b " * 500), Document("other", "a a b"), Document("third", "c")]
-    with Index.build(tmp_path / "index", documents, Letters(), chunks=Chunks(2)) as opened:
+    with Index.build(tmp_path / "index", documents, Letters(), options=Options(chunks=Chunks(2))) as opened:
         assert [hit.id for hit in opened.query(["a b"], 3)[0]] == ["long", "other", "third"]
         assert [hit.id for hit in opened.query(["a b"], 2, where="id <> 'long'")[0]] == ["other", "third"]
         (hits,) = opened.similar(["long"], 2)
@@ -180,4 +187,6 @@ def test_documents_of_very_many_passages_do_not_crowd_out_the_others(tmp_path):
 
 def test_ready_vectors_are_not_split(tmp_path):
     with pytest.raises(UsageError, match="ready vectors stand for whole documents: they cannot be split into passages"):
-        Index.build(tmp_path / "index", [Document("a", "a b")], vectors=[np.ones((1, 5), np.float32)], dim=5, chunks=Chunks(2))
+        Index.build(
+            tmp_path / "index", [Document("a", "a b")], vectors=[np.ones((1, 5), np.float32)], options=Options(chunks=Chunks(2))
+        )

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from vecsearch.corpus.document import Document
 from vecsearch.encoders import open_encoder
-from vecsearch.encoders.embedding import Embedding, in_eight_bits
-from vecsearch.encoders.folder import write_encoder
+from vecsearch.encoders.ulmfit.embedding import Embedding, in_eight_bits
+from vecsearch.encoders.ulmfit.folder import write_encoder
 from vecsearch.errors import CheckpointError
-from vecsearch.index import Index
-from vecsearch.quality.explain import explain
+from vecsearch.index.explain import explain
+from vecsearch.index.index import Index
 from vecsearch.text.pieces import LONGEST, pieces_of, whole_words
 from vecsearch.text.rules import SPECIAL_TOKENS
 from vecsearch.text.tokenizer import WordTokenizer, open_tokenizer

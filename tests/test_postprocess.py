@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vecsearch.encoders import UlmfitEncoder
-from vecsearch.encoders import ulmfit as ulmfit_module
-from vecsearch.encoders.folder import read_encoder, write_config, write_encoder
-from vecsearch.encoders.postprocess import FILE, Postprocess, turn
+from vecsearch.encoders.ulmfit import encoder as ulmfit_module
+from vecsearch.encoders.ulmfit.folder import read_encoder, write_config, write_encoder
+from vecsearch.encoders.ulmfit.postprocess import FILE, Postprocess, turn
 from vecsearch.errors import CheckpointError, DataError, UsageError
 from vecsearch.files import sha256
 from vecsearch.text.vocabulary import Vocabulary

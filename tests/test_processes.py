@@ -28,8 +28,9 @@ from vecsearch.ann.threads import threads
 from vecsearch.corpus.document import Document
 from vecsearch.encoders import JoinedEncoder, UlmfitEncoder, open_encoder
 from vecsearch.errors import UsageError
-from vecsearch.hits import Hit, Neighbors
-from vecsearch.index import Index
+from vecsearch.index.build import Options
+from vecsearch.index.hits import Hit, Neighbors
+from vecsearch.index.index import Index
 from vecsearch.store.snapshot import open_snapshot
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
@@ -190,7 +191,7 @@ def folders(tmp_path_factory):
             )
             vectors = [made_vectors("clustered", ROWS, DIM, seed=1)]
             goal = None if kind == "exact" else ann.Goal(0.9)
-            Index.build(made[kind], corpus, vectors=vectors, dim=DIM, spec=kind, goal=goal).close()
+            Index.build(made[kind], corpus, vectors=vectors, options=Options(spec=kind, goal=goal)).close()
         return made[kind]
 
     return make
@@ -252,7 +253,9 @@ def test_a_forked_child_builds_and_changes_indexes(folders, kind, tmp_path):
 
     def build():
         vectors, goal = made_vectors("clustered", ROWS, DIM, seed=1), None if kind == "exact" else ann.Goal(0.5)
-        Index.build(tmp_path / "new", documents(*["x"] * ROWS), vectors=[vectors], dim=DIM, spec=kind, goal=goal).close()
+        Index.build(
+            tmp_path / "new", documents(*["x"] * ROWS), vectors=[vectors], options=Options(spec=kind, goal=goal)
+        ).close()
         with Index.open(tmp_path / "new") as new:
             new.delete(["d0"])
             new.compact()
@@ -276,7 +279,7 @@ def test_a_child_is_the_first_that_encodes_many_tokens_where_its_parent_used_tor
     Index.build(tmp_path / "index", documents(*TEXTS), encoders["ulmfit"]()).close()
     script = """
 import json, os, sys, time, torch
-from vecsearch.index import Index
+from vecsearch.index.index import Index
 torch.set_num_threads(2)
 torch.mm(torch.ones(800, 800), torch.ones(800, 800)).exp().sum()
 index = Index.open(sys.argv[1])
@@ -407,7 +410,7 @@ def test_what_a_thread_was_in_the_middle_of_for_long_is_refused_in_the_child(fol
 
 def small(folder, **options):
     vectors = np.eye(6, 4, dtype=np.float32) + 1
-    return Index.build(folder, documents("a", "b", "c", "d", "e", "f"), vectors=[vectors], dim=4, **options)
+    return Index.build(folder, documents("a", "b", "c", "d", "e", "f"), vectors=[vectors], options=Options(**options))
 
 
 def test_a_child_writes_while_its_parent_has_the_index_open(tmp_path):
@@ -440,7 +443,8 @@ def test_a_child_reads_on_where_the_files_have_been_removed(folders, tmp_path):
 FORKS_WHILE_IT_BUILDS = """
 import json, os, subprocess, sys
 import numpy as np
-from vecsearch import Document, Index, VecsearchError, ann, building
+from vecsearch import Document, Encoder, Index, Options, Progress, VecsearchError, ann
+from vecsearch.index import build as building
 folder, place, ending = sys.argv[1:4]
 building.BLOCK_DOCUMENTS = 100
 first, child = os.getpid(), None
@@ -467,7 +471,7 @@ def fork():
         os.read(asks[0], 1)
         os._exit(0)
 
-class Letters:
+class Letters(Encoder):
     dim, fingerprint = 4, "letters"
     def encode(self, texts):
         if place == "encode" and len(texts) and "250" in texts[0] + texts[-1]:
@@ -484,18 +488,17 @@ def corpus():
             fork()
         yield Document(f"d{i}", f"text {i}" if i % 100 else "text 250", {"i": i})
 
-def heard(name):
-    return lambda *_: fork() if name == place else None
-
-def counts(asked=[]):
-    asked.append(len(asked))
-    if place == "counts" and len(asked) == 3:  # it is looked at once before anything is written
-        fork()
-    return {}
+class Told(Progress):
+    def step(self, name, done, total=None):
+        if place == name:
+            fork()
+    def note(self, text):
+        if place == "note":
+            fork()
 
 try:
-    index = Index.build(folder, corpus(), Letters(), spec="IVF4,Flat", goal=ann.Goal(0.5), counts=counts,
-                        progress=heard("progress"), indexing=heard("indexing"), note=heard("note"))
+    options = Options(spec="IVF4,Flat", goal=ann.Goal(0.5))
+    index = Index.build(folder, corpus(), Letters(), options, progress=Told())
 except VecsearchError as error:
     assert os.getpid() != first, error
     print(json.dumps([type(error).__name__, str(error)]))
@@ -519,7 +522,7 @@ if os.getpid() == first:
 @pytest.mark.parametrize(
     ("place", "ending"),
     [
-        *((place, "os._exit") for place in ("corpus", "encode", "counts", "progress", "note", "indexing", "save")),
+        *((place, "os._exit") for place in ("corpus", "encode", "documents", "note", "vectors", "save")),
         *(("encode", ending) for ending in ("goes on", "sys.exit", "raises", "stays")),
         *(("save", ending) for ending in ("raises", "stays")),
     ],
@@ -703,6 +706,7 @@ def test_an_encoder_of_your_own_that_cannot_be_pickled_is_named(tmp_path):
 # -- closed ------------------------------------------------------------------------------------------------------------
 
 ARGUMENTS = {
+    "keep": lambda: 3,
     "weights": lambda: (1, 2),
     "documents": lambda: [Document("x", "x")],
     "vectors": lambda: np.ones((1, 3), np.float32),
@@ -765,7 +769,7 @@ def test_leaving_the_with_closes_even_where_it_is_left_by_an_error(tmp_path):
 CLOSES_MEANWHILE = """
 import json, sys, threading, time
 import numpy as np
-from vecsearch.index import Index
+from vecsearch.index.index import Index
 folder, dim = sys.argv[1], int(sys.argv[2])
 queries = np.random.default_rng(0).standard_normal((30, dim)).astype(np.float32)
 ways = [lambda i: i.search(queries, 5), lambda i: i.search(queries[:1], 5), lambda i: i.nearest(queries, 5),

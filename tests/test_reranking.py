@@ -12,10 +12,11 @@ from sentence_models import TEXTS, WORDS, write_beside, write_graph, write_model
 from vecsearch.corpus.document import Document
 from vecsearch.encoders import open_encoder
 from vecsearch.encoders.reranking import CrossEncoder, open_reranker
-from vecsearch.encoders.transformer import without_torchvision
+from vecsearch.encoders.sentence.transformer import without_torchvision
 from vecsearch.errors import CheckpointError, UsageError
-from vecsearch.index import Index
-from vecsearch.reranking import rerank
+from vecsearch.index.build import Options
+from vecsearch.index.index import Index
+from vecsearch.index.rerank import rerank
 
 QUERY = "the king"
 INPUTS = ["input_ids", "attention_mask", "token_type_ids"]
@@ -179,7 +180,7 @@ def test_a_split_document_is_scored_by_its_passage(tmp_path):
             return np.zeros(len(texts), np.float32)
 
     text = "the king sat on the bank of the river . " * 20
-    with Index.build(tmp_path / "index", [Document("0", text)], open_encoder(), chunks=Chunks(20, 4)) as index:
+    with Index.build(tmp_path / "index", [Document("0", text)], open_encoder(), options=Options(chunks=Chunks(20, 4))) as index:
         rerank(Reader(), ["king"], index.query(["king"], 1))
     assert len(seen) == 1 and len(seen[0]) < len(text) / 4
 
@@ -201,8 +202,8 @@ def test_the_command_line_says_what_it_cost(made, vecsearch, tmp_path):
     ("options", "code", "said"),
     [
         (["--rerank", "nowhere"], 3, "nowhere"),
-        (["--candidates", "5"], 2, "give --rerank as well"),
-        (["--rerank", "english", "--explain"], 2, "--rerank is for texts"),
+        (["--candidates", "5"], 2, "--rerank"),
+        (["--rerank", "english", "--explain"], 2, "--explain"),
     ],
 )
 def test_what_makes_no_sense_is_refused(vecsearch, tmp_path, options, code, said):

@@ -13,10 +13,10 @@ import pytest
 from faults import FULL
 from store_builds import DIM, FOURTH, QUICK_DISK, THIRD, Letters, answers, build, live_index
 
-from vecsearch import updating
 from vecsearch.errors import DamagedIndexError
 from vecsearch.files import npy_header
-from vecsearch.index import Index
+from vecsearch.index import update as updating
+from vecsearch.index.index import Index
 from vecsearch.store.commit import describe_file, replace_current
 from vecsearch.store.layout import files_below
 from vecsearch.store.snapshot import open_snapshot, read_manifest

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from vecsearch.text.rules import SPECIAL_TOKENS, apply_rules, mark_case
 
-# What the rules look for, and what has odd lower cases (the final sigma's neighbours, the dotted I, the Kelvin sign).
+# What the rules look for, and what has odd lower cases (the final sigma's neighbors, the dotted I, the Kelvin sign).
 TRIGGERS = [
     *"aAbBzZ09_ \n\t\r\x1c\x1f\x85\xa0\u2028\u3000.,'\"!-/#\\&;:<>@xX",
     *"ΣσςΑάЖжİıßẞKÅǅ\u0301\u200b\u200d\u00ad\ufeff😀中ไع",

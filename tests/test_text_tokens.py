@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from vecsearch.errors import UsageError
 from vecsearch.text import tokenizer as tokenizer_module
-from vecsearch.text.splitting import SplitRules, Splitter
+from vecsearch.text.splitting import SplitRules, TokenSplitter
 from vecsearch.text.tokenizer import WordTokenizer
 
 PIECES = [
@@ -98,7 +98,7 @@ class Pair:
         self.rules = SplitRules.from_spacy(lang)
         self.ours = WordTokenizer(self.rules)
         self.spacy = SpacyTokenizer(lang)
-        self.splitter = Splitter(self.rules)
+        self.splitter = TokenSplitter(self.rules)
         self._fastai = TokenizeWithRules(self.spacy)
 
     def check(self, texts: list[str]) -> None:

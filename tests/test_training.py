@@ -7,13 +7,13 @@ from functools import partial
 
 import numpy as np
 import pytest
-from conftest import WORDS
+from conftest import WORDS, Told
 from faults import failing, trace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vecsearch.encoders import UlmfitEncoder
-from vecsearch.encoders.folder import read_encoder
+from vecsearch.encoders.ulmfit.folder import read_encoder
 from vecsearch.errors import DataError, ResourceError, UsageError
 from vecsearch.metric import normalise
 from vecsearch.training import loop
@@ -21,8 +21,8 @@ from vecsearch.training.checkpoint import Checkpoint
 from vecsearch.training.examples import Alike, Distilled, by_length, vectors_of
 from vecsearch.training.loop import Plan
 from vecsearch.training.network import Network
-from vecsearch.training.similarity import New, Source, train_similarity
 from vecsearch.training.teacher import Teacher, turned
+from vecsearch.training.train_similarity import New, TrainingData, train_similarity
 
 PLAN = Plan(epochs=4, batch=8, rate=0.01, evaluations=4)
 SIZES = (8, 10, 8)
@@ -67,7 +67,7 @@ def write(path, lines):
 @pytest.mark.parametrize("directions", [("forward",), ("forward", "backward")], ids=len)
 @pytest.mark.parametrize("layers", [(-1,), (0, -1), (1,)], ids=str)
 def test_the_network_gives_the_vectors_of_the_encoder(tiny_folder, monkeypatch, directions, layers):
-    monkeypatch.setattr("vecsearch.encoders.lstm.fast_dtype", lambda: "float32")
+    monkeypatch.setattr("vecsearch.encoders.torch_settings.fast_dtype", lambda: "float32")
     folder = tiny_folder(directions, SIZES)
     encoder = UlmfitEncoder(folder, layers=layers)
     network = Network(read_encoder(folder).stacks, tuple(sorted(layer % 3 for layer in layers)), dropout=0.5).eval()
@@ -123,19 +123,18 @@ def test_what_a_teacher_has_encoded_is_kept(tiny_folder, tmp_path, monkeypatch):
     monkeypatch.setattr("vecsearch.training.teacher.BLOCK", 16)
     folder, texts, kept = tiny_folder(("forward",), SIZES), sentences(60), tmp_path / "kept"
 
-    def stop(done, total):
-        assert total == 60
+    def stop(name, done):
         if done >= 32:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        Teacher(folder).vectors(texts, kept, progress=stop)
+        Teacher(folder).vectors(texts, kept, progress=Told(stop))
     assert kept.stat().st_size == 32 * 4 * 8
     with kept.open("ab") as file:
         file.write(b"half")
-    seen = []
-    vectors = Teacher(folder).vectors(texts, kept, progress=lambda done, total: seen.append(done))
-    assert seen == [48, 60]
+    seen = Told()
+    vectors = Teacher(folder).vectors(texts, kept, progress=seen)
+    assert seen.steps == {"texts by the teacher": [48, 60]}
     np.testing.assert_allclose(vectors, normalise(UlmfitEncoder(folder, dtype="auto").encode(texts)), atol=2e-2)
 
 
@@ -151,7 +150,7 @@ def test_a_teachers_likenesses_are_learnt(vecsearch, corpus, teacher, tiny_folde
     start = tiny_folder(("forward",), SIZES)
     ran, row = learnt(vecsearch, corpus, "--teacher", teacher, "--from", start, "-o", tmp_path / "new")
     assert ran.code == 0, ran.err
-    assert row["learnt_from"] == "a teacher" and row["examples"] == 120 and row["after"] > row["before"] + 0.1
+    assert row["source"] == "a teacher" and row["examples"] == 120 and row["after"] > row["before"] + 0.1
     new = UlmfitEncoder(tmp_path / "new")
     assert new.dim == 8 and new.layers == (-1,) and new.source["training"] == "a teacher"
     above, truth = np.triu_indices(120, 1), normalise(np.load(teacher))
@@ -173,7 +172,7 @@ def test_a_new_encoder_has_the_words_of_the_texts(vecsearch, corpus, tiny_folder
     assert opened.stacks["forward"].embedding.table.dtype == np.float32 and row["after"] > row["before"]
 
 
-@pytest.mark.parametrize("kind", ["pairs", "scored pairs", "groups", "titles", "neighbouring sentences", "dropout"])
+@pytest.mark.parametrize("kind", ["pairs", "scored pairs", "groups", "titles", "neighboring sentences", "dropout"])
 def test_each_kind_of_data_is_learnt_from(vecsearch, corpus, tiny_folder, tmp_path, kind):
     texts, turns = sentences(120), sentences(120, seed=1)
     data, options = corpus, ()
@@ -187,11 +186,11 @@ def test_each_kind_of_data_is_learnt_from(vecsearch, corpus, tiny_folder, tmp_pa
         data = write(tmp_path / "groups.jsonl", map(json.dumps, groups))
     if kind == "titles":
         options = ("--title", "title")
-    if kind == "neighbouring sentences":
-        options = ("--neighbours",)
+    if kind == "neighboring sentences":
+        options = ("--neighbors",)
     start = tiny_folder(("forward",), SIZES)
     ran, row = learnt(vecsearch, data, *options, "--from", start, "-o", tmp_path / "new")
-    assert row["learnt_from"] == kind and row["examples"] == 120
+    assert row["source"] == kind and row["examples"] == 120
     assert ran.code == (0 if row["after"] > row["before"] else 1) and (tmp_path / "new").exists() == (ran.code == 0)
 
 
@@ -239,17 +238,17 @@ def test_what_is_no_better_is_not_written(vecsearch, corpus, teacher, tiny_folde
 
 
 def trained(tiny_folder, corpus, teacher, output, *, stop_at=None, resume=False, plan=PLAN, start=None, title=None):
-    def progress(stage, done, total):
+    def stop(stage, done):
         if stage == "steps" and done == stop_at:
             raise KeyboardInterrupt
 
     return train_similarity(
-        Source([corpus], teacher=teacher, title=title),
+        TrainingData([corpus], teacher=teacher, title=title),
         output,
         start=start or tiny_folder(("forward",), SIZES),
         plan=plan,
         resume=resume,
-        progress=progress,
+        progress=Told(stop),
     )
 
 
@@ -337,14 +336,14 @@ def test_an_interruption_says_how_it_goes_on(vecsearch, corpus, teacher, tiny_fo
 
     monkeypatch.setattr(loop, "_take", stop)
     ran, _ = learnt(vecsearch, corpus, "--teacher", teacher, "--from", tiny_folder(("forward",), SIZES), "-o", tmp_path / "new")
-    assert ran.code == 130 and f"{tmp_path / '.new.training'}: the same command with --resume goes on" in ran.err
+    assert ran.code == 130 and f"{tmp_path / '.new.training'}: the same command with --resume continues" in ran.err
 
 
 def test_only_the_same_training_goes_on(tiny_folder, corpus, teacher, tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "SAVE_SECONDS", 0)
     with pytest.raises(KeyboardInterrupt):
         trained(tiny_folder, corpus, teacher, tmp_path / "new", stop_at=5)
-    with pytest.raises(UsageError, match=r"was begun with rate 0\.01, not 0\.02"):
+    with pytest.raises(UsageError, match=r"cannot resume: .*new\.training was started with rate 0\.01, not 0\.02"):
         trained(
             tiny_folder, corpus, teacher, tmp_path / "new", resume=True, plan=Plan(epochs=4, batch=8, rate=0.02, evaluations=4)
         )
@@ -357,7 +356,7 @@ def test_only_the_same_training_goes_on(tiny_folder, corpus, teacher, tmp_path, 
     ]:
         before = path.read_bytes()
         path.write_bytes(changed)
-        with pytest.raises(UsageError, match=f"was begun with {what} "):
+        with pytest.raises(UsageError, match=f"was started with {what} "):
             begun()
         path.write_bytes(before)
     assert (tmp_path / ".new.training/state.safetensors").exists()
@@ -369,7 +368,7 @@ def test_a_damaged_checkpoint_is_named(tiny_folder, corpus, teacher, tmp_path, m
         trained(tiny_folder, corpus, teacher, tmp_path / "new", stop_at=5)
     state = tmp_path / ".new.training/state.safetensors"
     state.write_bytes(state.read_bytes()[:1000])
-    with pytest.raises(DataError, match=r"state\.safetensors is damaged .* begin anew without --resume"):
+    with pytest.raises(DataError, match=r"state\.safetensors is damaged .* start again without --resume"):
         trained(tiny_folder, corpus, teacher, tmp_path / "new", resume=True)
 
 
@@ -404,11 +403,13 @@ def test_a_disk_that_refuses_a_checkpoint_keeps_the_one_before(tmp_path):
         (["--teacher", "there", "--words", "30"], 3, "there is not an encoder folder"),
         (["--teacher", "zero.npy", "--words", "30"], 2, "zero.npy has no vectors of words"),
         (["--words", "30"], 2, "a new encoder learns from a teacher"),
-        (["--words", "30", "--from", "english"], 2, "give one of them"),
-        (["--dims", "8,8"], 2, "give --words as well"),
+        (["--words", "30", "--from", "english"], 2, "--from"),
+        (["--words", "30", "--new-words", "5"], 2, "--new-words"),
+        (["--dims", "8,8"], 2, "--words"),
+        (["--words-first", "3"], 2, "--words-first"),
         (["--words", "30", "--dims", "8,4"], 2, "a last layer of the same size"),
-        (["--dims", "x"], 2, "'x' is no list of whole numbers"),
-        (["--title", "title", "--neighbours"], 2, "choose one of neighbours and of what a teacher or titles say"),
+        (["--dims", "x"], 2, "'x' is not a list of whole numbers"),
+        (["--title", "title", "--neighbors"], 2, "choose one of neighbors and of what a teacher or titles say"),
         (["--title", "nothing"], 3, "line 1: the field 'nothing' is None, not a text"),
         (["--columns", "a"], 2, "names two texts and perhaps a score, not 1"),
         (["--columns", "a,b"], 3, "has no column 'a'"),
@@ -441,7 +442,7 @@ def test_too_few_texts_are_refused(vecsearch, tmp_path, lines, message):
         (['{"a": "x", "b": ["y", "z"]}'], "data.jsonl, line 1: \"b\" is ['y', 'z'], not a text"),
         (['{"a": "x", "b": "y", "score": "high"}'], "data.jsonl, line 1: the score in \"score\" is 'high', not a number"),
         (['{"a": "x", "b": "y"}'] * 19, "19 examples are too few"),
-        (['{"texts": ["x", "y"]}', '{"texts": ["x"]}'], 'data.jsonl, line 2: "texts" is no list of at least two strings'),
+        (['{"texts": ["x", "y"]}', '{"texts": ["x"]}'], 'data.jsonl, line 2: "texts" is not a list of at least two strings'),
     ],
 )
 def test_pairs_and_groups_of_a_wrong_shape_are_named(vecsearch, tmp_path, lines, message):
@@ -469,7 +470,7 @@ def test_files_of_one_kind_alone(vecsearch, corpus, tmp_path):
     pairs = write(tmp_path / "pairs.tsv", ["a\tb", "x\ty"])
     ran = vecsearch("train", "similarity", corpus, pairs, "-o", tmp_path / "new")
     assert ran.code == 2 and "corpus and pairs are learnt from in different ways" in ran.err
-    ran = vecsearch("train", "similarity", pairs, "--neighbours", "-o", tmp_path / "new")
+    ran = vecsearch("train", "similarity", pairs, "--neighbors", "-o", tmp_path / "new")
     assert ran.code == 2 and "go with a corpus, not with pairs" in ran.err
 
 
@@ -500,5 +501,5 @@ def test_a_new_start_without_a_word_is_refused(tiny_folder, tmp_path):
     path = write(tmp_path / "once.txt", [f"word{i}" for i in range(50)])
     with pytest.raises(DataError, match="no word occurs 2 times"):
         train_similarity(
-            Source([path], teacher=tiny_folder(("forward",), SIZES)), tmp_path / "new", start=New(30, (8, 8)), plan=PLAN
+            TrainingData([path], teacher=tiny_folder(("forward",), SIZES)), tmp_path / "new", start=New(30, (8, 8)), plan=PLAN
         )

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from vecsearch.corpus.document import Document
 from vecsearch.encoders import DEFAULT, find_encoder
-from vecsearch.encoders.folder import read_encoder
+from vecsearch.encoders.ulmfit.folder import read_encoder
 from vecsearch.training import english, scenes
 from vecsearch.training.english import CLAUSE_END, CLAUSE_LETTERS, CLAUSE_WORDS, LONGEST, SHORTEST, clauses, sentences
 
@@ -234,4 +234,4 @@ def test_a_training_that_fails_leaves_its_texts_and_its_exit_code(data, tmp_path
 
 def test_a_folder_that_cannot_be_written_to_is_named(data, tmp_path, monkeypatch, capfd):
     assert run(monkeypatch, data, "teacher", "-o", tmp_path / "missing/new") == 5
-    assert f"cannot write {tmp_path / 'missing/new.texts.jsonl'}" in capfd.readouterr().err
+    assert f"cannot write {tmp_path / 'missing'}" in capfd.readouterr().err

@@ -28,7 +28,7 @@ loop.SAVE_SECONDS = keeper.SAVE_SECONDS = 0
 kept, real = [], os.replace
 
 def replace(source, target):
-    kept.append(target)
+    kept.extend([target] * str(target).endswith(".safetensors"))
     if len(kept) == 5:
         os.kill(os.getpid(), signal.SIGKILL)
     real(source, target)
@@ -84,7 +84,7 @@ def test_a_disk_that_is_full_at_a_checkpoint(train, saves, tmp_path, command, fu
     assert ran.code == 5 and not (tmp_path / "parts").exists()
     note, error = ran.err.splitlines()[-2:]
     assert error.startswith(f"error: cannot write {kept}/state.safetensors: no space left on the disk; free some space")
-    assert note.endswith(f"{kept}: the same command with --resume goes on")
+    assert note.endswith(f"{kept}: the same command with --resume continues")
     assert (kept / "state.safetensors").exists() == (full_at > 1)
     saves.full_at = 0
     resumed = train(command, "parts", "--resume")
@@ -101,8 +101,11 @@ def test_killed_at_a_checkpoint(train, tmp_path, command):
     assert train(command, "whole").code == 0
     assert train(command, "parts", by=killed).returncode == -signal.SIGKILL
     kept = tmp_path / ".parts.training"
-    assert (kept / "state.safetensors").exists() and (kept / "state.tmp").exists() and not (tmp_path / "parts").exists()
+    (unfinished,) = kept.glob(".state.safetensors.*.tmp")
+    assert (kept / "state.safetensors").exists() and not (tmp_path / "parts").exists()
+    other = train(command, "parts", "--resume", "--seed", 5)
+    assert other.code == 2 and f"cannot resume: {kept} was started with seed 0, not 5" in other.err and unfinished.exists()
     resumed = train(command, "parts", "--resume")
-    assert resumed.code == 0 and "going on" in resumed.err
+    assert resumed.code == 0 and "resuming " in resumed.err
     weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "parts")]
     assert weights[0] == weights[1] and not kept.exists()

@@ -9,9 +9,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from conftest import Told
 
 from vecsearch.encoders import UlmfitEncoder
-from vecsearch.encoders.folder import read_encoder
+from vecsearch.encoders.ulmfit.folder import read_encoder
 from vecsearch.errors import DataError, UsageError
 from vecsearch.text.rules import SPECIAL_TOKENS
 from vecsearch.text.vocabulary import Vocabulary
@@ -39,12 +40,12 @@ def corpus(tmp_path):
 def train(corpus, output, *, start=None, stop_at=None, resume=False, plan=PLAN):
     heard = []
 
-    def progress(what, done, total):
+    def hear(what, done):
         heard.append((what, done))
         if len(heard) == stop_at:
             raise KeyboardInterrupt
 
-    return train_language_model([corpus], output, start=start, plan=plan, resume=resume, progress=progress), heard
+    return train_language_model([corpus], output, start=start, plan=plan, resume=resume, progress=Told(hear)), heard
 
 
 def test_a_new_model_learns_what_comes_next(vecsearch, corpus, tmp_path):
@@ -161,7 +162,7 @@ def test_only_the_same_training_goes_on(corpus, tmp_path, monkeypatch):
     monkeypatch.setattr(keeper, "SAVE_SECONDS", 0)
     with pytest.raises(KeyboardInterrupt):
         train(corpus, tmp_path / "new", stop_at=5)
-    with pytest.raises(UsageError, match="was begun with length 10, not 12"):
+    with pytest.raises(UsageError, match="was started with length 10, not 12"):
         train(corpus, tmp_path / "new", resume=True, plan=replace(PLAN, length=12))
 
 
@@ -185,7 +186,7 @@ def test_untrained_words_start_at_their_frequency(corpus, tmp_path):
     [
         ([], "holds no documents"),
         (["one short text"], "tokens are too few"),
-        (["the king sat on a bank of " * 500], "a single document is no corpus"),
+        (["the king sat on a bank of " * 500], "one document is not enough"),
     ],
 )
 def test_too_little_text_is_refused(vecsearch, tmp_path, lines, message):
@@ -199,7 +200,8 @@ def test_too_little_text_is_refused(vecsearch, tmp_path, lines, message):
     [
         (["--dims", "8,9"], "a last one of the embedding's"),
         (["--dims", "8,9,10,8"], "layers of one size"),
-        (["--dims", "8,8", "--from", "english"], "give one of them"),
+        (["--dims", "8,8", "--from", "english"], "--dims"),
+        (["--new-words", "5"], "--from"),
     ],
 )
 def test_sizes_that_are_no_awd_lstm(vecsearch, corpus, tmp_path, options, message):

@@ -5,13 +5,13 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from conftest import WORDS, random_tensors
+from conftest import WORDS, Told, random_tensors
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from vecsearch.encoders import open_encoder
-from vecsearch.encoders.folder import read_encoder, write_encoder
+from vecsearch.encoders.ulmfit.folder import read_encoder, write_encoder
 from vecsearch.metric import normalise
 from vecsearch.text.rules import SPECIAL_TOKENS
 from vecsearch.text.vocabulary import Vocabulary
@@ -43,7 +43,7 @@ def rows_of(start):
     seed=st.integers(0, 9),
 )
 def test_contexts_are_those_of_a_plain_loop(texts, block, seed):
-    """Rows 0 to 7 are known, 8 to 11 new; blocks of any size see each pair of neighbours once."""
+    """Rows 0 to 7 are known, 8 to 11 new; blocks of any size see each pair of neighbors once."""
     embedding = np.random.default_rng(seed).standard_normal((8, 3))
     tokens = np.array([row for text in texts for row in [*text, *[module.NOTHING] * module.WINDOW]], int)
     with pytest.MonkeyPatch.context() as patch:
@@ -191,7 +191,7 @@ def test_a_similarity_encoder_is_trained_gently(tokenizer, tmp_path, monkeypatch
         source=source,
     )
     (tmp_path / "tales.txt").write_text("the king sat on the bank of the river\n" * 300)
-    heard, rates = [], []
+    heard, rates = Told(), []
 
     def run(self, **_):
         rates.append(self._rate)
@@ -204,10 +204,10 @@ def test_a_similarity_encoder_is_trained_gently(tokenizer, tmp_path, monkeypatch
             tmp_path / "new",
             start=tmp_path / "start",
             plan=LanguagePlan(rate=asked),
-            note=heard.append,
+            progress=heard,
         )
     assert rates == [asked or rate]
-    assert any("forgets some of it here" in line for line in heard) == ("score" in source)
+    assert any("forgets some of it here" in line for line in heard.notes) == ("score" in source)
 
 
 def new(folder):

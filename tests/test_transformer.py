@@ -8,9 +8,10 @@ import pytest
 from sentence_models import TEXTS, WORDS, write_model
 
 from vecsearch.corpus.document import Document
-from vecsearch.encoders import TransformerEncoder, open_encoder, sentence
+from vecsearch.encoders import TransformerEncoder, open_encoder
+from vecsearch.encoders.sentence import base as sentence
 from vecsearch.errors import CheckpointError
-from vecsearch.index import Index
+from vecsearch.index.index import Index
 from vecsearch.metric import normalise
 from vecsearch.training.start import new_start
 from vecsearch.training.teacher import Teacher

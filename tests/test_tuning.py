@@ -10,7 +10,8 @@ from vecsearch.errors import UsageError
 from vecsearch.evaluation.measures import of_ranking
 from vecsearch.evaluation.sets import read_set
 from vecsearch.evaluation.tuning import STEPS, tune
-from vecsearch.index import Index
+from vecsearch.index.build import Options
+from vecsearch.index.index import Index
 
 
 def beir(folder, texts, queries, relevant):
@@ -32,7 +33,7 @@ def made(tmp_path):
     rng = np.random.default_rng(0)
     words = ["".join(rng.choice([*"abc"], 8)) for _ in range(120)]
     texts = [f"{word} X{n % 40}" for n, word in enumerate(words)]
-    with Index.build(tmp_path / "index", documents(*texts), Letters(), keep=9) as index:
+    with Index.build(tmp_path / "index", documents(*texts), Letters(), options=Options(keep=9)) as index:
         yield index, texts
 
 
@@ -75,7 +76,7 @@ def test_each_way_is_what_hybrid_finds(tmp_path, made):
     assert measured(tuned.weights) == pytest.approx(max(measured((step, 1 - step)) for step in STEPS))
 
 
-def test_weights_are_kept_and_moved_and_brought_back(tmp_path, made):
+def test_weights_are_kept_and_moved_and_restored(tmp_path, made):
     index, _ = made
     queries = ["aabbcc X3", "X12", "abab nothing"]
     equal = index.hybrid(queries)
@@ -116,8 +117,8 @@ def test_what_cannot_be_tuned_is_refused(tmp_path, vecsearch, made):
     (tmp_path / "pairs.tsv").write_text("text1\ttext2\tscore\na\tb\t1\nc\td\t2\ne\tf\t3\n")
     for arguments, said in (
         ([tmp_path / "pairs.tsv"], "give a BEIR folder"),
-        ([tmp_path / "few", tmp_path / "others"], "only --split goes with it"),
-        ([tmp_path / "few", "--metric", "ip"], "only --split goes with it"),
+        ([tmp_path / "few", tmp_path / "others"], "one SET, and 2 are given"),
+        ([tmp_path / "few", "--metric", "ip"], "--metric"),
     ):
         ran = vecsearch("evaluate", *arguments, "--tune", tmp_path / "index")
         assert ran.code == 2 and said in ran.err

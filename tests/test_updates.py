@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
+from conftest import Told
 from faults import FULL, failing, start, wait
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -32,14 +33,16 @@ from store_builds import (
     assert_tidy,
     live_index,
     of,
-    silent,
 )
 
-from vecsearch import updating, verifying
+from vecsearch.corpus.corpus import Corpus
 from vecsearch.corpus.document import Document
 from vecsearch.corpus.passages import Chunks
 from vecsearch.errors import CorpusError, DamagedIndexError, ResourceError, UsageError
-from vecsearch.index import Index
+from vecsearch.index import update as updating
+from vecsearch.index import verify as verifying
+from vecsearch.index.build import Options
+from vecsearch.index.index import Index
 from vecsearch.metric import Metric
 from vecsearch.store.commit import Lock, describe_file
 from vecsearch.store.snapshot import file_problems, generations, open_manifest
@@ -89,7 +92,7 @@ class Model:
     def __init__(self, folder: Path, spec: str) -> None:
         self.folder, self.encoder = folder, Letters()
         self.history = {1: {"d0": "x a", "d1": "x ab", "d2": "x c"}}
-        self.index = Index.build(folder, of(self.history[1]), self.encoder, spec=spec)
+        self.index = Index.build(folder, of(self.history[1]), self.encoder, options=Options(spec=spec))
         self.other = Index.open(folder, encoder=self.encoder)
         """What another process has open."""
 
@@ -137,7 +140,7 @@ class Model:
         return before
 
     def rebuild(self, before: Held, _: None) -> Held:
-        updating.rebuild(self.folder, indexing=silent, note=silent)
+        updating.rebuild(self.folder)
         assert self.index.refresh() and not self.index.refresh()
         return before
 
@@ -191,7 +194,7 @@ def test_what_has_not_changed_is_not_encoded_and_makes_no_generation(live):
 def test_ready_vectors_are_replaced_whatever_they_are(tmp_path):
     vectors = np.eye(3, dtype=np.float32)
     documents = [Document(f"d{i}", "") for i in range(3)]
-    with Index.build(tmp_path / "i", documents, vectors=[vectors], dim=3) as index:
+    with Index.build(tmp_path / "i", documents, vectors=[vectors]) as index:
         assert index.add(documents[:2], vectors=[vectors[1:]]).replaced == 2
         assert {hit.id: hit.score for hit in index.nearest(vectors[2:], 3)[0]} == {"d0": 0, "d1": 1, "d2": 1}
         assert len(index) == 3
@@ -200,7 +203,7 @@ def test_ready_vectors_are_replaced_whatever_they_are(tmp_path):
 @pytest.mark.parametrize("spec", ["HNSW8", "IVF4,Flat", "IVF4x2,PQ4x4fs", "PCA6,HNSW8"])
 def test_an_approximate_index_finds_what_is_there_and_nothing_else(tmp_path, spec, monkeypatch):
     # However few rows are left, FAISS is to find them.
-    monkeypatch.setattr("vecsearch.searching.FEW_NUMBERS", 0)
+    monkeypatch.setattr("vecsearch.index.view.FEW_NUMBERS", 0)
     monkeypatch.setattr("vecsearch.ann.EXACT_NUMBERS", 0)
     rng = np.random.default_rng(0)
     model = {f"d{i}": rng.standard_normal(8).astype(np.float32) for i in range(300)}
@@ -210,7 +213,7 @@ def test_an_approximate_index_finds_what_is_there_and_nothing_else(tmp_path, spe
 
     documents, vectors = put(model)
     queries = rng.standard_normal((20, 8)).astype(np.float32)
-    with Index.build(tmp_path / "i", documents, vectors=vectors, dim=8, spec=spec, keep=10) as index:
+    with Index.build(tmp_path / "i", documents, vectors=vectors, options=Options(spec=spec, keep=10)) as index:
         index.delete([f"d{i}" for i in range(0, 300, 3)])
         model = {id: model[id] for i, id in enumerate(model) if i % 3}
         changed = {f"d{i}": rng.standard_normal(8).astype(np.float32) for i in range(250, 350)}
@@ -234,7 +237,7 @@ def test_an_approximate_index_finds_what_is_there_and_nothing_else(tmp_path, spe
 
 def test_documents_of_several_passages_come_and_go_whole(tmp_path):
     texts = {"long": "a b c a b c a b", "short": "c", "other": "b b b a"}
-    with Index.build(tmp_path / "i", of(texts), Letters(), chunks=Chunks(2, 1)) as index:
+    with Index.build(tmp_path / "i", of(texts), Letters(), options=Options(chunks=Chunks(2, 1))) as index:
         assert index.manifest.rows > len(index) == 3
         index.add(of({"long": "a a a a", "new": "c c c"}))
         index.delete(["other"])
@@ -249,7 +252,9 @@ def test_documents_of_several_passages_come_and_go_whole(tmp_path):
 
 def test_one_goes_back_to_what_an_index_was_before_it_was_replaced(live):
     other = [Document("other", "")]
-    with Index.build(live, other, vectors=[np.ones((1, 5), np.float32)], dim=5, metric=Metric.INNER_PRODUCT, replace=True):
+    with Index.build(
+        live, other, vectors=[np.ones((1, 5), np.float32)], options=Options(metric=Metric.INNER_PRODUCT), replace=True
+    ):
         pass
     updating.rollback(live, 5)
     with Index.open(live, encoder=Letters()) as index:
@@ -285,15 +290,18 @@ def test_an_interrupted_add_goes_on_where_it_was(live):
             return super().encode(texts)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("vecsearch.building.BLOCK_DOCUMENTS", 3)
+        patch.setattr("vecsearch.index.build.BLOCK_DOCUMENTS", 3)
         with Index.open(live, encoder=Breaks()) as index, pytest.raises(KeyboardInterrupt):
-            index.add(of(more), provenance={"source": "n"})
+            index.add(Corpus(of(more), "n"))
         assert held(live) == FOURTH
-        with Index.open(live, encoder=Letters()) as index, pytest.raises(UsageError, match="give --resume the same options"):
-            index.add(of(more), provenance={"source": "m"}, resume=True)
+        with (
+            Index.open(live, encoder=Letters()) as index,
+            pytest.raises(UsageError, match=r"cannot resume: .*; use the same options, or start again without --resume"),
+        ):
+            index.add(Corpus(of(more), "m"), resume=True)
         encoder = Letters()
         with Index.open(live, encoder=encoder) as index:
-            index.add(of(more), provenance={"source": "n"}, resume=True)
+            index.add(Corpus(of(more), "n"), resume=True)
             assert answers(index) == FOURTH | more
     assert 0 < encoder.encoded < len(more)
 
@@ -304,7 +312,7 @@ def test_rebuild_mends_a_faiss_index_and_nothing_is_made_from_damage(live):
     for work in (lambda: Index.open(live, encoder=Letters()), lambda: updating.rollback(live, 3)):
         with pytest.raises(DamagedIndexError, match=r"index-000001\.faiss has sha256"):
             work()
-    updating.rebuild(live, indexing=silent, note=silent)
+    updating.rebuild(live)
     assert held(live) == FOURTH
     assert [path.name in problem for problem in verify(live).problems] == [True]  # older generations have it
     updating.collect(live, 1)
@@ -320,18 +328,18 @@ def test_rebuild_mends_a_faiss_index_and_nothing_is_made_from_damage(live):
 
 @pytest.mark.parametrize(("size", "first"), [(2, 4), (5, 3)], ids=["by the same version", "by one that copies other blocks"])
 def test_an_interrupted_compaction_is_finished_whole(live, monkeypatch, size, first):
-    def interrupt(stored):
+    def interrupt(name, stored):
         if stored == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("vecsearch.updating.COPIED_ROWS", 2)
+    monkeypatch.setattr("vecsearch.index.update.COPIED_ROWS", 2)
     with pytest.raises(KeyboardInterrupt):
-        updating.compact(live, progress=interrupt, indexing=silent, note=silent)
+        updating.compact(live, progress=Told(interrupt))
     assert held(live) == FOURTH
-    monkeypatch.setattr("vecsearch.updating.COPIED_ROWS", size)
-    stored = []
-    updating.compact(live, progress=stored.append, indexing=silent, note=silent)
-    assert held(live) == FOURTH and stored[0] == first
+    monkeypatch.setattr("vecsearch.index.update.COPIED_ROWS", size)
+    stored = Told()
+    updating.compact(live, progress=stored)
+    assert held(live) == FOURTH and stored.steps["documents"][0] == first
     assert verify(live).problems == []
 
 
@@ -366,7 +374,7 @@ def test_an_index_is_locked_while_another_process_writes_and_free_when_that_is_k
 
 def test_what_is_open_stays_what_it_was_whatever_is_removed(live):
     with Index.open(live, encoder=Letters()) as index:
-        updating.compact(live, progress=silent, indexing=silent, note=silent)
+        updating.compact(live)
         updating.delete(live, ids=["d0"])
         updating.collect(live, 1)
         assert len(list(live.glob("segments/*"))) == 1

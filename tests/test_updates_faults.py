@@ -15,9 +15,9 @@ import pytest
 from faults import FULL, failing, killed, limited, moments, start, trace, wait
 from store_builds import COMMANDS, HISTORY, QUICK_DISK, Letters, answers, assert_history, assert_tidy, live_index, next_change
 
-from vecsearch import updating
 from vecsearch.errors import ResourceError, UsageError
-from vecsearch.index import Index
+from vecsearch.index import update as updating
+from vecsearch.index.index import Index
 from vecsearch.store.snapshot import read_manifest
 from vecsearch.store.verify import Verification, verify
 

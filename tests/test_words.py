@@ -10,19 +10,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import word_files as made
+from conftest import Told
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_words_files import FORMATS
 
 from vecsearch.corpus.document import Document
 from vecsearch.encoders import UlmfitEncoder, WordsEncoder, can_open, open_encoder
-from vecsearch.encoders.base import WordEncoder
 from vecsearch.encoders.words import encoder as module
 from vecsearch.encoders.words.importing import import_words
-from vecsearch.encoders.words.tokens import Splitter
+from vecsearch.encoders.words.tokens import WordSplitter
 from vecsearch.errors import CheckpointError, UsageError
 from vecsearch.files import cache_folder
-from vecsearch.index import Index
+from vecsearch.index.index import Index
 from vecsearch.metric import normalise
 
 GROUPS = {"royal": ["king", "queen", "prince", "throne"], "food": ["tomato", "bread", "soup", "butter"]}
@@ -68,7 +68,7 @@ def test_a_text_is_the_mean_of_its_words(encoder):
     assert found.dtype == np.float32 and found.shape == (7, DIM)
     counted = {"texts": 7, "empty": 3, "tokens": 10, "words": 10, "unknown": 2, "cut_texts": 0, "cut_tokens": 0}
     assert encoder.tally.as_dict() == counted
-    assert isinstance(encoder, WordEncoder) and encoder.encode([]).shape == (0, DIM)
+    assert isinstance(encoder, WordsEncoder) and encoder.encode([]).shape == (0, DIM)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_a_text_is_the_mean_of_its_words(encoder):
 )
 def test_how_texts_are_split(text, cased, words):
     rows = {word: i for i, word in enumerate(NAMES)}
-    split = Splitter(lambda names: np.array([rows.get(name, -1) for name in names], np.int64), cased=cased)
+    split = WordSplitter(lambda names: np.array([rows.get(name, -1) for name in names], np.int64), cased=cased)
     for _ in range(2):  # the second time they are remembered
         (found,) = split.of([text])
         assert [word for word, _ in found] == words
@@ -191,11 +191,12 @@ def test_a_file_that_changes_under_the_encoder(file):
 
 def test_reading_tells_how_far_it_has_come(subwords, monkeypatch):
     monkeypatch.setattr("vecsearch.encoders.words.writer.COMPOSED_ROWS", 5)
-    heard: list[tuple[int, float]] = []
+    heard = Told()
     encoder = open_encoder(subwords)
-    encoder.prepare(lambda words, done: heard.append((words, done)))
-    assert heard == sorted(heard) and heard[-1] == (len(NAMES), 1.0) and len(heard) > 4
-    encoder.prepare(lambda words, done: pytest.fail("it has been read"))
+    encoder.prepare(heard)
+    words = heard.steps["words"]
+    assert words == sorted(words) and words[-1] == len(NAMES) and len(words) > 4
+    encoder.prepare(Told(lambda name, done: pytest.fail("it has been read")))
 
 
 def test_another_process_may_be_faster(file, monkeypatch):
@@ -237,20 +238,20 @@ def test_a_damaged_folder_is_named(subwords, tmp_path, name):
     "change, message",
     [
         ({"format": 2}, "format 2 of kind 'words'; this vecsearch reads format 1"),
-        ({"rows": 10**15}, "numbers"),
-        ({"unique": 99}, "numbers"),
-        ({"dim": True}, "numbers"),
+        ({"rows": 10**15}, f"holds {10**15} as rows"),
+        ({"unique": 99}, "holds 99 as unique"),
+        ({"dim": True}, "holds True as dim"),
         ({"dim": 9}, "bytes of vectors.npy, which is an array"),
-        ({"dtype": "float64"}, "'float64'"),
-        ({"cased": 1}, "cased 1"),
-        ({"sif": -1.0}, "sif -1.0"),
-        ({"sif": float("inf")}, "sif inf"),
-        ({"subwords": {"minn": 3, "maxn": 999, "bucket": 60}}, "up to 999 characters"),
-        ({"subwords": {"minn": 3}}, "cannot be read"),
+        ({"dtype": "float64"}, "'float64' as dtype"),
+        ({"cased": 1}, "1 as cased"),
+        ({"sif": -1.0}, "-1.0 as sif"),
+        ({"sif": float("inf")}, "inf as sif"),
+        ({"subwords": {"minn": 3, "maxn": 999, "bucket": 60}}, "999 as subwords.maxn"),
+        ({"subwords": {"minn": 3}}, "no subwords.maxn"),
         ({"subwords": None}, "the files"),
         ({"files": {}}, "the files"),
-        ({"files": None}, "the files"),
-        ({"source": 3}, "a source that is no table"),
+        ({"files": None}, "None as files"),
+        ({"source": 3}, "3 as source"),
         ({"more": 3}, "cannot be read"),
     ],
 )
@@ -300,9 +301,8 @@ def test_every_format_on_the_command_line(vecsearch, tmp_path, monkeypatch, form
     assert ran.code == 0 and json.loads(ran.out)["rows"] == len(NAMES), ran.err
     assert {row["id"] for row in rows(vecsearch("similar", "words", "bread", "-k", 3))} == set(GROUPS["food"]) - {"bread"}
     asked = ["--plus", "king", "--plus", "bread", "--minus", "prince", "-k", 1]
-    assert rows(vecsearch("query", "words", *asked))[0]["id"] in GROUPS["food"]
-    four = [argument for word in ("king", "queen", "prince", "soup") for argument in ("--odd-one-out", word)]
-    assert rows(vecsearch("query", "words", *four))[0]["id"] == "soup"
+    assert rows(vecsearch("analogy", "words", *asked))[0]["id"] in GROUPS["food"]
+    assert rows(vecsearch("odd-one-out", "words", "king", "queen", "prince", "soup"))[0]["id"] == "soup"
     Path("texts.txt").write_text("The prince and his throne\nBread, butter and zzyzx\n")
     ran = vecsearch("build", "texts.txt", "--encoder", model, "-o", "texts")
     assert ran.code == 0 and "of 9 words are unknown to the model" in ran.err, ran.err
@@ -382,7 +382,7 @@ def test_broken_words_are_noted(vecsearch, tmp_path):
 
 
 def test_ulmfit_still_tells_its_words(tiny):
-    assert isinstance(tiny, WordEncoder) and isinstance(tiny, UlmfitEncoder)
+    assert isinstance(tiny, UlmfitEncoder)
     ids, counts = tiny.word_ids()
     assert counts == {"special_words": 9, "pieces": 0, "untrained_words": 0} and len(ids) == len(tiny.words) - 9
     assert len(tiny.word_ids(all_words=True)[0]) == len(tiny.words)

@@ -90,7 +90,7 @@ def test_blocks_join_without_a_seam(tmp_path, monkeypatch, format, rows):
 
     for module in (text_module, binary_module, fasttext_bin):
         monkeypatch.setattr(module, "block_rows", lambda dim: rows)
-    monkeypatch.setattr("vecsearch.encoders.words.stream.PIECE", 7)
+    monkeypatch.setattr("vecsearch.encoders.words.byte_reader.PIECE", 7)
     suffix, write = FORMATS[format]
     found = imported(tmp_path, suffix, write(WORDS, VECTORS))
     assert list(found.words) == WORDS
@@ -179,7 +179,7 @@ BROKEN = {
     ),
     "binary, cut in a word": (".bin.gz", gzip.compress(BINARY[:-23], mtime=0), "the file ends within the word of row 6"),
     "binary, no space": (".bin", b"9 1\n" + b"\1" * 5000, "offset 4: the word of row 1 is longer than 4,096 bytes"),
-    "binary, an empty word": (".bin", b"1 1\n \0\0\x80?", "row 1 has the word '', which is none"),
+    "binary, an empty word": (".bin", b"1 1\n \0\0\x80?", "row 1 has the word '', which is not a word"),
     "binary, NaN": (
         ".bin",
         BINARY.replace(VECTORS[2].tobytes(), NAN),

@@ -16,38 +16,68 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vecsearch.ann import Goal
+    from vecsearch.corpus.corpus import Corpus
     from vecsearch.corpus.document import Document
+    from vecsearch.corpus.passages import Chunks
     from vecsearch.corpus.readers import read_corpus
-    from vecsearch.encoders import Encoder, UlmfitEncoder, open_encoder
+    from vecsearch.encoders import Encoder, Tally, UlmfitEncoder, open_encoder
+    from vecsearch.encoders.ulmfit.importing import from_learner
     from vecsearch.errors import VecsearchError
-    from vecsearch.hits import Hit, Neighbors
-    from vecsearch.index import Index
+    from vecsearch.index.build import Options
+    from vecsearch.index.hits import Candidates, Fusion, Hit, Neighbors
+    from vecsearch.index.index import Index
+    from vecsearch.index.update import Changes
     from vecsearch.metric import Metric
+    from vecsearch.progress import Progress
+    from vecsearch.store.clusters import Clustering
+    from vecsearch.store.manifest import Manifest
 
 _HOMES = {
+    "Candidates": "vecsearch.index.hits",
+    "Changes": "vecsearch.index.update",
+    "Chunks": "vecsearch.corpus.passages",
+    "Clustering": "vecsearch.store.clusters",
+    "Corpus": "vecsearch.corpus.corpus",
     "Document": "vecsearch.corpus.document",
     "Encoder": "vecsearch.encoders",
+    "Fusion": "vecsearch.index.hits",
     "Goal": "vecsearch.ann",
-    "Hit": "vecsearch.hits",
-    "Index": "vecsearch.index",
+    "Hit": "vecsearch.index.hits",
+    "Index": "vecsearch.index.index",
+    "Manifest": "vecsearch.store.manifest",
     "Metric": "vecsearch.metric",
-    "Neighbors": "vecsearch.hits",
+    "Neighbors": "vecsearch.index.hits",
+    "Options": "vecsearch.index.build",
+    "Progress": "vecsearch.progress",
+    "Tally": "vecsearch.encoders",
     "UlmfitEncoder": "vecsearch.encoders",
     "VecsearchError": "vecsearch.errors",
+    "from_learner": "vecsearch.encoders.ulmfit.importing",
     "open_encoder": "vecsearch.encoders",
     "read_corpus": "vecsearch.corpus.readers",
 }
 
 __all__ = [
+    "Candidates",
+    "Changes",
+    "Chunks",
+    "Clustering",
+    "Corpus",
     "Document",
     "Encoder",
+    "Fusion",
     "Goal",
     "Hit",
     "Index",
+    "Manifest",
     "Metric",
     "Neighbors",
+    "Options",
+    "Progress",
+    "Tally",
     "UlmfitEncoder",
     "VecsearchError",
+    "from_learner",
     "open_encoder",
     "read_corpus",
 ]

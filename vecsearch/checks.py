@@ -14,6 +14,7 @@ import os
 import reprlib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from enum import EnumType, StrEnum
+from itertools import chain, islice, starmap
 from pathlib import Path, PurePath
 from typing import Any, TypeVar
 
@@ -250,25 +251,29 @@ def array(name: str, values: Any, dtype: type[np.floating] = np.float32) -> np.n
         return np.ascontiguousarray(found, dtype).reshape(found.shape)
 
 
-def blocks(name: str, values: Any, dim: int) -> Iterator[np.ndarray]:
-    """Blocks of vectors, (b, dim) float32, each looked at when it is asked for.
+def blocks(name: str, values: Any, dim: int | None = None) -> tuple[int, Iterator[np.ndarray]]:
+    """Blocks of vectors, (b, dim) float32, each looked at when it is asked for, and their dim, that of the first without one.
 
-    Raises: TypeError: no iterable of arrays of numbers. VectorsError: another shape.
+    Raises: TypeError: no iterable of arrays of numbers. VectorsError: another shape, or without a dim no block.
     """
+    shape = f"(b, {'dim' if dim is None else dim})"
     if isinstance(values, np.ndarray) and values.ndim < 3:
         raise TypeError(f"{name} is {described(values)}; give a list of blocks, even of a single one: [{name}]")
     if isinstance(values, str | bytes | PurePath | Mapping):
-        raise TypeError(f"{name} is {described(values)}; give a list of arrays (b, {dim})")
-    given = iterable(name, values, f"arrays (b, {dim})")
+        raise TypeError(f"{name} is {described(values)}; give a list of arrays {shape}")
+    given = enumerate(iterable(name, values, f"arrays {shape}"))
 
-    def checked() -> Iterator[np.ndarray]:
-        for place, block in enumerate(given):
-            found = array(f"{name}[{place}]", block)
-            if found.ndim != 2 or found.shape[1] != dim:
-                raise VectorsError(f"{name}[{place}] has the shape {found.shape}; a block of vectors is (b, {dim})")
-            yield found
+    def checked(place: int, block: Any) -> np.ndarray:
+        found = array(f"{name}[{place}]", block)
+        if found.ndim != 2 or dim not in (None, found.shape[1]):
+            raise VectorsError(f"{name}[{place}] has the shape {found.shape}; a block of vectors is {shape}")
+        return found
 
-    return checked()
+    first = [checked(*found) for found in islice(given, 0 if dim is not None else 1)]
+    if dim is None and not first:
+        raise VectorsError(f"{name} is empty; give a row for each document")
+    dim, shape = (first[0].shape[1], f"(b, {first[0].shape[1]})") if dim is None else (dim, shape)
+    return dim, chain(first, starmap(checked, given))
 
 
 def rows(name: str, values: Any, of: int) -> np.ndarray:

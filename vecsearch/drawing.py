@@ -5,7 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @contextmanager
@@ -20,7 +23,7 @@ def importing_matplotlib() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def new_figure(width: float, height: float) -> Any:
+def new_figure(width: float, height: float) -> Figure:
     """An empty figure of so many inches, whose parts keep clear of one another."""
     with importing_matplotlib():
         from matplotlib.figure import Figure

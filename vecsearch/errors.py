@@ -9,7 +9,7 @@
     ├── IndexFileError                  4   an index on disk
     │   ├── DamagedIndexError               its bytes are not the ones that were written
     │   └── UnsupportedIndexError           written by a newer vecsearch, or no index at all
-    └── ResourceError                   5   the machine said no: disk, memory, permission
+    └── ResourceError                   5   system error: disk, memory, permission
         └── LockedError                     another process is writing to the index
 
 Exit code 0 is "done", 1 is "no" (a check failed), 130 "interrupted". Each message says what is wrong, with the values that

@@ -1,4 +1,4 @@
-"""Files as bytes on a disk, made durable and told apart by their content; and what of them, and else, is in memory."""
+"""Files as bytes on a disk, made durable, put in place whole, told apart by their content; and what is in memory."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import ctypes
 import hashlib
 import mmap
 import os
+import shutil
 import struct
 import sys
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from vecsearch.errors import ResourceError, writing
+from vecsearch.errors import ResourceError, UsageError, writing
 
 HEADER_BYTES = 128
 """Length of the header of every .npy file of ours: fixed, so that rows can be written before their number is known."""
@@ -25,11 +26,15 @@ def sync(path: Path) -> None:
     Raises: ResourceError: the system refuses.
     """
     with writing(path):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        _sync(path)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def sha256(path: Path) -> str:
@@ -38,18 +43,74 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def put_in_place(unfinished: Path, path: Path) -> None:
+    """Give a file, or a folder whose files are synced, its name when it is on the disk; what has that name stays until then.
+
+    Raises: ResourceError: the system refuses.
+    """
+    with writing(path):
+        _sync(unfinished)
+        os.replace(unfinished, path)
+        _sync(path.parent)
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[Path]:
+    """The name, in the same folder, of a file to write, which becomes `path` when the block ends.
+
+    Before that, and when anything fails, `path` is as it was, and what was written vanishes; a process that is killed leaves it
+    as .NAME.….tmp. What the system refuses within the block becomes a ResourceError.
+    """
+    with writing(path):
+        unfinished = _beside(path, "tmp")
+        try:
+            yield unfinished
+            put_in_place(unfinished, path)
+        except BaseException:
+            with suppress(OSError):  # what went wrong before says more
+                unfinished.unlink(missing_ok=True)
+            raise
+
+
 def write_whole(path: Path, data: bytes) -> None:
     """Write a file so that it is there whole or as it was before, whatever happens meanwhile. Raises ResourceError."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with writing(path):
-            unfinished.write_bytes(data)
-            sync(unfinished)
-            os.replace(unfinished, path)
-            sync(path.parent)
-    finally:
-        with suppress(OSError):  # what went wrong before says more
-            unfinished.unlink(missing_ok=True)
+    with new_file(path) as unfinished:
+        unfinished.write_bytes(data)
+
+
+@contextmanager
+def new_folder(output: Path) -> Iterator[Path]:
+    """A folder to write files in, which becomes `output`, where there is none or an empty one, when the block ends.
+
+    When anything fails, it vanishes; a process that is killed leaves it as .NAME.….part. What the system refuses within the
+    block becomes a ResourceError.
+    """
+    with writing(output):
+        output = output.absolute()
+        output.parent.mkdir(parents=True, exist_ok=True)
+        folder = _beside(output, "part")
+        folder.mkdir()
+        try:
+            yield folder
+            for path in folder.iterdir():
+                _sync(path)
+            put_in_place(folder, output)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+
+def refuse_existing(output: Path) -> None:
+    """Raise UsageError when there is something in the folder `output`."""
+    if output.is_dir() and not any(output.iterdir()):
+        return
+    if output.exists():
+        raise UsageError(f"{output} exists and is not empty; choose another output folder, or remove it")
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    """A hidden name in the same folder that no other process or thread takes."""
+    return path.with_name(f".{path.name}.{os.urandom(4).hex()}.{suffix}")
 
 
 def npy_header(shape: tuple[int, ...], dtype: str = "<f4") -> bytes:

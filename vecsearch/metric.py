@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from vecsearch import checks
@@ -46,6 +48,21 @@ def pair_scores(a: np.ndarray, b: np.ndarray, metric: Metric) -> np.ndarray:
     if metric is Metric.COSINE:
         a, b = normalise(a, lengths[0]), normalise(b, lengths[1])
     return np.einsum("nd,nd->n", a, b)
+
+
+def checked_queries(vectors: np.ndarray, dim: int, name: str = "vectors") -> np.ndarray:
+    """The vectors, given under this name, as (q, dim) float32. Raises UsageError for another shape, for NaN and infinity."""
+    queries = checks.array(name, vectors)
+    if queries.ndim != 2 or queries.shape[1] != dim:
+        one = "; give a single one as vector[None]" if queries.shape == (dim,) else ""
+        raise UsageError(f"the query vectors have the shape {queries.shape}, the index holds vectors of length {dim}{one}")
+    if not math.isfinite(np.vdot(queries, queries)):
+        # Their sum is not; float64 tells whether one of them is too long, or only all together.
+        with np.errstate(over="ignore", invalid="ignore"):
+            finite = np.isfinite(norms(queries))
+        if not finite.all():
+            raise UsageError(f"query vector {int(np.argmin(finite))} holds NaN or infinity, or is too long for float32")
+    return queries
 
 
 def _finite_norms(name: str, vectors: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ import numpy as np
 from adapters.base import Adapter
 from vecsearch import ann
 from vecsearch.metric import norms
+from vecsearch.progress import Progress
 
 
 class Vecsearch(Adapter):
@@ -30,11 +31,8 @@ class Vecsearch(Adapter):
         faiss.omp_set_num_threads(threads)
         self._folder = tempfile.TemporaryDirectory()
         source, path = ann.Rows(vectors, norms(vectors), self.metric), self._path
-        with tempfile.TemporaryDirectory() as truths:
-            cache = ann.TruthCache(Path(truths))
-            goal = ann.Goal(recall=self.goal)
-            builder = ann.Builder(source, goal, queries=None, truths=cache, content="", note=_say, progress=lambda added: None)
-            outcome = builder.build(path)
+        goal = ann.Goal(recall=self.goal)
+        outcome = ann.Builder(source, goal, queries=None, progress=_Said()).build(path)
         _say(f"{outcome.spec} {outcome.effort}: recall@{goal.k} {outcome.recall}")
         self._effort, self._source = outcome.effort, source
         self._searcher = None if outcome.spec == ann.EXACT else ann.open_searcher(path, outcome.spec, source, outcome.effort)
@@ -72,6 +70,11 @@ class Vecsearch95(Vecsearch):
 
 class Vecsearch99(Vecsearch):
     name, goal = "vecsearch 0.99", 0.99
+
+
+class _Said(Progress):
+    def note(self, text: str) -> None:
+        _say(text)
 
 
 def _say(line: str) -> None:

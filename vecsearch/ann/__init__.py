@@ -1,4 +1,4 @@
-"""Nearest neighbours: everything that touches FAISS."""
+"""Nearest neighbors: everything that touches FAISS."""
 
 from vecsearch.ann.approximate import ApproximateSearcher, open_searcher
 from vecsearch.ann.builder import Builder, Goal, Outcome
@@ -8,7 +8,7 @@ from vecsearch.ann.planner import EXACT_NUMBERS
 from vecsearch.ann.recall import Recall
 from vecsearch.ann.spec import check_spec, copies
 from vecsearch.ann.threads import threads
-from vecsearch.ann.truth import TruthCache, ground_truth
+from vecsearch.ann.truth import ground_truth
 from vecsearch.metric import EXACT
 
 __all__ = [
@@ -21,7 +21,6 @@ __all__ = [
     "Outcome",
     "Recall",
     "Rows",
-    "TruthCache",
     "check_spec",
     "construct",
     "copies",

@@ -240,7 +240,7 @@ def _best(scores: np.ndarray, rows: np.ndarray, k: int, times: int) -> tuple[np.
         ranked = rows.take(order)
         first = np.empty(ranked.shape, bool)
         first[:, 0] = True
-        np.not_equal(ranked[:, 1:], ranked[:, :-1], out=first[:, 1:])  # equal rows have equal scores: they are neighbours
+        np.not_equal(ranked[:, 1:], ranked[:, :-1], out=first[:, 1:])  # equal rows have equal scores: they are neighbors
         first &= first.cumsum(axis=1) <= k
         chosen = order[first]
         if chosen.size < len(scores) * k:

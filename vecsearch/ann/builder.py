@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from math import nan
 from pathlib import Path
@@ -18,10 +17,10 @@ from vecsearch.ann.questions import Questions
 from vecsearch.ann.recall import Recall, most_provable
 from vecsearch.ann.spec import copies, is_graph, reason, usual_effort
 from vecsearch.ann.trials import Trial, Trials
-from vecsearch.ann.truth import TruthCache
 from vecsearch.ann.tuner import measure, prove, seconds_per_query
 from vecsearch.errors import UsageError
 from vecsearch.metric import EXACT
+from vecsearch.progress import Progress
 
 WORTH_BUILDING = 0.8
 """A kind is built beside one that reaches the goal if it promises to take less than this share of its time. Lists are built
@@ -37,11 +36,11 @@ class Goal:
     memory: int | None = None
 
     def __post_init__(self) -> None:
-        """Raises: TypeError: no numbers. UsageError: a recall that is no share, a k or a memory below 1."""
+        """Raises: TypeError: no numbers. UsageError: a recall not above 0 and up to 1, a k or memory below 1."""
         if self.recall is not None:
             object.__setattr__(self, "recall", checks.number("recall", self.recall, 0, 1))
             if not self.recall:
-                raise UsageError("the recall is 0; give a share above 0 and up to 1, such as 0.95")
+                raise UsageError("the recall is 0; it must be greater than 0 and at most 1, such as 0.95")
         object.__setattr__(self, "k", checks.count("k", self.k, least=1))
         if self.memory is not None:
             object.__setattr__(self, "memory", checks.count("memory", self.memory, least=1))
@@ -71,9 +70,9 @@ class Outcome:
 
 
 class Builder:
-    """Builds an index over `source` towards `goal`; `note` hears in words what it does, `progress` how many vectors it added.
+    """Builds an index over `source` towards `goal`; `progress` is told what it does, and how many vectors it added.
 
-    `queries` (q, d) float32 stand in for held-out rows. `content` is a hash of the vectors, under which `truths` keeps answers.
+    `queries` (q, d) float32 stand in for held-out rows.
     """
 
     def __init__(
@@ -82,14 +81,11 @@ class Builder:
         goal: Goal,
         *,
         queries: np.ndarray | None,
-        truths: TruthCache,
-        content: str,
-        note: Callable[[str], None],
-        progress: Callable[[int], None],
+        progress: Progress,
     ) -> None:
         self._source, self._goal = source, goal
-        self._questions = Questions(source, queries, goal.k, truths, content)
-        self._note, self._progress = note, progress
+        self._questions = Questions(source, queries, goal.k)
+        self._progress = progress
 
     def build(self, path: Path) -> Outcome:
         """Write the fastest index that reaches the goal to `path`, or nothing where that is exact search.
@@ -97,7 +93,7 @@ class Builder:
         Where none does, it is the one whose recall is best. Raises UsageError when none can be that fits the memory.
         """
         if why := self._why_exact():
-            self._note(f"exact search: {why}")
+            self._progress.note(f"exact search: {why}")
             return Outcome(EXACT, {}, None, True, nan, [])
         trials = self._trials()
         figures = [trial.as_dict() for trial in trials]
@@ -111,13 +107,13 @@ class Builder:
                 write(index, path)
                 index = None
             newer, outcome = self._built(trial.spec, figures)
-            self._note(f"{trial.spec}: recall@{self._goal.k} {outcome.recall}, {outcome.ms:.3f} ms")
+            self._progress.note(f"{trial.spec}: recall@{self._goal.k} {outcome.recall}, {outcome.ms:.3f} ms")
             if best is None or _merit(outcome) > _merit(best):
                 best, index = outcome, newer
             del newer
         if best is None or (not best.reached and self._exact_fits()):
             path.unlink(missing_ok=True)
-            self._note("exact search: no other kind reaches the recall")
+            self._progress.note("exact search: no other kind reaches the recall")
             return Outcome(EXACT, {}, None, True, nan, figures)
         return self._finished(read(path) if index is None else index, best, path)
 
@@ -127,7 +123,7 @@ class Builder:
 
     def _built(self, spec: str, trials: list[dict[str, Any]]) -> tuple[Any, Outcome]:
         """An index over the rows that are kept, tuned and proved."""
-        self._note(f"building {spec}")
+        self._progress.note(f"building {spec}")
         index = construct(spec, self._source, self._questions.kept, progress=self._progress)
         searcher = ApproximateSearcher(index, copies(spec), self._source, usual_effort(index, self._goal.k))
         try:
@@ -165,7 +161,7 @@ class Builder:
         return self._goal.memory is None or exact_bytes(*self._source.vectors.shape) <= self._goal.memory
 
     def _trials(self) -> list[Trial]:
-        trials = Trials(self._source, self._questions, self._goal.recall, self._note)
+        trials = Trials(self._source, self._questions, self._goal.recall, self._progress)
         found = trials.run(self._goal.memory)
         if not any(trial.reached for trial in found) and not self._exact_fits():
             raise UsageError(self._refusal(trials, found))
@@ -174,7 +170,7 @@ class Builder:
     def _refusal(self, trials: Trials, found: list[Trial]) -> str:
         """Why there is no index for the goal, and the nearest that there is."""
         memory, exact = self._goal.memory, exact_bytes(*self._source.vectors.shape)
-        self._note("nothing reaches the recall in that memory; looking for what would")
+        self._progress.note("nothing reaches the recall in that memory; looking for what would")
         sizes = {kind.spec: kind.memory_bytes for kind in trials.kinds}
         enough = min((sizes[trial.spec] for trial in trials.run(exact) if trial.reached), default=exact)
         if not found:

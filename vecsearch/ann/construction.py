@@ -15,6 +15,7 @@ from vecsearch.errors import ResourceError, UsageError
 from vecsearch.files import release
 from vecsearch.forks import library_code
 from vecsearch.metric import Metric
+from vecsearch.progress import SILENT, Progress
 
 TRAINING_ROWS = 65_536
 """Vectors that transforms and quantisers are trained on at the most, spread evenly over the index."""
@@ -70,11 +71,11 @@ class Rows:
             yield rows[first : first + BLOCK_ROWS]
 
 
-def construct(spec: str, source: Rows, rows: np.ndarray, *, progress: Callable[[int], None] = lambda added: None) -> Any:
+def construct(spec: str, source: Rows, rows: np.ndarray, *, progress: Progress = SILENT) -> Any:
     """A trained FAISS index of the factory string `spec` that holds the vectors at `rows` (ascending) under these numbers.
 
-    `progress` hears how many were added since it was last called. Raises UsageError when the spec does not fit the vectors:
-    their length, or too few of them to train on.
+    `progress` is told how many were added. Raises UsageError when the spec does not fit the vectors: their length, or too few
+    of them to train on.
     """
     longest = float(source.norms.max(initial=0))
     if source.metric is Metric.INNER_PRODUCT and longest > LONGEST:
@@ -140,17 +141,17 @@ def _numbered(spec: str, source: Rows) -> Any:
     return numbered
 
 
-def add(
-    index: Any, times: int, source: Rows, rows: np.ndarray, *, progress: Callable[[int], None] = lambda added: None
-) -> None:
+def add(index: Any, times: int, source: Rows, rows: np.ndarray, *, progress: Progress = SILENT) -> None:
     """Add the vectors at `rows` (ascending) to a trained index, once or twice each."""
+    added = 0
     for part, block in source.blocks(rows):
         with library_code:
             if times == 2:
                 add_twice(index, block, part)
             else:
                 index.add_with_ids(block, part)
-        progress(len(part))
+        added += len(part)
+        progress.step("vectors", added, len(rows))
 
 
 def write(index: Any, path: Path) -> None:

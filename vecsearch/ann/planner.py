@@ -11,18 +11,18 @@ import numpy as np
 EXACT_NUMBERS = 1 << 20
 """Numbers in all vectors up to which nothing beats looking at each: it takes about as long as the call."""
 DEGREE = 32
-"""Neighbours of a node of a graph; twice as many on its lowest level."""
+"""Neighbors of a node of a graph; twice as many on its lowest level."""
 REDUCTIONS = (16, 32, 48, 64, 80, 96, 112, 128, 144, 160, 192, 224, 256, 320, 384, 448, 512)
 """Numbers of dimensions that vectors are reduced to: multiples of 16, which SQ8 takes at once, other numbers one by one."""
 FAST_PARTS = 0.75
-"""Half-bytes for each dimension that tells neighbours apart. With a third less, more hits have to be ranked again; with a third
+"""Half-bytes for each dimension that tells neighbors apart. With a third less, more hits have to be ranked again; with a third
 more, more bytes are read: the one took 15 % longer over one encoder's vectors, the other 5 % over another's."""
 LOST_BY_REDUCTION = 0.25
 """Share of the recall that may be missing that the reduction may take; the rest is the search's."""
 
 
 @dataclass(frozen=True)
-class Kind:
+class IndexKind:
     """A kind of index, as a factory string, and what is expected of it; memory and disk without vectors and documents."""
 
     spec: str
@@ -30,8 +30,8 @@ class Kind:
     build_s: float
 
 
-def kinds(rows: int, dim: int, reduced: int, *, euclidean: bool) -> tuple[list[Kind], list[Kind]]:
-    """The kinds worth trying over `rows` points of length `dim`, of which `reduced` dimensions tell neighbours apart: fast ones
+def kinds(rows: int, dim: int, reduced: int, *, euclidean: bool) -> tuple[list[IndexKind], list[IndexKind]]:
+    """The kinds worth trying over `rows` points of length `dim`, of which `reduced` dimensions tell neighbors apart: fast ones
     that take little time to build first, and small ones for where those do not fit the memory. Lists find the longest vectors
     badly, which inner product wants."""
     fast = [lists(rows, dim, _parts(FAST_PARTS * reduced), copies=2)] if euclidean else []
@@ -43,15 +43,15 @@ def _parts(wanted: float) -> int:
     return max(8, round(wanted / 8) * 8)
 
 
-def graph(rows: int, dim: int, reduced: int) -> Kind:
+def graph(rows: int, dim: int, reduced: int) -> IndexKind:
     """An HNSW graph over points reduced to so many dimensions, a byte each: the fastest for many vectors."""
     transform = f"PCA{reduced}," if reduced < dim else f"Pad{-(-dim // 16) * 16}," if dim % 16 else ""
     node = reduced + 4 * (2 * DEGREE + DEGREE / (DEGREE - 1)) + 8 + 8 + 4
     seconds = rows * math.log2(max(2, rows)) * (8e-6 + 7e-8 * reduced) / _cores()
-    return Kind(f"{transform}HNSW{DEGREE},SQ8", round(rows * node), seconds)
+    return IndexKind(f"{transform}HNSW{DEGREE},SQ8", round(rows * node), seconds)
 
 
-def lists(rows: int, dim: int, parts: int, *, copies: int) -> Kind:
+def lists(rows: int, dim: int, parts: int, *, copies: int) -> IndexKind:
     """An inverted file of product-quantised points, `parts` half-bytes each: the smallest, and fast where graphs get lost.
 
     Two dimensions share a half-byte where there are as many: the rotation gives each pair one that matters.
@@ -64,7 +64,7 @@ def lists(rows: int, dim: int, parts: int, *, copies: int) -> Kind:
     training = 10 * assigning * min(1.0, 128 * count / rows)
     seconds = assigning + training + copies * rows * parts * 1e-7 / _cores()
     memory = copies * rows * (parts // 2 + 8) + count * reduced * 4
-    return Kind(f"PCA{reduced},IVF{count}{twice},PQ{parts}x4fs_64", memory, seconds)
+    return IndexKind(f"PCA{reduced},IVF{count}{twice},PQ{parts}x4fs_64", memory, seconds)
 
 
 def list_count(rows: int, copies: int) -> int:

@@ -1,18 +1,17 @@
 """Queries with their exact answers: what an index is tuned with and proved by.
 
-Rows of the corpus that serve as queries are left out of the index until it is measured: a graph finds the neighbours of a row
+Rows of the corpus that serve as queries are left out of the index until it is measured: a graph finds the neighbors of a row
 of its own more easily than those of a new query.
 """
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 import numpy as np
 
 from vecsearch.ann.construction import Rows
-from vecsearch.ann.truth import TruthCache
+from vecsearch.ann.truth import ground_truth
 
 QUERIES = 4_000
 """Queries to tune with, as many to prove with, and as many again should the first proof fail."""
@@ -38,12 +37,9 @@ class Sample:
 
 
 class Questions:
-    """Three samples of queries for an index over `source`: held-out rows of its own, or some of `queries` (q, d) float32.
+    """Three samples of queries for an index over `source`: held-out rows of its own, or some of `queries` (q, d) float32."""
 
-    `content` is a hash of the vectors, under which `truths` keeps the answers.
-    """
-
-    def __init__(self, source: Rows, queries: np.ndarray | None, k: int, truths: TruthCache, content: str) -> None:
+    def __init__(self, source: Rows, queries: np.ndarray | None, k: int) -> None:
         rng = np.random.default_rng(0)
         if queries is None:
             self.size = min(QUERIES, int((1 - LEAST_KEPT) * len(source) / 3))
@@ -58,15 +54,15 @@ class Questions:
         kept[self.held_out] = False
         self.kept = np.flatnonzero(kept)
         self.k = min(k, len(self.kept))
-        self._source, self._truths = source, truths
-        self._content = f"{content} without {hashlib.sha256(self.held_out.tobytes()).hexdigest()}"
+        self._source = source
+        self._samples: dict[int, Sample] = {}
 
     def sample(self, number: int) -> Sample:
         """Sample 0, 1 or 2, answered from all rows that are kept."""
-        queries = self.queries(number)
-        blocks = self._source.stored_blocks(self.kept)
-        truth, _ = self._truths.ground_truth(blocks, queries, self.k, self._source.metric, content=self._content)
-        return Sample(queries, truth)
+        if number not in self._samples:  # each kind that is built is asked the same
+            queries, blocks = self.queries(number), self._source.stored_blocks(self.kept)
+            self._samples[number] = Sample(queries, ground_truth(blocks, queries, self.k, self._source.metric)[0])
+        return self._samples[number]
 
     def queries(self, number: int) -> np.ndarray:
         """The queries of sample 0, 1 or 2: (size, d) float32."""

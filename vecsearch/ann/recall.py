@@ -1,4 +1,4 @@
-"""Recall@k: the share of the true nearest neighbours that a search has found, and how sure its mean over queries is."""
+"""Recall@k: the share of the true nearest neighbors that a search has found, and how sure its mean over queries is."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Recall:
     def of(cls, per_query: np.ndarray, k: int) -> Recall:
         """The mean of `per_query` (q,), the recall@k of each query, with its interval.
 
-        Queries are the sample, not neighbours, which are found or missed together. The interval of Gaffke (2005, Three test
+        Queries are the sample, not neighbors, which are found or missed together. The interval of Gaffke (2005, Three test
         statistics for a nonparametric one-sided hypothesis on the mean of a nonnegative variable; Learned-Miller and Thomas
         2019, A new confidence interval for the mean of a bounded random variable): quantiles of the mean under random weights,
         with one more query of recall 0 for the lower end and of recall 1 for the upper. It asks nothing of the distribution, so

@@ -16,7 +16,7 @@ from vecsearch.errors import UsageError
 from vecsearch.metric import EXACT, Metric
 
 CONSTRUCTION_EFFORT = 100
-"""efConstruction of a graph: nodes looked at to find a new one's neighbours. FAISS's 40 costs recall that no search regains."""
+"""efConstruction of a graph: nodes looked at to find a new one's neighbors. FAISS's 40 costs recall that no search regains."""
 
 PQ_ROUNDS = 10
 """Rounds of k-means for each part of a product quantiser: FAISS's 25 take twice the time and change no recall."""
@@ -54,7 +54,7 @@ def new_index(spec: str, dim: int, *, euclidean: bool) -> Any:
     if re.search(r"HNSW0*[01](?!\d)|IVF0*1x2|[A-Za-z]0+(?!\d)", spec):
         # FAISS takes these for valid and then crashes, or never returns.
         raise UsageError(
-            f"the spec {spec!r} asks for no lists, parts or dimensions, no neighbours in a graph or two of one list; try HNSW32"
+            f"the spec {spec!r} asks for no lists, parts or dimensions, no neighbors in a graph or two of one list; try HNSW32"
         )
     if re.search(r"(?:^|,)(?:IDMap2?|Refine|RFlat)(?=[,(]|$)", spec):
         # The rows have numbers already, and every hit is ranked by its exact score.
@@ -169,3 +169,8 @@ def usual_effort(index: Any, k: int) -> dict[str, int]:
     if lists := lists_of(index):
         return {"nprobe": min(lists.nlist, max(8, lists.nlist // 16))} | candidates
     return ({"efSearch": 128} if graph_of(index) else {}) | candidates
+
+
+def effort_text(effort: Effort) -> str:
+    """An effort for people: "efSearch 64, candidates 20"."""
+    return ", ".join(f"{name} {effort[name]}" for name in sorted(effort, key=lambda name: name == "candidates"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,15 +10,16 @@ import numpy as np
 
 from vecsearch.ann.approximate import ApproximateSearcher
 from vecsearch.ann.construction import Rows, construct
-from vecsearch.ann.planner import Kind, kinds, reduced_dim
+from vecsearch.ann.planner import IndexKind, kinds, reduced_dim
 from vecsearch.ann.questions import Questions, Sample
 from vecsearch.ann.spec import copies, usual_effort
 from vecsearch.ann.truth import ground_truth
 from vecsearch.ann.tuner import on_average, tune
+from vecsearch.progress import Progress
 
 LEAST_ROWS, MOST_ROWS, SHARE = 10_000, 60_000, 20
 """Kinds are tried on half of the vectors, but on no fewer and no more than these, or of many on one in SHARE: codes that tell
-neighbours apart among few may be too short among many;"""
+neighbors apart among few may be too short among many;"""
 SMALLER = 4
 """and before on so many times fewer: what is fast among few need not be among many, and the two tell how its time grows."""
 QUERIES = 500
@@ -45,14 +45,14 @@ class Trial:
 
 
 class Trials:
-    """Tries kinds of index for all vectors of `source` towards a `target` recall; `note` hears in words what came of it."""
+    """Tries kinds of index for all vectors of `source` towards a `target` recall; `progress` is told what came of it."""
 
-    def __init__(self, source: Rows, questions: Questions, target: float, note: Callable[[str], None]) -> None:
+    def __init__(self, source: Rows, questions: Questions, target: float, progress: Progress) -> None:
         kept = questions.kept
         most = max(MOST_ROWS, len(kept) // SHARE)
         self._large = kept[:: max(1, len(kept) // min(most, max(LEAST_ROWS, len(kept) // 2)))]
         self._small = self._large[::SMALLER]
-        self._source, self._target, self._note = source, target, note
+        self._source, self._target, self._progress = source, target, progress
         self._k, self._queries = questions.k, questions.queries(0)[:QUERIES]
         points = source.points(self._large[:: max(1, len(self._large) // MOST_ROWS)])
         self._dim = points.shape[1]
@@ -64,7 +64,7 @@ class Trials:
         """All that there are, whether tried or not."""
         self._fast = len(fast)
 
-    def _kinds(self, rows: int) -> tuple[list[Kind], list[Kind]]:
+    def _kinds(self, rows: int) -> tuple[list[IndexKind], list[IndexKind]]:
         return kinds(rows, self._dim, self._reduced, euclidean=self._source.compared.euclidean)
 
     def run(self, memory: int | None) -> list[Trial]:
@@ -94,6 +94,6 @@ class Trials:
         # Without a trial before, as long as the slowest growth that was seen: that of a kind which will not be built.
         growth = min(1.0, max(0.0, math.log(ms / before.ms) / math.log(len(rows) / before.rows))) if before else 0.5
         expected = ms * (len(self._source) / len(rows)) ** growth
-        self._note(f"{self.kinds[number].spec} over {len(rows):,} vectors: recall {tuned.recall.mean:.3f} in {ms:.3f} ms")
         kind = self.kinds[number]
+        self._progress.note(f"{kind.spec} over {len(rows):,} vectors: recall {tuned.recall.mean:.3f} in {ms:.3f} ms")
         return Trial(kind.spec, kind.build_s, len(rows), reached, tuned.recall.mean, ms, expected)

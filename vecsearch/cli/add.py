@@ -6,10 +6,11 @@ import time
 
 import click
 
+from vecsearch.cli.bars import bars
 from vecsearch.cli.hits import note_unknown
 from vecsearch.cli.options import FOLDER, corpus_options, output_options, ready_options
 from vecsearch.cli.output import emit, note
-from vecsearch.cli.stages import stages
+from vecsearch.cli.rules import at_least_one
 from vecsearch.errors import UsageError
 
 MANY_SEGMENTS = 10
@@ -21,8 +22,9 @@ MANY_SEGMENTS = 10
 @click.argument("corpus", type=FOLDER, required=False)
 @ready_options
 @corpus_options
-@click.option("--resume", is_flag=True, help="Go on with an interrupted add of the same corpus.")
+@click.option("--resume", is_flag=True, help="Resume an interrupted add of the same corpus.")
 @output_options
+@at_least_one("CORPUS", "--vectors")
 def add(
     index: str,
     corpus: str | None,
@@ -41,37 +43,27 @@ def add(
     Where CORPUS has no ids, its documents are new, and numbered from the index's largest number on.
     """
     from vecsearch.cli import sources
-    from vecsearch.index import Index
+    from vecsearch.index.index import Index
 
     reading = {"text_fields": text_fields, "id_field": id_field, "format": format, "skip_bad": skip_bad}
-    if not corpus and not vectors:
-        raise UsageError("give CORPUS, or --vectors with or without CORPUS")
-    if ids and (corpus or not vectors):
-        raise UsageError("--ids belongs to --vectors without CORPUS")
-    source = sources.from_vectors(vectors, ids, corpus, reading) if vectors else sources.from_corpus(corpus, reading)
+    ready = vectors is not None
+    source = sources.from_vectors(vectors, ids, corpus, reading) if ready else sources.from_corpus(corpus, reading)
     started = time.perf_counter()
     with Index.open(index, check=False) as opened:
         if source.dim not in (None, opened.dim):
-            raise UsageError(f"{source.name} holds vectors of length {source.dim}, the index of length {opened.dim}")
-        with stages(source.fraction) as listening:
-            changes = opened.add(
-                source.documents,
-                vectors=source.vectors,
-                resume=resume,
-                provenance={"source": source.name, **source.options},
-                progress=listening.documents,
-                indexing=listening.vectors,
-                note=listening.note,
-            )
-        manifest, documents, encoder = opened.manifest, len(opened), None if vectors else opened.encoder
+            raise UsageError(f"{source.corpus.name} holds vectors of length {source.dim}, the index of length {opened.dim}")
+        with bars() as progress:
+            changes = opened.add(source.corpus, vectors=source.vectors, resume=resume, progress=progress)
+        manifest, documents, used = opened.manifest, len(opened), () if ready else (opened.encoder,)
     note(
         f"{changes.added:,} documents added, {changes.replaced:,} replaced, {changes.unchanged:,} unchanged "
         f"in {time.perf_counter() - started:.1f} s"
     )
-    note_unknown(encoder)
-    if (skipped := source.counts().get("skipped")) is not None and skipped:
-        note(f"note: {skipped:,} bad records were skipped")
-    sources.note_how_read(source.remarks())
+    note_unknown(*used)
+    tally = source.corpus.tally
+    if tally.skipped:
+        note(f"note: {tally.skipped:,} bad records were skipped")
+    sources.note_how_read(tally)
     if changes.numbered_from is not None:
         note(f"note: the documents come without ids, and are numbered from {changes.numbered_from} on")
     if len(manifest.segments) >= MANY_SEGMENTS:

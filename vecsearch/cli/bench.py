@@ -14,7 +14,7 @@ from vecsearch.cli.output import emit, note
 from vecsearch.errors import UsageError, writing
 
 if TYPE_CHECKING:
-    from vecsearch.quality.bench import Cost, Point
+    from vecsearch.bench.bench import Cost, Point
 
 SEED = 0
 """The same rows are held out each time, so that two runs can be compared."""
@@ -32,7 +32,7 @@ _POINT_COLUMNS = ("kind", "effort", "recall", "low", "high", "p50_ms", "p95_ms",
 @click.option("--threads", type=WholeNumber(), default=1, show_default=True, help="Threads of a search.")
 @metric_option
 @click.option("-o", "--output", type=FOLDER, metavar="FOLDER", help="Write bench.jsonl, bench.png and bench.html there.")
-@click.option("--export", type=FOLDER, metavar="FILE", help="Write base, queries and neighbours as ann-benchmarks HDF5.")
+@click.option("--export", type=FOLDER, metavar="FILE", help="Write base, queries and neighbors as ann-benchmarks HDF5.")
 @output_options
 def bench(
     source: str,
@@ -59,10 +59,10 @@ def bench(
         raise UsageError(f"--threads is {threads}; a search needs at least 1")
     import numpy as np
 
+    from vecsearch.bench.bench import measure, record, run_facts
+    from vecsearch.bench.curves import write_report
+    from vecsearch.bench.workload import export_annbench, open_workload
     from vecsearch.metric import Metric
-    from vecsearch.quality.bench import measure, record, run_facts
-    from vecsearch.quality.curves import write_report
-    from vecsearch.quality.workload import export_annbench, open_workload
 
     with tempfile.TemporaryDirectory(prefix="vecsearch-bench-") as folder:
         workload = open_workload(
@@ -100,8 +100,8 @@ def bench(
 
 
 def _emit_tables(measured: Sequence[Cost | Point]) -> None:
-    from vecsearch.quality.bench import Cost, record
-    from vecsearch.quality.curves import effort_text
+    from vecsearch.ann.spec import effort_text
+    from vecsearch.bench.bench import Cost, record
 
     costs = [record(facts) for facts in measured if isinstance(facts, Cost)]
     points = [record(facts) for facts in measured if not isinstance(facts, Cost)]

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
 
 import click
 
-from vecsearch.cli.info import recall_text
+from vecsearch.cli.bars import bars
 from vecsearch.cli.options import (
     FOLDER,
     WholeRange,
@@ -23,15 +22,9 @@ from vecsearch.cli.options import (
     require_words,
 )
 from vecsearch.cli.output import emit, note
-from vecsearch.cli.stages import stages
+from vecsearch.cli.recall import note_recall
+from vecsearch.cli.rules import at_least_one, not_with, only_with
 from vecsearch.errors import UsageError
-
-if TYPE_CHECKING:
-    from vecsearch.ann import Goal
-    from vecsearch.store.manifest import Manifest
-
-EXACT = "exact"
-"""`vecsearch.ann.EXACT`, whose module is not imported before it is needed."""
 
 
 @click.command()
@@ -51,8 +44,17 @@ EXACT = "exact"
 @click.option("--keep", type=WholeRange(1), metavar="N", help="Generations to keep, for rollback. By default 3.")
 @click.option("--dry-run", is_flag=True, help="Only show what --recall may choose among, and what each would take.")
 @click.option("--replace", is_flag=True, help="Put the new index in the place of the one in the folder, once it is whole.")
-@click.option("--resume", is_flag=True, help="Go on with an interrupted build of the same corpus and options.")
+@click.option("--resume", is_flag=True, help="Resume an interrupted build of the same corpus and options.")
 @output_options
+@at_least_one("CORPUS", "--vectors", "--vocabulary")
+@not_with("--vocabulary", "CORPUS", "--vectors")
+@only_with("--all-words", needs="--vocabulary")
+@not_with("--vectors", "--encoder-weight", "--pooling", "--layer", "--max-tokens", "--dtype", unless="--encoder")
+@only_with("--overlap", needs="--chunk")
+@not_with("--chunk", "--vectors", "--vocabulary")
+@only_with("--queries", needs=("--recall", "--spec"))
+@only_with("--dry-run", needs="--recall")
+@not_with("--dry-run", "--spec")
 @click.pass_context
 def build(
     context: click.Context,
@@ -102,35 +104,22 @@ def build(
     from vecsearch.ann import Goal
     from vecsearch.cli import plan, sources
     from vecsearch.corpus.passages import Chunks
-    from vecsearch.index import Index
+    from vecsearch.index.build import Options
+    from vecsearch.index.index import Index
     from vecsearch.metric import Metric
     from vecsearch.store.manifest import KEEP
 
-    spec = _checked_spec(spec, recall, k, memory, queries, dry_run)
+    spec = _checked_spec(spec, recall, for_recall=bool(k or memory or queries is not None))
     reading = {"text_fields": text_fields, "id_field": id_field, "format": format, "skip_bad": skip_bad}
     encoding = {"pooling": pooling, "layers": layers or None, "max_tokens": max_tokens, "dtype": dtype}
-    if vocabulary == bool(corpus or vectors):
-        raise UsageError("give one of: CORPUS, --vocabulary, --vectors (with or without CORPUS)")
-    if (ids and (corpus or not vectors)) or (all_words and not vocabulary):
-        raise UsageError("--ids belongs to --vectors without CORPUS, --all-words to --vocabulary")
-    if any(reading.values()) and not corpus:
-        raise UsageError("--text-field, --id-field, --format and --skip-bad say how CORPUS is read, and there is none")
-    if overlap is not None and chunk is None:
-        raise UsageError("--overlap belongs to --chunk")
-    if chunk and (vectors or vocabulary):
-        raise UsageError("--chunk splits the texts of CORPUS; ready vectors and words stay whole")
     model = None
-    if encoders or not vectors:
+    if encoders or vectors is None:
         if vocabulary and require_words(encoders, "--vocabulary"):
             encoding["pooling"] = pooling or "raw"
         model = open_named_encoder(encoders, encoder_weights, **encoding)
-    elif encoder_weights or any(value not in (None, "auto") for value in encoding.values()):
-        raise UsageError(
-            "ready vectors are not encoded: --encoder-weight, --pooling, --layer, --max-tokens and --dtype go with --encoder"
-        )
     if vocabulary:
         source = sources.from_vocabulary(model, all_words=all_words)
-    elif vectors:
+    elif vectors is not None:
         source = sources.from_vectors(vectors, ids, corpus, reading)
     else:
         source = sources.from_corpus(corpus, reading)
@@ -140,38 +129,26 @@ def build(
         if not plan.show(source, model, goal, Metric(metric or "cosine"), as_json=as_json):
             context.exit(1)
         return
-    asked = sources.read_query_vectors(queries, model, corpus) if queries else None
-    # Neither spec nor metric, nor recall: a build whose index failed resumes with others.
-    provenance: dict[str, Any] = {"source": source.name, **source.options}
+    asked = sources.read_query_vectors(queries, model, corpus) if queries is not None else None
+    options = Options(Metric(metric or "cosine"), spec, goal, asked, chunks, language, keep or KEEP)
     started = time.perf_counter()
-    with stages(source.fraction) as listening:
+    with bars() as progress:
         index = Index.build(
             output,
-            source.documents,
+            source.corpus,
             model,
+            options,
             vectors=source.vectors,
-            dim=source.dim,
-            metric=Metric(metric or "cosine"),
-            spec=spec,
-            goal=goal,
-            queries=asked,
-            chunks=chunks,
-            language=language,
-            keep=keep or KEEP,
             replace=replace,
             resume=resume,
-            provenance=provenance,
-            counts=source.counts,
-            progress=listening.documents,
-            indexing=listening.vectors,
-            note=listening.note,
+            progress=progress,
         )
     seconds = time.perf_counter() - started
     with index:
         manifest = index.manifest
     note(f"{manifest.rows:,} documents in {seconds:.1f} s ({manifest.rows / seconds:,.0f}/s)")
     _note_counts(manifest.counts)
-    sources.note_how_read(source.remarks())
+    sources.note_how_read(source.corpus.tally)
     reached = note_recall(manifest, spec, goal)
     row = {name: getattr(manifest, name) for name in ("rows", "dim", "metric", "spec", "generation")}
     emit([{"index": output, **row}], as_json=as_json)
@@ -179,41 +156,17 @@ def build(
         context.exit(1)
 
 
-def _checked_spec(
-    spec: str | None, recall: float | None, k: int | None, memory: int | None, queries: str | None, dry_run: bool
-) -> str | None:
-    """The kind to build, None where the recall decides. Raises UsageError for options that do not go together."""
+def _checked_spec(spec: str | None, recall: float | None, *, for_recall: bool) -> str | None:
+    """The kind to build, None where the recall decides. Raises UsageError for values that do not go together; `for_recall` is
+    whether there are options that say how a recall is measured or reached."""
+    from vecsearch.metric import EXACT
+
     spec = EXACT if recall == 1 and spec is None else spec
-    if dry_run and (recall is None or spec not in (None, EXACT)):
-        raise UsageError("--dry-run shows what --recall may choose among: give --recall, and no --spec")
     if recall == 1 and spec != EXACT:
         raise UsageError(f"--recall 1 is exact search, and {spec} is another kind: leave one of them out")
-    if (memory or queries or k) and (spec == EXACT or (spec is None and recall is None)):
+    if for_recall and spec == EXACT:
         raise UsageError("--memory, --queries and -k are for an index that is not exact: give --recall below 1, or a --spec")
     return spec
-
-
-def note_recall(manifest: Manifest, spec: str | None, goal: Goal) -> bool:
-    """Say what recall was measured, if any; whether it is the goal's."""
-    if manifest.spec == EXACT:
-        return True
-    if manifest.recall is None:
-        note("note: the recall is not known, for there are too few documents to hold any out; --queries measures it")
-        return goal.recall is None
-    note(f"recall{recall_text(manifest.recall)}")
-    if goal.recall is None or manifest.recall["low"] >= goal.recall:
-        return True
-    ways = {
-        "measure with more --queries": manifest.recall["mean"] >= goal.recall,
-        "leave --spec out": spec,
-        "give more --memory": goal.memory and not spec,
-        "ask for less": True,
-    }
-    note(
-        f"the recall of {goal.recall} is not reached; the index is kept as it is. "
-        f"To come further: {' or '.join(way for way, helps in ways.items() if helps)}"
-    )
-    return False
 
 
 def _note_counts(counts: dict[str, int]) -> None:

@@ -59,8 +59,8 @@ def calibrate(
     vecsearch similarity "a heist" "a robbery" --calibration calibration.json
     """
     from vecsearch.evaluation.picture import check_picture
-    from vecsearch.matching.calibrating import FEW
-    from vecsearch.matching.picture import write_picture
+    from vecsearch.matching.calibrate import FEW
+    from vecsearch.matching.picture import plot_calibration
 
     rule = threshold_rule(precision, recall)
     if plot:
@@ -76,7 +76,7 @@ def calibrate(
     if rule.least and held.value < rule.least:
         note(f"note: on held-out pairs the {rule.measure} is {held.value:.3f}, below the {rule.least:g} that you ask for")
     if plot:
-        write_picture(plot, made)
+        plot_calibration(plot, made)
 
 
 def _calibrated(
@@ -87,20 +87,20 @@ def _calibrated(
     metric: str,
     **choices: Any,
 ) -> Calibration:
-    from vecsearch.cli.progress import stage_bar
+    from vecsearch.cli.bars import bars
     from vecsearch.encoders import DEFAULT
     from vecsearch.evaluation.evaluate import encode_pairs
-    from vecsearch.matching.calibrating import calibrate
-    from vecsearch.matching.calibration import Scorer
+    from vecsearch.matching.calibrate import calibrate
+    from vecsearch.matching.calibration import CalibratedEncoder
     from vecsearch.metric import Metric, pair_scores
 
     encoder = open_named_encoder(encoders, weights, **options)
-    with stage_bar("texts") as progress:
+    with bars() as progress:
         a, b = encode_pairs(labelled.a, labelled.b, encoder, progress)
     if zero := int((~a.any(axis=1) | ~b.any(axis=1)).sum()):
         note(f"note: {zero:,} of {len(a):,} pairs have a text without a known word, and score 0")
     listed = {name: list(value) if isinstance(value, tuple) else value for name, value in options.items()}
-    scorer = Scorer(encoder.fingerprint, list(encoders or (DEFAULT,)), list(weights), listed)
+    scorer = CalibratedEncoder(encoder.fingerprint, list(encoders or (DEFAULT,)), list(weights), listed)
     return calibrate(labelled, pair_scores(a, b, Metric(metric)), Metric(metric), scorer, **choices)
 
 

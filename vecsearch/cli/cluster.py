@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from vecsearch.cli.bars import bars
 from vecsearch.cli.hits import note_unknown
 from vecsearch.cli.options import FOLDER, Number, WholeNumber, output_options
 from vecsearch.cli.output import emit, note
-from vecsearch.cli.progress import progress_bar
+from vecsearch.cli.rules import not_with
 from vecsearch.errors import UsageError
 
 if TYPE_CHECKING:
     from vecsearch.clustering import Pair
-    from vecsearch.clustering.graph import Progress
-    from vecsearch.index import Index
+    from vecsearch.index.index import Index
     from vecsearch.store.clusters import Clustering
 
 COLUMNS = ["cluster", "documents", "tightness", "name", "medoid"]
@@ -49,6 +47,7 @@ COLUMNS = ["cluster", "documents", "tightness", "name", "medoid"]
 @click.option("--labels", metavar="FIELD", help="Compare the clusters with this field's values: ARI and NMI.")
 @click.option("--duplicates", type=Number(), metavar="X", help="Make no clusters: list the pairs whose cosine is X or more.")
 @output_options
+@not_with("--duplicates", "--by", "-k", "--threshold", "--min-size", "--seed", "--labels")
 def cluster(
     index: str,
     way: str | None,
@@ -68,25 +67,23 @@ def cluster(
     vecsearch map indexes/films -o films.html          look at them
     """
     from vecsearch import clustering
-    from vecsearch.index import Index
+    from vecsearch.index.index import Index
 
     way = way or ("communities" if threshold is not None else "kmeans")
     given = {"-k": k, "--threshold": threshold, "--min-size": min_size}
     belong = {"kmeans": {"-k"}, "communities": {"--threshold", "--min-size"}, "density": {"--min-size"}}
-    for option in given.keys() - belong[way]:
-        if given[option] is not None:
-            raise UsageError(f"{option} does not belong to --by {way}")
+    for option, value in given.items():
+        if value is not None and option not in belong[way]:
+            raise UsageError(f"{option} cannot be combined with --by {way}")
     with Index.open(index) as opened:
         if duplicates is not None:
-            if any(value is not None for value in (*given.values(), labels)):
-                raise UsageError("--duplicates makes no clusters: none of their options belongs to it")
-            with documents_bar() as progress:
+            with bars() as progress:
                 pairs, crowded = clustering.duplicates(opened, duplicates, progress=progress)
             emit_pairs(pairs, crowded, as_json=as_json)
             return
         settings = clustering.Settings(way, k, threshold, min_size or clustering.Settings.size, seed)
-        with documents_bar() as progress:
-            made = clustering.cluster(opened, settings, labels=labels, progress=progress, note=note)
+        with bars() as progress:
+            made = clustering.cluster(opened, settings, labels=labels, progress=progress)
         emit_clusters(opened, made, as_json=as_json)
 
 
@@ -97,7 +94,7 @@ def cluster(
 def assign(index: str, texts: tuple[str, ...], as_json: bool) -> None:
     """Give the documents that INDEX got since its clusters were made their cluster; or say in which TEXTS would be."""
     from vecsearch import clustering
-    from vecsearch.index import Index
+    from vecsearch.index.index import Index
 
     with Index.open(index) as opened:
         if texts:
@@ -110,7 +107,7 @@ def assign(index: str, texts: tuple[str, ...], as_json: bool) -> None:
             emit(rows, as_json=as_json)
             note_unknown(opened.encoder)
             return
-        with documents_bar() as progress:
+        with bars() as progress:
             count = clustering.assign(opened, progress=progress)
         emit([{"index": index, "assigned": count, "generation": opened.manifest.generation}], as_json=as_json)
 
@@ -120,26 +117,12 @@ def assign(index: str, texts: tuple[str, ...], as_json: bool) -> None:
 @output_options
 def clusters(index: str, as_json: bool) -> None:
     """The clusters that INDEX keeps, largest first: names, sizes, how alike their documents are, the most typical of them."""
-    from vecsearch.index import Index
+    from vecsearch.index.index import Index
 
     with Index.open(index) as opened:
         if opened.clustering is None:
             raise UsageError(f"{index} has no clusters: vecsearch cluster makes them")
         emit_clusters(opened, opened.clustering, as_json=as_json)
-
-
-@contextmanager
-def documents_bar() -> Iterator[Progress]:
-    """Progress of steps over documents, each from 0 on."""
-    done = of = 0
-    with progress_bar("documents", lambda: done / max(of, 1)) as bar:
-
-        def progress(now: int, total: int) -> None:
-            nonlocal done, of
-            done, of = now, total
-            bar(now)
-
-        yield progress
 
 
 def emit_clusters(index: Index, clustering: Clustering, *, as_json: bool) -> None:

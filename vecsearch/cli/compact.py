@@ -7,11 +7,10 @@ from typing import Any
 
 import click
 
-from vecsearch.cli.build import note_recall
+from vecsearch.cli.bars import bars
 from vecsearch.cli.options import FOLDER, language_option, output_options, recall_options
 from vecsearch.cli.output import emit
-from vecsearch.cli.stages import stages
-from vecsearch.errors import UsageError
+from vecsearch.cli.recall import note_recall
 
 
 @click.command()
@@ -21,15 +20,10 @@ from vecsearch.errors import UsageError
 @click.pass_context
 def compact(context: click.Context, index: str, language: str | None, as_json: bool) -> None:
     """Merge the segments of INDEX into one, without what was deleted, read its words again, and measure its recall again."""
-    from vecsearch import updating
-    from vecsearch.store.snapshot import read_manifest
+    from vecsearch.index.update import compact
 
-    before = read_manifest(Path(index))
-    total = max(1, before.rows - before.deleted)
-    with stages(lambda: listening.stored / total, "the next compact goes on after them") as listening:
-        updating.compact(
-            Path(index), language=language, progress=listening.documents, indexing=listening.vectors, note=listening.note
-        )
+    with bars("the next compact continues after them") as progress:
+        compact(Path(index), language=language, progress=progress)
     _report(context, index, as_json)
 
 
@@ -52,29 +46,27 @@ def rebuild(
 
     Nothing is encoded.
     """
-    from vecsearch import updating
     from vecsearch.ann import EXACT, Goal
     from vecsearch.cli.sources import read_query_vectors
     from vecsearch.encoders import open_encoder
+    from vecsearch.index import update as updating
     from vecsearch.store.snapshot import read_manifest
 
-    if (memory or k) and recall is None and spec is None:
-        raise UsageError("--memory and -k belong to --recall or --spec")
     asked: dict[str, Any] = {}
     if recall is not None or spec is not None:
         asked = {"spec": EXACT if recall == 1 else spec, "goal": Goal(None if recall == 1 else recall, k or 10, memory)}
     folder = Path(index)
-    if queries:
+    if queries is not None:
         encoder = read_manifest(folder).encoder
         asked["queries"] = read_query_vectors(queries, open_encoder(folder / encoder["folder"]) if encoder else None, None)
-    with stages(lambda: 1.0) as listening:
-        updating.rebuild(folder, indexing=listening.vectors, note=listening.note, **asked)
+    with bars() as progress:
+        updating.rebuild(folder, progress=progress, **asked)
     _report(context, index, as_json)
 
 
 def _report(context: click.Context, index: str, as_json: bool) -> None:
     """Say what the index is now; exit code 1 where it does not reach its recall."""
-    from vecsearch.building import goal_of
+    from vecsearch.index.build import goal_of
     from vecsearch.store.snapshot import read_manifest
 
     manifest = read_manifest(Path(index))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from vecsearch.cli.hits import note_remarks
-from vecsearch.cli.options import FOLDER, output_options, where_option
+from vecsearch.cli.conditions import condition, where_option
+from vecsearch.cli.options import FOLDER, output_options
 from vecsearch.cli.output import emit
-from vecsearch.errors import UsageError
+from vecsearch.cli.rules import at_least_one
 
 
 @click.command()
@@ -15,15 +15,12 @@ from vecsearch.errors import UsageError
 @click.argument("ids", nargs=-1)
 @where_option
 @output_options
+@at_least_one("IDS", "--where")
 def delete(index: str, ids: tuple[str, ...], where: str | None, as_json: bool) -> None:
     """Delete the documents IDS of INDEX, or those that meet the condition of --where. They can be brought back by rollback."""
-    from vecsearch.index import Index
+    from vecsearch.index.index import Index
 
-    if not ids and where is None:
-        raise UsageError("give the ids of the documents to delete, or --where")
     with Index.open(index, check=False) as opened:
-        if where is not None:
-            note_remarks(opened, where)
-        deleted = opened.delete(ids, where=where)
+        deleted = opened.delete(ids, where=condition(opened, where))
         row = {"index": index, "deleted": deleted, "documents": len(opened), "generation": opened.manifest.generation}
     emit([row], as_json=as_json)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
+from vecsearch.cli.bars import bars
 from vecsearch.cli.hits import ShownFields, emit_hits
 from vecsearch.cli.options import FOLDER
 from vecsearch.cli.output import note
-from vecsearch.cli.progress import progress_bar
 
 QUESTIONS = (
     "read a compressed file",
@@ -23,31 +23,17 @@ QUESTIONS = (
 @click.option("-o", "--output", type=FOLDER, default="indexes/python", show_default=True, help="Folder of the index.")
 def demo(output: str) -> None:
     """Index the documentation of this machine's Python and ask it three questions. A second run only asks."""
-    from vecsearch.corpus.pydocs import python_documentation
+    from vecsearch.cli.pydocs import python_documentation
+    from vecsearch.corpus.corpus import Corpus
     from vecsearch.encoders import open_encoder
-    from vecsearch.index import Index
+    from vecsearch.index.index import Index
 
     if not (Path(output) / "CURRENT").exists():
         documents = list(python_documentation())
-        done = 0
-
-        def fraction() -> float:
-            return done / len(documents)
-
         started = time.perf_counter()
-        with progress_bar("documents", fraction) as show:
-
-            def progress(rows: int) -> None:
-                nonlocal done
-                done = rows
-                show(rows)
-
-            options = {
-                "provenance": {"source": "the Python standard library"},
-                "progress": progress,
-                "resume": Path(output).exists(),
-            }
-            Index.build(output, documents, open_encoder(dtype="auto"), **options).close()
+        with bars() as progress:
+            corpus = Corpus(documents, "the Python standard library")
+            Index.build(output, corpus, open_encoder(dtype="auto"), resume=Path(output).exists(), progress=progress).close()
         seconds = time.perf_counter() - started
         note(f"{len(documents):,} documents in {seconds:.1f} s ({len(documents) / seconds:,.0f}/s) -> {output}")
     with Index.open(output) as index:

@@ -37,7 +37,7 @@ def _versions(_: Path) -> str:
 def _machine(_: Path) -> str:
     import torch
 
-    from vecsearch.encoders.lstm import fast_dtype
+    from vecsearch.encoders.torch_settings import fast_dtype
 
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
     return (
@@ -69,7 +69,7 @@ def _model(_: Path) -> str:
 def _index(folder: Path) -> str:
     from vecsearch.corpus.document import Document
     from vecsearch.encoders import open_encoder
-    from vecsearch.index import Index
+    from vecsearch.index.index import Index
     from vecsearch.store.verify import verify
 
     texts = ["a heist in a casino", "the history of bread", "a storm at sea"]

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from vecsearch.cli.bars import bars
 from vecsearch.cli.hits import note_unknown
 from vecsearch.cli.marks import encode_marked_blocks, marked_option
 from vecsearch.cli.options import FOLDER, corpus_options, dtype_option, encoder_options, open_named_encoder, require_words
 from vecsearch.cli.output import emit, note
-from vecsearch.cli.progress import progress_bar
 from vecsearch.errors import UsageError
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from vecsearch.building import Block
+    from vecsearch.corpus.corpus import Corpus
+    from vecsearch.index.build import Block
+    from vecsearch.progress import Progress
 
 
 @click.command()
@@ -46,22 +48,23 @@ def encode(
     dtype: str,
 ) -> None:
     """Vectors of the texts of CORPUS, without an index: row i is the corpus's i-th document."""
-    from vecsearch.building import encoded
-    from vecsearch.cli.sources import from_corpus, note_how_read
-    from vecsearch.corpus.vector_writer import write_vectors
+    from vecsearch.cli.sources import note_how_read
+    from vecsearch.corpus.readers import read_corpus
     from vecsearch.encoders import encode_blocks
+    from vecsearch.index.build import encoded
+    from vecsearch.vectors.write import write_vectors
 
     if output and not Path(output).parent.is_dir():
         raise UsageError(f"there is no folder {Path(output).parent} for {output}; make it first")
     reading = {"text_fields": text_fields, "id_field": id_field, "format": format, "skip_bad": skip_bad}
-    source = from_corpus(corpus, reading)
+    read = read_corpus(corpus, **reading)
     if marked:
         require_words(encoders, "--marked", marks=True)
     model = open_named_encoder(encoders, encoder_weights, pooling=pooling, layers=layers, max_tokens=max_tokens, dtype=dtype)
     turn = partial(encode_marked_blocks if marked else encode_blocks, model)
     started = time.perf_counter()
-    with progress_bar("texts", source.fraction) as progress:
-        blocks = _watched(encoded(iter(source.documents), turn), progress)
+    with bars() as progress:
+        blocks = _watched(encoded(read, turn), read, progress)
         if output:
             ids: list[str] = []
             rows = write_vectors(output, _noting_ids(blocks, ids), dim=model.dim, ids=ids)
@@ -69,18 +72,18 @@ def encode(
             rows = sum(map(_print, blocks))
     seconds = time.perf_counter() - started
     note(f"{rows:,} vectors of length {model.dim} in {seconds:.1f} s ({model.tally.tokens / seconds:,.0f} tokens/s)")
-    if skipped := source.counts()["skipped"]:
-        note(f"note: {skipped:,} bad records were skipped")
-    note_how_read(source.remarks())
+    if read.tally.skipped:
+        note(f"note: {read.tally.skipped:,} bad records were skipped")
+    note_how_read(read.tally)
     note_unknown(model)
 
 
-def _watched(blocks: Iterator[Block], progress: Callable[[int], None]) -> Iterator[Block]:
+def _watched(blocks: Iterator[Block], corpus: Corpus, progress: Progress) -> Iterator[Block]:
     done = 0
     for documents, vectors, spans in blocks:
         yield documents, vectors, spans
         done += len(documents)
-        progress(done)
+        progress.step("texts", done, corpus.expected(done))
 
 
 def _noting_ids(blocks: Iterator[Block], ids: list[str]) -> Iterator[np.ndarray]:

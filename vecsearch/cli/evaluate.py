@@ -8,6 +8,7 @@ import click
 
 from vecsearch.cli.options import FOLDER, WholeRange, dtype_option, named_encoders, output_options
 from vecsearch.cli.output import emit, note
+from vecsearch.cli.rules import not_with
 from vecsearch.errors import UsageError
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ _COMPARED = ("set", "metric", "measure", "encoder", "than", "difference", "low",
 @click.option("--tune", type=FOLDER, metavar="INDEX", help="Of one BEIR folder: find and keep the weights of query --hybrid.")
 @dtype_option
 @output_options
+@not_with("--tune", "--encoder", "--metric", "-k", "--columns", "--plot", "--dtype")
 def evaluate(
     sets: tuple[str, ...],
     encoders: tuple[str, ...],
@@ -61,13 +63,13 @@ def evaluate(
     vecsearch evaluate retrieval/medline --tune indexes/medline
     """
     from vecsearch.evaluation.evaluate import compare
-    from vecsearch.evaluation.picture import check_picture, write_picture
+    from vecsearch.evaluation.picture import check_picture, plot_measures
     from vecsearch.evaluation.sets import read_set
     from vecsearch.metric import Metric
 
     if tune is not None:
-        if encoders or metrics or ks or columns or plot or len(sets) > 1:
-            raise UsageError("--tune asks an index as it is, about one set: only --split goes with it")
+        if len(sets) > 1:
+            raise UsageError(f"--tune asks an index about one SET, and {len(sets)} are given: choose one")
         return _tune(tune, sets[0], split, as_json=as_json)
     if plot:
         check_picture(plot)
@@ -92,15 +94,15 @@ def evaluate(
         emit(compared, as_json=as_json, columns=_COMPARED)
     if plot:
         whole = {test.name for test in tests}
-        write_picture(plot, [row for row in rows if row["set"] in whole])
+        plot_measures(plot, [row for row in rows if row["set"] in whole])
 
 
 def _judged(test: TestSet, encoder: Any, name: str, metrics: list[Any], ks: list[int]) -> Judged:
-    from vecsearch.cli.progress import stage_bar
+    from vecsearch.cli.bars import bars
     from vecsearch.evaluation.evaluate import evaluate
 
-    with stage_bar(f"texts of {test.name} by {name}") as told:
-        judged = evaluate(test, encoder, metrics=metrics, ks=ks, progress=told)
+    with bars() as progress:
+        judged = evaluate(test, encoder, metrics=metrics, ks=ks, progress=progress)
     for line in judged.notes:
         note(f"note: {test.name} by {name}: {line}")
     return judged
@@ -114,17 +116,17 @@ def _row(test: str, encoder: str, key: tuple[str, Any, str], drawn: Any, judged:
 
 
 def _tune(folder: str, path: str, split: str, *, as_json: bool) -> None:
-    from vecsearch.cli.progress import stage_bar
+    from vecsearch.cli.bars import bars
     from vecsearch.evaluation.sets import Retrieval, read_set
     from vecsearch.evaluation.tuning import K, tune
-    from vecsearch.index import Index
+    from vecsearch.index.index import Index
 
     test = read_set(path, split=split)
     if not isinstance(test, Retrieval):
         raise UsageError(f"{path}: weights are found from queries with relevant documents; give a BEIR folder")
     with Index.open(folder) as index:
-        with stage_bar(f"queries of {test.name}") as told:
-            tuned = tune(index, test, told)
+        with bars() as progress:
+            tuned = tune(index, test, progress)
         index.keep_weights(tuned.weights)
         generation = index.manifest.generation
     for line in test.notes:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import click
 
+from vecsearch.cli.bars import bars
 from vecsearch.cli.options import FOLDER, WholeRange, output_options
 from vecsearch.cli.output import emit, note
-from vecsearch.cli.progress import progress_bar
 from vecsearch.errors import UsageError
 
 READ_ROWS = 256
@@ -39,48 +39,37 @@ def export(
 
     Where texts were split, the vectors are those of passages, whose ids are their document's and #0, #1 … behind it.
     """
-    from vecsearch.corpus.exports import Content
-    from vecsearch.corpus.exports import export as write
-    from vecsearch.searching import alive_blocks, free_cluster_field
+    from vecsearch.store.alive import alive_blocks, free_cluster_field
     from vecsearch.store.filters import CLUSTER
     from vecsearch.store.snapshot import open_snapshot
+    from vecsearch.vectors.export import Content
+    from vecsearch.vectors.export import export as write
 
     _check_output(output, with_vectors=with_vectors, replace=replace)
-    notes: list[str] = []
-    written = 0
-
-    def watch(rows: int) -> None:
-        nonlocal written
-        written = rows
-        progress(rows)
-
     with open_snapshot(Path(index), generation=generation) as snapshot:
         manifest = snapshot.manifest
         if clusters and not snapshot.clustering:
             raise UsageError(f"{index} has no clusters: vecsearch cluster makes them")
         cluster_field = free_cluster_field(snapshot) if clusters else None
         if cluster_field not in (None, CLUSTER):
-            notes.append(f'documents have a field "{CLUSTER}": the clusters of the index are written as "{cluster_field}"')
+            note(f'note: documents have a field "{CLUSTER}": the clusters of the index are written as "{cluster_field}"')
         rows = manifest.rows - manifest.deleted
-        with progress_bar("vectors", lambda: written / max(1, rows)) as progress:
+        with bars() as progress:
             content = Content(
                 partial(alive_blocks, snapshot, READ_ROWS, cluster_field=cluster_field),
                 rows=rows,
                 dim=manifest.dim,
                 with_vectors=with_vectors,
-                progress=watch,
-                note=notes.append,
+                progress=progress,
             )
             files = write(output, content)
-    for line in notes:
-        note(f"note: {line}")
     row = {"index": index, "files": list(map(str, files)), "rows": rows, "dim": manifest.dim}
     emit([{**row, "generation": manifest.generation}], as_json=as_json)
 
 
 def _check_output(output: str, *, with_vectors: bool, replace: bool) -> None:
     """Raises UsageError for files that are not to be written, before anything is read."""
-    from vecsearch.corpus.exports import export_files
+    from vecsearch.vectors.export import export_files
 
     files = export_files(output)
     if with_vectors and files[0].suffix != ".jsonl":

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from vecsearch.evaluation.intervals import Drawn
-    from vecsearch.matching.fusing import Fused, Judged
+    from vecsearch.matching.fuse import FusionReport, Judged
     from vecsearch.matching.labelled import Labelled
 
 BLOCK = 1024
@@ -69,13 +69,13 @@ def fuse(
     vecsearch fuse pairs.jsonl --encoder english --encoder raw=english,pooling=raw -o fused
     vecsearch similarity --pairs results.csv --fusion fused --kept good.csv --dropped bad.csv
     """
-    from vecsearch.cli.progress import stage_bar
-    from vecsearch.encoders.checkpoints import refuse_existing
+    from vecsearch.cli.bars import bars
     from vecsearch.evaluation.picture import check_picture
-    from vecsearch.matching.fusing import fuse as learn
-    from vecsearch.matching.fusion import FusedEncoder
-    from vecsearch.matching.models import require_skops
-    from vecsearch.matching.picture import write_importances
+    from vecsearch.files import refuse_existing
+    from vecsearch.matching.classifiers import require_skops
+    from vecsearch.matching.fuse import fuse as learn
+    from vecsearch.matching.fused_model import FusedEncoder
+    from vecsearch.matching.picture import plot_fused
 
     refuse_existing(Path(output))
     if plot:
@@ -89,27 +89,26 @@ def fuse(
     known = {name: FusedEncoder(texts[name], encoder.fingerprint) for name, encoder in opened.items()}
     features = _features(labelled, opened)
     note_unknown(*opened.values(), names=list(opened))
-    with stage_bar("models") as progress:
+    with bars() as progress:
         made = learn(labelled, features, known, rule=rule, model=model, progress=progress)
     made.fusion.save(output, _facts(made, labelled))
     _show(made, as_json)
     if plot:
-        write_importances(plot, made)
+        plot_fused(plot, made)
 
 
 def _features(labelled: Labelled, encoders: Mapping[str, Any]) -> dict[str, np.ndarray]:
     import numpy as np
 
-    from vecsearch.cli.progress import stage_bar
+    from vecsearch.cli.bars import bars
     from vecsearch.matching.features import PairFeatures
 
     features = PairFeatures(encoders)
     parts = []
-    with stage_bar("pairs") as progress:
+    with bars() as progress:
         for first in range(0, len(labelled.a), BLOCK):
             parts.append(features.columns(labelled.a[first : first + BLOCK], labelled.b[first : first + BLOCK]))
-            done = min(first + BLOCK, len(labelled.a))
-            progress(done, done / len(labelled.a))
+            progress.step("pairs", min(first + BLOCK, len(labelled.a)), len(labelled.a))
     return {name: np.concatenate([part[name] for part in parts]) for name in features.names}
 
 
@@ -131,7 +130,7 @@ def _row(name: str, its: Judged) -> dict[str, Any]:
     }
 
 
-def _compared(made: Fused) -> list[dict[str, Any]]:
+def _compared(made: FusionReport) -> list[dict[str, Any]]:
     return [_row(name, its) for name, its in (made.single | made.models).items()]
 
 
@@ -140,7 +139,7 @@ def _gain(measure: str, drawn: Drawn) -> dict[str, Any]:
     return {"measure": measure, "difference": drawn.value, "low": low, "high": high, "p": drawn.p}
 
 
-def _facts(made: Fused, labelled: Labelled) -> dict[str, Any]:
+def _facts(made: FusionReport, labelled: Labelled) -> dict[str, Any]:
     """What the folder says of the model beside what it takes to apply it."""
     return {
         "pairs": {"matches": int(labelled.matches.sum()), "others": int((~labelled.matches).sum())},
@@ -149,7 +148,7 @@ def _facts(made: Fused, labelled: Labelled) -> dict[str, Any]:
     }
 
 
-def _show(made: Fused, as_json: bool) -> None:
+def _show(made: FusionReport, as_json: bool) -> None:
     emit(_compared(made), as_json=as_json)
     gains = [_gain(measure, made.gain(measure)) for measure in ("average_precision", "f1")]
     what = {"model": made.fusion.name, "than": made.best_single}
@@ -158,4 +157,4 @@ def _show(made: Fused, as_json: bool) -> None:
             click.echo()
         emit(rows, as_json=as_json)
     if gains[0]["low"] <= 0:
-        note(f"note: on held-out pairs the model cannot be told from {made.best_single} alone: that one is simpler and faster")
+        note(f"note: on held-out pairs the model is not shown to be better than {made.best_single} alone, which is faster")

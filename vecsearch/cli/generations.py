@@ -16,10 +16,10 @@ from vecsearch.cli.output import emit
 @output_options
 def rollback(index: str, generation: int, as_json: bool) -> None:
     """Bring GENERATION of INDEX back, as its newest; info lists those that are kept."""
-    from vecsearch import updating
+    from vecsearch.index import update as updating
 
     made = updating.rollback(Path(index), generation)
-    emit([{"index": index, "brought_back": generation, "generation": made.generation}], as_json=as_json)
+    emit([{"index": index, "restored": generation, "generation": made.generation}], as_json=as_json)
 
 
 @click.command()
@@ -28,7 +28,7 @@ def rollback(index: str, generation: int, as_json: bool) -> None:
 @output_options
 def gc(index: str, keep: int, as_json: bool) -> None:
     """Remove older generations of INDEX, and what interrupted work has left, from the disk. Programs that read them go on."""
-    from vecsearch import updating
+    from vecsearch.index import update as updating
 
     folder = Path(index)
     before = _size(folder)

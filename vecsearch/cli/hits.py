@@ -1,4 +1,4 @@
-"""Hits as rows of output, shared by `query`, `similar` and `demo`."""
+"""Hits as rows of output, shared by `query`, `similar`, `analogy` and `demo`."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vecsearch.cli.options import Number
 from vecsearch.cli.output import emit, is_terminal, note
 
 if TYPE_CHECKING:
-    from vecsearch.hits import Hit
-    from vecsearch.index import Index
-    from vecsearch.quality.explain import Word
+    from vecsearch.encoders import Encoder
+    from vecsearch.index.explain import Word
+    from vecsearch.index.hits import Hit
+    from vecsearch.index.index import Index
 
 TITLES = ("title", "name")
 """Fields that tell what a document is, shown beside its text."""
@@ -31,6 +33,12 @@ measured is a tenth of that."""
 
 _OWN = ("rank", "score", "id", "text")
 """Columns of the table that are no fields."""
+
+min_score_option = click.option("--min-score", type=Number(), metavar="X", help="Leave out hits below this score.")
+
+show_option = click.option(
+    "--show", multiple=True, metavar="FIELD", help="Fields for the table's columns; by default title or name."
+)
 
 NOTHING_KNOWN = "no word in it is known to the model"
 """Why a text may find nothing."""
@@ -63,9 +71,9 @@ def why_nothing(query: str) -> str:
 
 def why_no_words(query: str, *, earlier: bool, where: bool) -> str:
     """Why a text may find nothing by its words, in an index of which a part is of an `earlier` vecsearch, under a condition."""
-    from vecsearch.store.folding import folded
-    from vecsearch.store.query_terms import divided
-    from vecsearch.store.wording import has_word
+    from vecsearch.index.query_terms import divided
+    from vecsearch.text.folding import folded
+    from vecsearch.text.wording import has_word
 
     if not has_word(folded(query)):
         return "words are looked for, and it has neither letter nor digit"
@@ -184,12 +192,6 @@ def _note_other_vectors(hits: Sequence[Hit], words: Sequence[list[Word]]) -> Non
             )
 
 
-def note_remarks(index: Index, where: str) -> None:
-    """Say on stderr what should be known of the answer to a condition, before it is asked. Raises UsageError as that does."""
-    for remark in index.remarks(where):
-        note(f"note: {remark}")
-
-
 def note_limits(index: Index, k: int, *, left_out: int = 0) -> None:
     """Say on stderr what a reader of an index's answers should know: too few documents, unknown words."""
     if k > len(index) - left_out:
@@ -199,10 +201,10 @@ def note_limits(index: Index, k: int, *, left_out: int = 0) -> None:
         note(f"note: {index.tally.unknown} of {index.tally.words} words are unknown to the model")
 
 
-def note_unknown(*encoders: object, names: Sequence[str] = ()) -> None:
+def note_unknown(*encoders: Encoder, names: Sequence[str] = ()) -> None:
     """Say on stderr what encoders did not know of the texts that they have encoded; `names` tells several apart."""
     for place, encoder in enumerate(encoders):
-        tally, by = getattr(encoder, "tally", None), f"{names[place]}: " if names else ""
+        tally, by = encoder.tally, f"{names[place]}: " if names else ""
         if tally and tally.unknown:
             note(f"note: {by}{tally.unknown:,} of {tally.words:,} words are unknown to the model")
         if tally and tally.empty:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vecsearch.cli.options import FOLDER, output_options
+from vecsearch.cli.recall import recall_text
 from vecsearch.errors import DamagedIndexError
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def _documents(manifest: Manifest, folder: Path) -> int:
     """How many documents are not deleted."""
     if not manifest.deleted:
         return sum(segment["documents"] for segment in manifest.segments)
-    from vecsearch.searching import documents_alive
+    from vecsearch.store.alive import documents_alive
     from vecsearch.store.snapshot import open_manifest
 
     with open_manifest(folder, manifest, check=False) as snapshot:
@@ -104,7 +105,7 @@ def _lines(name: str, value: Any) -> Iterator[str]:
     if name == "recall":
         yield from [recall_text(value)] if value else []
     elif name == "effort":
-        from vecsearch.quality.curves import effort_text
+        from vecsearch.ann.spec import effort_text
 
         yield from [effort_text(value)] if value else []
     elif isinstance(value, dict):
@@ -112,14 +113,6 @@ def _lines(name: str, value: Any) -> Iterator[str]:
             yield from map(_trial, part) if key == "trials" else [f"{key}: {part}"]
     elif value is not None:
         yield ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def recall_text(recall: dict[str, Any]) -> str:
-    """A manifest's recall for people: "@10 0.957 (0.954–0.960) over 4,000 queries, asked 0.95"."""
-    from vecsearch.ann import Recall
-
-    found = Recall(**{name: recall[name] for name in ("k", "queries", "mean", "low", "high")})
-    return f"@{found.k} {found}" + (f", asked {recall['target']}" if recall["target"] else "")
 
 
 def _trial(trial: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ import click
 
 from vecsearch.cli.options import Number, Share, apply_options, skip_bad_option
 from vecsearch.cli.output import note
+from vecsearch.cli.rules import at_most_one
 from vecsearch.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ labelled_options = apply_options(
     click.option("--columns", metavar="A,B,LABEL", help="What the columns of PAIRS are called."),
     click.option("--format", metavar="NAME", help="jsonl, csv, tsv, parquet or h5 (.gz, .xz), where the suffix does not tell."),
     skip_bad_option,
+    at_most_one("--precision", "--recall"),
 )
 
 
@@ -36,11 +38,9 @@ def named_columns(columns: str | None, form: str, what: str) -> Sequence[str]:
 
 
 def threshold_rule(precision: float | None, recall: float | None) -> Rule:
-    """What the threshold is to reach. Raises UsageError where both are asked for."""
+    """What the threshold is to reach."""
     from vecsearch.matching.threshold import Rule
 
-    if precision and recall:
-        raise UsageError("one threshold has either the precision or the recall you ask for: give --precision or --recall")
     return Rule("precision", precision) if precision else Rule("recall", recall) if recall else Rule()
 
 

@@ -9,6 +9,7 @@ from io import TextIOWrapper
 import click
 
 from vecsearch.cli.add import add
+from vecsearch.cli.analogy import analogy
 from vecsearch.cli.bench import bench
 from vecsearch.cli.build import build
 from vecsearch.cli.calibrate import calibrate
@@ -25,6 +26,7 @@ from vecsearch.cli.generations import gc, rollback
 from vecsearch.cli.info import info
 from vecsearch.cli.map import map_command
 from vecsearch.cli.model import model
+from vecsearch.cli.odd_one_out import odd_one_out
 from vecsearch.cli.options import SKIPS_BAD
 from vecsearch.cli.query import query
 from vecsearch.cli.similar import similar
@@ -54,6 +56,8 @@ for command in (
     delete,
     query,
     similar,
+    analogy,
+    odd_one_out,
     similarity,
     evaluate,
     calibrate,

@@ -31,11 +31,11 @@ def map_command(index: str, output: str, umap: bool, seed: int, title: str | Non
 
     The page is one file: hover shows a text, a click opens it, the search box lights up the documents with a word.
     """
-    from vecsearch.clustering.map import make_map, write_page, write_picture
-    from vecsearch.index import Index
+    from vecsearch.clustering.map import make_map, plot_map, write_page
+    from vecsearch.index.index import Index
 
     path = Path(output)
-    write = write_page if path.suffix.lower() in (".html", ".htm") else write_picture
+    write = write_page if path.suffix.lower() in (".html", ".htm") else plot_map
     if path.suffix.lower() not in (".html", ".htm", ".png", ".svg", ".pdf"):
         raise UsageError(f"{output} is neither a page nor a picture; choose a name that ends in .html, .png, .svg or .pdf")
     with Index.open(index) as opened:

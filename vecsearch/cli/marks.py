@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vecsearch.cli.output import note
-from vecsearch.errors import DataError, UsageError
+from vecsearch.errors import DataError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,8 +28,6 @@ def encode_marked(encoder: Encoder, texts: Sequence[str], places: Sequence[str])
     """
     import numpy as np
 
-    if not hasattr(encoder, "encode_in_context"):
-        raise UsageError("--marked needs an ULMFiT model: in this encoder a word is the same in any context")
     try:
         return encoder.encode_in_context(texts)
     except DataError:

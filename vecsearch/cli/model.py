@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
+from vecsearch.cli.bars import bars
 from vecsearch.cli.options import NumberRange, WholeRange, pooling_options
 from vecsearch.cli.output import note
-from vecsearch.cli.progress import stage_bar
 from vecsearch.errors import UsageError
 
 FILE = click.Path(path_type=Path)
@@ -60,8 +60,8 @@ def import_(
     """Make an encoder folder from CHECKPOINT: a .pth of learn.save or save_encoder (fastai 1 or 2), a wt103 .tgz, a folder
     with one .pth and its vocabulary, or word vectors of word2vec, GloVe or fastText (.vec, .txt, .bin; also .gz and .xz).
     No code in the file is run, and nothing is downloaded without --download."""
-    from vecsearch.encoders.checkpoints import import_checkpoint
-    from vecsearch.encoders.folder import describe_sizes
+    from vecsearch.encoders.ulmfit.folder import describe_sizes
+    from vecsearch.encoders.ulmfit.importing import import_checkpoint
     from vecsearch.encoders.words.importing import is_words_file
 
     if checkpoint and is_words_file(checkpoint):
@@ -128,7 +128,7 @@ def postprocess(
 
     No training: up to 50,000 of the texts are encoded. Which of it helps depends on the model: measure it.
     """
-    from vecsearch.encoders.fitting import fit_postprocess
+    from vecsearch.encoders.ulmfit.fitting import fit_postprocess
 
     if not (sif or centre or remove or dims or whiten):
         raise UsageError("nothing to do: give --sif, --centre, --remove, --dims or --whiten")
@@ -172,7 +172,7 @@ def _import_words(path: Path, output: Path, **options: Any) -> None:
     from vecsearch.encoders.words.encoder import WordsEncoder
     from vecsearch.encoders.words.importing import import_words
 
-    with stage_bar("words") as progress:
+    with bars() as progress:
         report = import_words(path, output, progress=progress, **options)
     _show({"encoder": output, **WordsEncoder(output).describe()})
     if report.broken:
@@ -180,7 +180,7 @@ def _import_words(path: Path, output: Path, **options: Any) -> None:
 
 
 def _download(name: str) -> Path:
-    from vecsearch.encoders.download import PRETRAINED, download
+    from vecsearch.encoders.ulmfit.download import PRETRAINED, download
     from vecsearch.files import cache_folder, caching
 
     bar = click.progressbar(length=PRETRAINED[name].size, label=name, file=click.get_text_stream("stderr"))

@@ -6,13 +6,17 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from vecsearch.cli.bars import bars
 from vecsearch.cli.output import is_terminal
-from vecsearch.cli.progress import stage_bar
+from vecsearch.cli.rules import not_with, only_with
 from vecsearch.errors import UsageError
+
+if TYPE_CHECKING:
+    from vecsearch.encoders import Encoder
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -51,7 +55,7 @@ class NumberRange(click.FloatRange):
 
 def _finite(kind: click.ParamType, number: float, param: click.Parameter | None, ctx: click.Context | None) -> float:
     if not math.isfinite(number):
-        kind.fail(f"{number} is no finite number; give one, such as 0.5", param, ctx)
+        kind.fail(f"{number} is not a finite number; give one, such as 0.5", param, ctx)
     return number
 
 
@@ -66,7 +70,7 @@ class Share(click.ParamType):
         except ValueError:
             share = 0.0
         if not 0 < share <= 1:
-            self.fail(f"{value!r} is no share; give a number above 0 and up to 1, such as 0.95", param, ctx)
+            self.fail(f"{value!r} must be greater than 0 and at most 1, such as 0.95", param, ctx)
         return share
 
 
@@ -84,7 +88,7 @@ class Size(click.ParamType):
         size = float(match[1]) * unit if unit else 0.0
         if not 1 <= size < math.inf:
             self.fail(
-                f"{value!r} is no size; give bytes, or a number with kB, MB, GB, TB, KiB, MiB, GiB or TiB: 2GB", param, ctx
+                f"{value!r} is not a size; give bytes, or a number with kB, MB, GB, TB, KiB, MiB, GiB or TiB: 2GB", param, ctx
             )
         return int(size)
 
@@ -134,11 +138,14 @@ corpus_options = apply_options(
         help="txt, jsonl, csv, tsv, parquet or h5 (.gz, .xz), where the suffix does not tell.",
     ),
     skip_bad_option,
+    only_with("--text-field", "--id-field", "--format", "--skip-bad", needs="CORPUS"),
 )
 
 ready_options = apply_options(
     click.option("--vectors", type=FOLDER, metavar="FILE", help="Ready vectors (.npy, .h5), a row for each document."),
     click.option("--ids", type=FOLDER, metavar="FILE", help="With --vectors and no CORPUS: their ids, one a line."),
+    only_with("--ids", needs="--vectors"),
+    not_with("--ids", "CORPUS"),
 )
 
 
@@ -204,7 +211,7 @@ recall_options = apply_options(
         "k",
         type=WholeRange(1),
         metavar="K",
-        help="Nearest neighbours that the recall counts: recall@k. By default 10.",
+        help="Nearest neighbors that the recall counts: recall@k. By default 10.",
     ),
     click.option(
         "--memory", type=Size(), metavar="SIZE", help="With --recall: what the index may take in memory, such as 2GB."
@@ -218,6 +225,7 @@ recall_options = apply_options(
     click.option(
         "--spec", help="exact, or any FAISS factory string, such as HNSW32,SQ8. By default exact, or what --recall takes."
     ),
+    only_with("--memory", "-k", needs=("--recall", "--spec")),
 )
 
 language_option = click.option(
@@ -226,27 +234,28 @@ language_option = click.option(
     help="Language that --keywords reads words in: en, de … or none. By default it is found, or stays what it is.",
 )
 
-where_option = click.option(
-    "--where", metavar="CONDITION", help="Only documents whose fields meet it: \"year > 1990 and genre = 'noir'\"."
-)
-
 metric_option = click.option("--metric", type=click.Choice(["cosine", "ip"]), help="Cosine, or inner product.")
+
+exact_option = click.option("--exact", is_flag=True, help="Look at every vector, whatever the index's kind.")
+
+generation_option = click.option(
+    "--generation", type=WholeRange(1), metavar="N", help="Ask an older generation that the index keeps."
+)
 
 calibration_option = click.option(
     "--calibration", type=FOLDER, metavar="FILE", help="Add the probability of a match, as `vecsearch calibrate` learnt it."
 )
 
 
-def open_named_encoder(encoders: Sequence[str], weights: Sequence[float] = (), **options: Any) -> Any:
+def open_named_encoder(encoders: Sequence[str], weights: Sequence[float] = (), **options: Any) -> Encoder:
     """The encoder that the options name, several joined; without any the shipped one. Each takes the `options`."""
     from vecsearch.encoders import DEFAULT, JoinedEncoder, open_encoder
 
     given = {name: value for name, value in options.items() if value not in (None, ())}
     opened = [open_encoder(encoder, **given) for encoder in encoders or (DEFAULT,)]
     for encoder in opened:
-        if prepare := getattr(encoder, "prepare", None):
-            with stage_bar("words") as progress:
-                prepare(progress)
+        with bars() as progress:
+            encoder.prepare(progress)
     if len(opened) > 1:
         return JoinedEncoder(opened, weights or None)
     if weights:
@@ -254,7 +263,9 @@ def open_named_encoder(encoders: Sequence[str], weights: Sequence[float] = (), *
     return opened[0]
 
 
-def open_calibrated_encoder(calibration: Any, encoders: Sequence[str], weights: Sequence[float] = (), **options: Any) -> Any:
+def open_calibrated_encoder(
+    calibration: Any, encoders: Sequence[str], weights: Sequence[float] = (), **options: Any
+) -> Encoder:
     """The encoder that the options name, else that of the `calibration`, if there is one. Raises UsageError for another."""
     if calibration and not encoders:
         own = calibration.encoder
@@ -266,7 +277,7 @@ def open_calibrated_encoder(calibration: Any, encoders: Sequence[str], weights: 
     return encoder
 
 
-def named_encoders(given: Sequence[str], **options: Any) -> dict[str, Any]:
+def named_encoders(given: Sequence[str], **options: Any) -> dict[str, Encoder]:
     """Encoders by name, as [NAME=]ENCODER[,OPTION=VALUE…] says: `english`, `mine=my-model,pooling=raw,layers=0+1`.
 
     `options` go to each beside its own. Raises UsageError for a name that is given twice, and for an option that is none.
@@ -292,7 +303,7 @@ def _parsed(text: str) -> tuple[str, str, dict[str, Any]]:
             options[option] = _SETTINGS[option](value)
         except (KeyError, ValueError):
             raise UsageError(
-                f"--encoder {text}: {setting!r} is no option; known are pooling=raw, layers=0+1 and max_tokens=100"
+                f"--encoder {text}: {setting!r} is not an option; the options are pooling=raw, layers=0+1 and max_tokens=100"
             ) from None
     return name if is_named else text, folder, options
 
@@ -307,14 +318,13 @@ _SETTINGS: dict[str, Callable[[str], Any]] = {
 def require_words(encoders: Sequence[str], what: str, *, marks: bool = False) -> bool:
     """Whether the named encoder is an ULMFiT model. Raises UsageError unless it has words of its own, as `what` needs, and with
     `marks` reads marked ones."""
-    from vecsearch.encoders import DEFAULT, ULMFIT, JoinedEncoder, find_encoder, kind_of
+    from vecsearch.encoders import DEFAULT, JOINED, ULMFIT, WORDS, find_encoder, kind_of
 
     named = " and ".join(encoders or (DEFAULT,))
-    kind = kind_of(find_encoder(named)) if len(encoders) < 2 else None
-    name, opens = (kind.name, kind.open) if kind else (JoinedEncoder.kind, JoinedEncoder)
-    needed = ULMFIT.name if marks else f"{ULMFIT.name} or word vectors"
-    if not hasattr(opens, "word_ids"):
-        raise UsageError(f"{what} needs {needed}: {named} is {name}, which has no words of its own")
-    if marks and not hasattr(opens, "encode_in_context"):
-        raise UsageError(f"{what} needs {needed}: {named} is {name}, in which a word is the same in any context")
+    kind = kind_of(find_encoder(named)) if len(encoders) < 2 else JOINED
+    needed = ULMFIT.name if marks else f"{ULMFIT.name} or {WORDS.name}"
+    if kind not in (ULMFIT, WORDS):
+        raise UsageError(f"{what} needs {needed}: {named} is {kind.name}, which has no words of its own")
+    if marks and kind is WORDS:
+        raise UsageError(f"{what} needs {needed}: {named} is {kind.name}, in which a word is the same in any context")
     return kind is ULMFIT

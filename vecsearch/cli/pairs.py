@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vecsearch.cli.bars import bars
 from vecsearch.cli.labelled import named_columns
 from vecsearch.cli.options import FOLDER, Number, apply_options, skip_bad_option
 from vecsearch.cli.output import emit, note
-from vecsearch.cli.progress import progress_bar
+from vecsearch.cli.rules import at_most_one, only_with
 from vecsearch.errors import UsageError, VecsearchError
 
 if TYPE_CHECKING:
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
     from vecsearch.corpus.source import CorpusTally
     from vecsearch.encoders import Encoder
     from vecsearch.matching.calibration import Calibration
-    from vecsearch.matching.fusion import Fusion
-    from vecsearch.matching.scoring import PairScorer
-    from vecsearch.matching.stream import Output, Stream
+    from vecsearch.matching.fused_model import FusedModel
+    from vecsearch.matching.scorers import PairScorer
+    from vecsearch.matching.scoring_run import Output, ScoringRun
 
 pairs_options = apply_options(
     click.option("--pairs", type=FOLDER, metavar="FILE", help="Score the pairs of this file, any number, instead of A and B."),
@@ -38,12 +39,18 @@ pairs_options = apply_options(
     click.option("--dropped", type=FOLDER, metavar="FILE", help="Write the pairs that do not."),
     click.option("--resume", is_flag=True, help="Go on where the same command stopped."),
     click.option("--replace", is_flag=True, help="Take the place of files that are there already."),
+    only_with("--columns", "--format", "--skip-bad", "-o", "--threshold", "--by", "--kept", "--dropped", needs="--pairs"),
+    only_with("--resume", "--replace", needs="--pairs"),
+    only_with("--resume", "--replace", needs=("-o", "--kept", "--dropped")),
+    at_most_one("--resume", "--replace"),
+    only_with("--kept", "--dropped", needs=("--threshold", "--calibration", "--fusion")),
+    only_with("--by", needs=("--threshold", "--kept", "--dropped")),
 )
 
 
 @dataclass(frozen=True)
 class Judge:
-    """What a stream of pairs is scored with."""
+    """What pairs are scored with."""
 
     scorer: Callable[[list[str], list[str]], PairScorer]
     """Made from both sides of the first pairs."""
@@ -52,12 +59,12 @@ class Judge:
     threshold: tuple[str, float] | None
     """The column and value that a match has at least, where that is known."""
     settings: dict[str, Any]
-    """What has to be the same for a stream to be gone on with."""
+    """What has to be the same for a run to be gone on with."""
 
 
 def by_encoder(encoder: Encoder, calibration: Calibration | None) -> Judge:
     """Cosine and inner product, and what a calibration makes of them."""
-    from vecsearch.matching.scoring import EncoderScorer
+    from vecsearch.matching.scorers import EncoderScorer
 
     return Judge(
         partial(EncoderScorer, encoder, calibration=calibration),
@@ -67,7 +74,7 @@ def by_encoder(encoder: Encoder, calibration: Calibration | None) -> Judge:
     )
 
 
-def by_fusion(fusion: Fusion, encoders: Mapping[str, Encoder]) -> Judge:
+def by_fusion(fusion: FusedModel, encoders: Mapping[str, Encoder]) -> Judge:
     """What a fused model makes of several encoders' scores."""
     scorer = fusion.scorer(encoders)
     return Judge(
@@ -98,24 +105,20 @@ def score_pairs(
     from vecsearch.cli.sources import note_reading
     from vecsearch.corpus.pairs import read_pairs
     from vecsearch.corpus.source import CorpusTally
-    from vecsearch.matching.stream import BLOCK, Stream
+    from vecsearch.matching.scoring_run import BLOCK, ScoringRun
 
     names = named_columns(columns, "A,B", "two, those of the texts")
-    rule = _rule(judge, threshold, by, splits=bool(kept or dropped))
+    rule = _rule(judge, threshold, by, splits=kept is not None or dropped is not None)
     outputs = _outputs(output, kept, dropped, rule)
-    if not outputs and (resume or replace):
-        raise UsageError("--resume and --replace are about files: name one with -o, --kept or --dropped")
-    if resume and replace:
-        raise UsageError("--resume goes on with what is there, --replace begins anew: give one of them")
     settings = _of_file(pairs) | {"columns": columns, "rule": rule} | judge.settings
-    stream = Stream(outputs, settings, resume=resume, replace=replace) if outputs else None
+    run = ScoringRun(outputs, settings, resume=resume, replace=replace) if outputs else None
     tally = CorpusTally()
     read = read_pairs(pairs, columns=names, scored=False, format=format, skip_bad=skip_bad, tally=tally)
     first = list(islice(read, BLOCK))
     scorer = judge.scorer([pair.a for pair in first], [pair.b for pair in first])
     read = chain(first, read)
-    if stream:
-        _to_files(stream, read, scorer, tally, as_json)
+    if run:
+        _to_files(run, read, scorer, tally, as_json)
     else:
         _to_stdout(read, scorer, rule, as_json)
     note_reading(tally, pairs)
@@ -123,25 +126,23 @@ def score_pairs(
 
 def _rule(judge: Judge, threshold: float | None, by: str | None, *, splits: bool) -> list[Any] | None:
     """Which column has to be how high for a pair to be kept; None where all are."""
-    if by and by not in judge.columns:
+    if by is not None and by not in judge.columns:
         more = "" if "probability" in judge.columns else "; probability comes with --calibration or --fusion"
         raise UsageError(f"--by {by}: the pairs get no such number, but {', '.join(judge.columns)}{more}")
-    if threshold is None and splits and judge.threshold:
-        column, threshold = judge.threshold
-        if by not in (None, column):
-            raise UsageError(f"the threshold that is known is for {column}, not for {by}: give --threshold as well")
-        return [column, threshold]
-    if threshold is None:
-        if splits or by:
-            raise UsageError("--kept, --dropped and --by need --threshold, or a --calibration or --fusion, which has one")
+    if threshold is not None:
+        return [by or judge.columns[0], threshold]
+    if not splits:
         return None
-    return [by or judge.columns[0], threshold]
+    column, known = judge.threshold
+    if by not in (None, column):
+        raise UsageError(f"the threshold that is known is for {column}, not for {by}: give --threshold as well")
+    return [column, known]
 
 
 def _outputs(output: str | None, kept: str | None, dropped: str | None, rule: list[Any] | None) -> list[Output]:
     import numpy as np
 
-    from vecsearch.matching.stream import Output
+    from vecsearch.matching.scoring_run import Output
 
     by, threshold = rule or ("", 0.0)
     takes = {
@@ -149,10 +150,10 @@ def _outputs(output: str | None, kept: str | None, dropped: str | None, rule: li
         kept: lambda columns: columns[by] >= threshold,
         dropped: lambda columns: ~(columns[by] >= threshold),  # what is no number too
     }
-    named = [Path(name).absolute() for name in (output, kept, dropped) if name]
+    named = [Path(name).absolute() for name in (output, kept, dropped) if name is not None]
     if len(set(named)) < len(named):
         raise UsageError("-o, --kept and --dropped are to be different files")
-    return [Output(Path(name), its) for name, its in takes.items() if name]
+    return [Output(Path(name), its) for name, its in takes.items() if name is not None]
 
 
 def _of_file(pairs: str) -> dict[str, Any]:
@@ -162,16 +163,16 @@ def _of_file(pairs: str) -> dict[str, Any]:
     return {"pairs": pairs} | size
 
 
-def _to_files(stream: Stream, pairs: Iterator[Pair], scorer: PairScorer, tally: CorpusTally, as_json: bool) -> None:
-    begun = stream.done.pairs
+def _to_files(run: ScoringRun, pairs: Iterator[Pair], scorer: PairScorer, tally: CorpusTally, as_json: bool) -> None:
+    begun = run.done.pairs
     if begun:
         note(f"{begun:,} pairs were scored before")
     try:
-        with progress_bar("pairs", lambda: tally.fraction()) as progress:
-            done = stream.run(pairs, scorer, progress)
+        with bars() as progress:
+            done = run.run(pairs, scorer, lambda: tally.fraction(), progress)
     except (VecsearchError, KeyboardInterrupt):
-        if stream.done.pairs:
-            note(f"note: {stream.done.pairs:,} pairs are scored: the same command with --resume goes on after them")
+        if run.done.pairs:
+            note(f"note: {run.done.pairs:,} pairs are scored: the same command with --resume continues after them")
         raise
     note(f"{done.pairs - begun:,} pairs scored, {scorer.encoded:,} texts encoded")
     if done.respaced:
@@ -180,7 +181,7 @@ def _to_files(stream: Stream, pairs: Iterator[Pair], scorer: PairScorer, tally: 
 
 
 def _to_stdout(pairs: Iterator[Pair], scorer: PairScorer, rule: list[Any] | None, as_json: bool) -> None:
-    from vecsearch.matching.stream import blocks, scored_rows
+    from vecsearch.matching.scoring_run import blocks, scored_rows
 
     for block in blocks(pairs):
         columns = scorer.columns([pair.a for pair in block], [pair.b for pair in block])

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from vecsearch import ann
-from vecsearch.ann.planner import EXACT_NUMBERS, Kind, exact_bytes, kinds, reduced_dim
+from vecsearch.ann.planner import EXACT_NUMBERS, IndexKind, exact_bytes, kinds, reduced_dim
 from vecsearch.cli.output import emit, note
-from vecsearch.cli.sources import Source
+from vecsearch.cli.sources import IndexInput
 from vecsearch.corpus.document import Document
 from vecsearch.encoders import Encoder
 from vecsearch.metric import Metric, norms
@@ -23,7 +23,7 @@ ENCODED = 500
 LOOKED_AT = 10_000
 """Ready vectors that are looked at."""
 ASKED = 0.1
-"""Share of these whose neighbours are looked for among the others."""
+"""Share of these whose neighbors are looked for among the others."""
 DATABASE_BYTES = 75
 """What SQLite takes for a document beside what it holds."""
 WORDS = 1.0
@@ -40,7 +40,7 @@ class Sample:
     encode_s: float
 
 
-def show(source: Source, encoder: Encoder | None, goal: ann.Goal, metric: Metric, *, as_json: bool) -> bool:
+def show(source: IndexInput, encoder: Encoder | None, goal: ann.Goal, metric: Metric, *, as_json: bool) -> bool:
     """Print the kinds with what is expected of each; whether any fits the goal's memory."""
     sample = _ready(source) if source.vectors is not None else _encoded(source, encoder)
     dim = sample.vectors.shape[1]
@@ -67,10 +67,10 @@ def show(source: Source, encoder: Encoder | None, goal: ann.Goal, metric: Metric
     return False
 
 
-def _candidates(sample: Sample, goal: ann.Goal, metric: Metric) -> list[Kind]:
+def _candidates(sample: Sample, goal: ann.Goal, metric: Metric) -> list[IndexKind]:
     """The kinds that a build with this goal may try, and exact search."""
     dim = sample.vectors.shape[1]
-    exact = Kind(ann.EXACT, exact_bytes(sample.rows, dim), 0.0)
+    exact = IndexKind(ann.EXACT, exact_bytes(sample.rows, dim), 0.0)
     if sample.rows * dim <= EXACT_NUMBERS or goal.recall == 1:
         return [exact]
     source = ann.Rows(sample.vectors, norms(sample.vectors), metric)
@@ -82,16 +82,16 @@ def _candidates(sample: Sample, goal: ann.Goal, metric: Metric) -> list[Kind]:
     return [exact, *chain(*kinds(sample.rows, points.shape[1], reduced, euclidean=source.compared.euclidean))]
 
 
-def _ready(source: Source) -> Sample:
+def _ready(source: IndexInput) -> Sample:
     """Every so many-th of ready vectors."""
     step, first, parts = -(-source.rows // LOOKED_AT), 0, []
     for block in source.vectors:
         parts.append(block[-first % step :: step])
         first += len(block)
-    return Sample(source.rows, sum(map(_text_bytes, source.documents)), np.concatenate(parts), 0.0)
+    return Sample(source.rows, sum(map(_text_bytes, source.corpus)), np.concatenate(parts), 0.0)
 
 
-def _encoded(source: Source, encoder: Encoder) -> Sample:
+def _encoded(source: IndexInput, encoder: Encoder) -> Sample:
     """Some documents of a corpus, drawn evenly while it is read through once.
 
     (Vitter 1985, Random sampling with a reservoir, algorithm R.)
@@ -99,7 +99,7 @@ def _encoded(source: Source, encoder: Encoder) -> Sample:
     rng = np.random.default_rng(0)
     drawn: list[str] = []
     rows = text_bytes = 0
-    for rows, document in enumerate(source.documents, 1):
+    for rows, document in enumerate(source.corpus, 1):
         text_bytes += _text_bytes(document)
         if len(drawn) < ENCODED:
             drawn.append(document.text)

@@ -53,17 +53,3 @@ def _lines(unit: str, fraction: Callable[[], float]) -> Callable[[int], None]:
             note(f"{share:.0%}: {count:,} {unit}, {count / elapsed:,.0f}/s [{spent} so far, {left} left]")
 
     return done
-
-
-@contextmanager
-def stage_bar(unit: str) -> Iterator[Callable[[int, float], None]]:
-    """Gives a function that is told how many are done, and how much of all the work that is, 0 to 1."""
-    share = 0.0
-    with progress_bar(unit, lambda: share) as bar:
-
-        def done(count: int, fraction: float) -> None:
-            nonlocal share
-            share = fraction
-            bar(count)
-
-        yield done

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from vecsearch.cli.output import note
 
 if TYPE_CHECKING:
-    from vecsearch.hits import Hit
+    from vecsearch.index.hits import Hit
 
 Ask = Callable[[list[str], int], list[list["Hit"]]]
 """From texts and a number to as many hits for each."""
@@ -20,14 +20,14 @@ class Reranking:
 
     def __init__(self, folder: str, k: int, candidates: int | None) -> None:
         from vecsearch.encoders.reranking import open_reranker
-        from vecsearch.reranking import CANDIDATES
+        from vecsearch.index.rerank import CANDIDATES
 
         self._reranker, self._folder, self._candidates = open_reranker(folder), folder, max(k, candidates or CANDIDATES)
         self._seconds, self._texts, self._hits = 0.0, 0, 0
 
     def after(self, ask: Ask) -> Ask:
         """What asks as `ask` does, and ranks again."""
-        from vecsearch.reranking import rerank
+        from vecsearch.index.rerank import rerank
 
         def asked(texts: list[str], k: int) -> list[list[Hit]]:
             found = ask(texts, self._candidates)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import click
 
-from vecsearch.cli.hits import ShownFields, emit_hits, note_limits, note_remarks
-from vecsearch.cli.options import FOLDER, Number, WholeRange, metric_option, output_options, where_option
+from vecsearch.cli.conditions import condition, where_option
+from vecsearch.cli.hits import ShownFields, emit_hits, min_score_option, note_limits, show_option
+from vecsearch.cli.options import FOLDER, WholeRange, exact_option, metric_option, output_options
 
 
 @click.command()
@@ -13,10 +14,10 @@ from vecsearch.cli.options import FOLDER, Number, WholeRange, metric_option, out
 @click.argument("ids", nargs=-1, required=True)
 @click.option("-k", "k", type=WholeRange(1), default=10, show_default=True, help="Hits for each id.")
 @metric_option
-@click.option("--exact", is_flag=True, help="Look at every vector, whatever the index's kind.")
+@exact_option
 @where_option
-@click.option("--min-score", type=Number(), metavar="X", help="Leave out hits below this score.")
-@click.option("--show", multiple=True, metavar="FIELD", help="Fields for the table's columns; by default title or name.")
+@min_score_option
+@show_option
 @output_options
 def similar(
     index: str,
@@ -30,12 +31,11 @@ def similar(
     as_json: bool,
 ) -> None:
     """The K documents of INDEX most like each of its own documents IDS."""
-    from vecsearch.index import Index
+    from vecsearch.index.index import Index
     from vecsearch.metric import Metric
 
     with Index.open(index) as opened:
-        if where is not None:
-            note_remarks(opened, where)
+        where = condition(opened, where)
         found = opened.similar(ids, k, metric=Metric(metric) if metric else None, exact=exact, where=where)
         shown = ShownFields(show)
         emit_hits(list(zip(ids, found, strict=True)), min_score, shown, as_json, nothing=lambda _: "there is no other document")

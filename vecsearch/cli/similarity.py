@@ -22,14 +22,15 @@ from vecsearch.cli.options import (
 )
 from vecsearch.cli.output import emit, note
 from vecsearch.cli.pairs import Judge, by_encoder, by_fusion, pairs_options, score_pairs
+from vecsearch.cli.rules import not_with
 from vecsearch.errors import UsageError
 
 if TYPE_CHECKING:
     import numpy as np
 
     from vecsearch.encoders import Encoder
+    from vecsearch.index.percentiles import Similarity
     from vecsearch.matching.calibration import Calibration
-    from vecsearch.quality.similarity import Similarity
 
 SEED = 0
 """The random pairs are the same each time: a percentile does not change between two looks."""
@@ -44,6 +45,9 @@ SEED = 0
 @click.option("--fusion", type=FOLDER, metavar="FOLDER", help="Judge by several encoders: what `vecsearch fuse` made.")
 @pairs_options
 @output_options
+@not_with("--index", "--pairs", "--fusion", "--encoder", "--encoder-weight", "--pooling", "--layer", "--max-tokens")
+@not_with("--fusion", "--calibration", "--encoder-weight", "--pooling", "--layer", "--max-tokens")
+@not_with("--marked", "--pairs", "--fusion")
 def similarity(
     texts: tuple[str, ...],
     index: str | None,
@@ -74,29 +78,16 @@ def similarity(
     """
     from vecsearch.matching.calibration import Calibration
 
-    if (len(texts) != 2 or streamed["pairs"]) and (texts or not streamed["pairs"]):
+    of_file = streamed["pairs"] is not None
+    if len(texts) != (0 if of_file else 2):
         raise UsageError(f"similarity takes two texts, or --pairs FILE and none; {len(texts)} were given: put each into quotes")
     encoder = {"encoders": encoders, "weights": encoder_weights, "pooling": pooling, "layers": layers, "max_tokens": max_tokens}
-    given = [name for name, value in encoder.items() if value not in (None, ())]
-    if index and (streamed["pairs"] or fusion or given):
-        raise UsageError(
-            "an index has its own encoder and documents: give --index, or an encoder, its options, --fusion or --pairs"
-        )
-    if fusion and (calibration or given not in ([], ["encoders"])):
-        raise UsageError(
-            "--fusion has its own threshold, and options for each encoder: leave --calibration and the options away"
-        )
-    if marked and (streamed["pairs"] or fusion):
-        raise UsageError("--marked is for two texts and one encoder: --pairs and --fusion do not belong to it")
-    without = [name for name, value in streamed.items() if value is not None and value is not False]
-    if without and not streamed["pairs"]:
-        raise UsageError(f"--{without[0].replace('_', '-')} is about a file of pairs: give --pairs FILE")
-    calibrated = Calibration.load(calibration) if calibration else None
-    if streamed["pairs"]:
+    calibrated = Calibration.load(calibration) if calibration is not None else None
+    if of_file:
         judge, models = _judge(fusion, encoders, calibrated, encoder)
         score_pairs(judge, as_json=as_json, **streamed)
         note_unknown(*models.values(), names=list(models) if len(models) > 1 else ())
-    elif fusion:
+    elif fusion is not None:
         a, b = texts
         judge, models = _judge(fusion, encoders, None, {})
         columns = judge.scorer([a], [b]).columns([a], [b])
@@ -110,12 +101,12 @@ def _judge(
     folder: str | None, encoders: tuple[str, ...], calibrated: Calibration | None, options: dict[str, Any]
 ) -> tuple[Judge, Mapping[str, Encoder]]:
     """What judges pairs, a fused model or one encoder, and the encoders it does it by."""
-    from vecsearch.matching.fusion import Fusion
+    from vecsearch.matching.fused_model import FusedModel
 
-    if not folder:
+    if folder is None:
         encoder = open_calibrated_encoder(calibrated, **options)
         return by_encoder(encoder, calibrated), {"": encoder}
-    fusion = Fusion.load(folder)
+    fusion = FusedModel.load(folder)
     models = named_encoders(encoders or [its.named for its in fusion.encoders.values()])
     return by_fusion(fusion, models), models
 
@@ -125,11 +116,11 @@ def _of_two(
 ) -> None:
     import numpy as np
 
-    from vecsearch.index import Index
-    from vecsearch.quality.similarity import index_similarity, model_similarity
+    from vecsearch.index.index import Index
+    from vecsearch.index.percentiles import index_similarity, model_similarity
 
     rng = np.random.default_rng(SEED)
-    if index:
+    if index is not None:
         with Index.open(index) as opened:
             if calibrated:
                 calibrated.check_encoder(opened.encoder)
@@ -145,7 +136,7 @@ def _of_two(
     emit([row], as_json=as_json, columns=columns + ["probability", "match"] * bool(calibrated))
     if found.note:
         note(f"note: {found.note}")
-    if not index and any(len(text.split()) > 1 for text in (a, b)):
+    if index is None and any(len(text.split()) > 1 for text in (a, b)):
         note("note: the percentiles are among pairs of single words; --pairs and --index compare with pairs of your own texts")
 
 

@@ -2,75 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from vecsearch.cli.output import note
+from vecsearch.corpus.corpus import Corpus
 from vecsearch.corpus.document import Document
 from vecsearch.corpus.queries import read_queries
 from vecsearch.corpus.readers import read_corpus
 from vecsearch.corpus.source import CorpusTally
-from vecsearch.corpus.vectors import VECTOR_SUFFIXES, VectorFile, open_vectors, read_ids
-from vecsearch.encoders.base import Encoder, WordEncoder
+from vecsearch.encoders.base import Encoder
 from vecsearch.errors import UsageError, VectorsError
+from vecsearch.vectors.read import VECTOR_SUFFIXES, VectorFile, open_vectors, read_ids
 
 BLOCK_ROWS = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Documents to index; `vectors`, `dim` and `rows` where they are ready, `fraction()` how much has been read, 0 to 1."""
+class IndexInput(NamedTuple):
+    """Documents to index, and the vectors (rows, dim) of these where they are ready."""
 
-    name: str
-    documents: Iterable[Document]
+    corpus: Corpus
     vectors: Iterable[np.ndarray] | None = None
     dim: int | None = None
     rows: int | None = None
-    options: dict[str, Any] = field(default_factory=dict)
-    counts: Callable[[], dict[str, int]] = dict
-    fraction: Callable[[], float] = float
-    remarks: Callable[[], list[str]] = list
 
 
-def from_corpus(path: str, reading: dict[str, Any]) -> Source:
+def from_corpus(path: str, reading: dict[str, Any]) -> IndexInput:
     """A corpus file; `reading` are the options of `read_corpus`."""
-    tally = CorpusTally()
-    return Source(
-        name=path if path == "-" else str(Path(path).absolute()),
-        documents=read_corpus(path, tally=tally, **reading),
-        options={name: value for name, value in reading.items() if value},
-        counts=lambda: _counted(tally),
-        fraction=lambda: tally.fraction(),
-        remarks=tally.remarks,
-    )
+    return IndexInput(read_corpus(path, **reading))
 
 
-def from_vectors(path: str, ids: str | None, corpus: str | None, reading: dict[str, Any]) -> Source:
+def from_vectors(path: str, ids: str | None, corpus: str | None, reading: dict[str, Any]) -> IndexInput:
     """Ready vectors, with the documents of a corpus, or with ids for documents."""
     file = open_vectors(path)
     done, tally, stat = Counted(file), CorpusTally(), Path(path).stat()
-    documents = read_corpus(corpus, tally=tally, **reading) if corpus else _named(file, ids)
-    return Source(
-        name=str(Path(path).absolute()),
-        documents=documents,
-        vectors=done,
-        dim=file.dim,
-        rows=file.rows,
-        # A build resumes only with the very vectors that it began with.
-        options={"vectors_bytes": stat.st_size, "vectors_modified": stat.st_mtime_ns} | ({"corpus": corpus} if corpus else {}),
-        counts=lambda: _counted(tally),
-        fraction=lambda: done.rows / file.rows,
-        remarks=tally.remarks,
-    )
-
-
-def _counted(tally: CorpusTally) -> dict[str, int]:
-    counts = {"blank": tally.blank, "skipped": tally.skipped}
-    return counts | ({"several_lines": tally.several_lines} if tally.several_lines else {})
+    documents = read_corpus(corpus, tally=tally, **reading) if corpus is not None else _named(file, ids)
+    # A build resumes only with the very vectors that it began with.
+    options = {"vectors_bytes": stat.st_size, "vectors_modified": stat.st_mtime_ns} | ({"corpus": corpus} if corpus else {})
+    tally.fraction = lambda: done.rows / file.rows
+    return IndexInput(Corpus(documents, str(Path(path).absolute()), options, tally), done, file.dim, file.rows)
 
 
 class Counted:
@@ -86,7 +59,7 @@ class Counted:
 
 
 def _named(file: VectorFile, ids: str | None) -> Iterator[Document]:
-    names = read_ids(ids) if ids else file.ids
+    names = read_ids(ids) if ids is not None else file.ids
     if names is not None and len(names) != file.rows:
         raise VectorsError(f"{ids or file.path} has {len(names):,} ids for {file.rows:,} vectors; give one id for each vector")
     for row in range(file.rows):
@@ -95,31 +68,26 @@ def _named(file: VectorFile, ids: str | None) -> Iterator[Document]:
         yield Document(name, name, where=where, numbered=names is None, bare=True)
 
 
-def from_vocabulary(encoder: WordEncoder, *, all_words: bool) -> Source:
+def from_vocabulary(encoder: Encoder, *, all_words: bool) -> IndexInput:
     """An encoder's own words; without `all_words` only those with a vector of their own."""
     chosen, counts = encoder.word_ids(all_words=all_words)
     words = encoder.words
     blocks = (encoder.encode_words(chosen[first : first + BLOCK_ROWS]) for first in range(0, len(chosen), BLOCK_ROWS))
-    return Source(
-        name="the encoder's vocabulary",
-        documents=(Document(_unique(words[i], i), words[i], where=f"word {i} of the vocabulary") for i in chosen),
-        vectors=blocks,
-        rows=len(chosen),
-        options={"all_words": all_words},
-        counts=lambda: counts,
-        fraction=lambda: 1.0,
-    )
+    documents = (Document(_unique(words[i], i), words[i], where=f"word {i} of the vocabulary") for i in chosen)
+    corpus = Corpus(documents, "the encoder's vocabulary", {"all_words": all_words}, CorpusTally(extra=counts))
+    return IndexInput(corpus, blocks, encoder.dim, len(chosen))
 
 
 def note_reading(tally: CorpusTally, name: str) -> None:
     """Say on stderr what was left out of a file of this name, and how it was read, where that is not as usual."""
     if tally.skipped:
         note(f"skipped {tally.skipped:,} bad records of {name}; the first: {tally.first_problem}")
-    note_how_read(tally.remarks())
+    note_how_read(tally)
 
 
-def note_how_read(remarks: Iterable[str]) -> None:
-    for remark in remarks:
+def note_how_read(tally: CorpusTally) -> None:
+    """Say on stderr how a file was read, where that is not as usual."""
+    for remark in tally.remarks():
         note(f"note: {remark}")
 
 

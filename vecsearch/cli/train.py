@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 
+from vecsearch.cli.bars import Bars, bars
 from vecsearch.cli.options import NumberRange, WholeNumber, WholeRange, output_options
 from vecsearch.cli.output import emit, note
-from vecsearch.cli.progress import progress_bar
+from vecsearch.cli.rules import not_with, only_with
 from vecsearch.drawing import importing_matplotlib
 from vecsearch.errors import ResourceError, UsageError
 
@@ -26,7 +28,7 @@ def _numbers(context: click.Context, option: click.Parameter, value: str | None)
     try:
         return tuple(int(part) for part in value.split(",")) if value is not None else None
     except ValueError:
-        raise click.BadParameter(f"{value!r} is no list of whole numbers such as 256,256") from None
+        raise click.BadParameter(f"{value!r} is not a list of whole numbers such as 256,256") from None
 
 
 @train.command()
@@ -48,8 +50,10 @@ def _numbers(context: click.Context, option: click.Parameter, value: str | None)
 @click.option("--dropout", type=NumberRange(0, 2), default=0.5, show_default=True, help="Share of fastai's own dropouts.")
 @click.option("--seed", type=WholeNumber(), default=0, show_default=True, help="Another seed gives another model.")
 @click.option("--full", is_flag=True, help="Store float32 instead of float16.")
-@click.option("--resume", is_flag=True, help="Go on with an interrupted training of the same texts and options.")
+@click.option("--resume", is_flag=True, help="Resume an interrupted training of the same texts and options.")
 @output_options
+@not_with("--from", "--words", "--dims")
+@only_with("--new-words", needs="--from")
 @click.pass_context
 def lm(
     context: click.Context,
@@ -72,17 +76,9 @@ def lm(
 
     plan = {name: value for name, value in plan.items() if value is not None}
     dims = plan.get("dims")
-    for option, of_new in (("dims", True), ("words", True), ("new_words", False)):
-        if option in plan and of_new == bool(start):
-            name = option.replace("_", "-")
-            raise UsageError(
-                f"--{name} is for a new model, --from goes on with one: give one of them"
-                if of_new
-                else f"--{name} is for an encoder to go on from: give --from as well, or --words for a new model"
-            )
     if dims and (len(dims) < 2 or min(dims) < 1 or dims[0] != dims[-1] or len(set(dims[1:-1])) > 1):
         raise UsageError("--dims has the embedding, layers of one size, and a last one of the embedding's: 256,640,256")
-    with Bars(output) as bars:
+    with training_bars(output) as progress:
         spoken = train_language_model(
             corpora,
             output,
@@ -90,8 +86,7 @@ def lm(
             plan=LanguagePlan(**plan),
             half=not full,
             resume=resume,
-            progress=bars.progress,
-            note=bars.note,
+            progress=progress,
         )
     row = {"encoder": str(spoken.output), "tokens": spoken.tokens, "words": spoken.words}
     row |= {"perplexity_before": round(spoken.start, 1), "perplexity_after": round(spoken.perplexity, 1)}
@@ -107,7 +102,7 @@ def lm(
 @click.option("-o", "--output", type=PATH, required=True, help="The encoder folder to make.")
 @click.option("--teacher", type=PATH, help="An encoder's folder, such as a sentence transformer's, or vectors (.npy, .h5).")
 @click.option("--title", metavar="FIELD", help="Learn which text goes with which title, the FIELD of its document.")
-@click.option("--neighbours", is_flag=True, help="Learn which sentences follow one another.")
+@click.option("--neighbors", is_flag=True, help="Learn which sentences follow one another.")
 @click.option("--columns", metavar="A,B[,SCORE]", help="Columns of pairs. By default a,b or text1,text2, and score or label.")
 @click.option("--words", type=WholeRange(20), help="With --teacher: a new encoder of so many words instead of --from.")
 @click.option("--dims", callback=_numbers, help="With --words: size of the embedding, then of each layer. By default 256,256.")
@@ -122,8 +117,10 @@ def lm(
 @click.option("--max-tokens", type=WholeRange(2), default=128, show_default=True, help="Tokens of a text that are read.")
 @click.option("--seed", type=WholeNumber(), default=0, show_default=True, help="Another seed gives another encoder.")
 @click.option("--full", is_flag=True, help="Store float32 instead of float16.")
-@click.option("--resume", is_flag=True, help="Go on with an interrupted training of the same data and options.")
+@click.option("--resume", is_flag=True, help="Resume an interrupted training of the same data and options.")
 @output_options
+@not_with("--words", "--from", "--new-words")
+@only_with("--words-first", "--dims", needs="--words")
 @click.pass_context
 def similarity(
     context: click.Context,
@@ -132,7 +129,7 @@ def similarity(
     output: Path,
     teacher: Path | None,
     title: str | None,
-    neighbours: bool,
+    neighbors: bool,
     columns: str | None,
     words: int | None,
     dims: tuple[int, ...] | None,
@@ -159,38 +156,31 @@ def similarity(
     from vecsearch.encoders import DEFAULT
     from vecsearch.training.loop import Plan
     from vecsearch.training.new_words import NEW_WORDS
-    from vecsearch.training.similarity import New, Source, train_similarity
+    from vecsearch.training.train_similarity import New, TrainingData, train_similarity
 
-    if words and start:
-        raise UsageError("--words begins a new encoder, --from goes on with one: give one of them")
-    if words and new_words is not None:
-        raise UsageError("--words begins a new encoder, --new-words are added to one that is there: give one of them")
-    if words_first is not None and not words:
-        raise UsageError("--words-first is how a new encoder begins: give --words as well")
-    if dims and not words:
-        raise UsageError("--dims are those of a new encoder: give --words as well")
     if dims and (len(dims) < 2 or min(dims) < 1 or dims[0] != dims[-1]):
         raise UsageError("--dims has the embedding first, and a last layer of the same size, to which it is added: 256,256")
     beginning = {"dims": dims, "words_first": words_first}
     names = () if columns is None else tuple(columns.split(","))
     if names and len(names) not in (2, 3):
         raise UsageError(f"--columns names two texts and perhaps a score, not {len(names)}: a,b,score")
-    with Bars(output) as bars:
+    with training_bars(output) as progress:
         trained = train_similarity(
-            Source(data, names, teacher, title, neighbours),
+            TrainingData(data, names, teacher, title, neighbors),
             output,
             start=New(words, **{name: value for name, value in beginning.items() if value is not None})
             if words
-            else start or DEFAULT,
+            else DEFAULT
+            if start is None
+            else start,
             plan=Plan(**plan),
             max_tokens=max_tokens,
             new_words=NEW_WORDS if new_words is None else new_words,
             half=not full,
             resume=resume,
-            progress=bars.progress,
-            note=bars.note,
+            progress=progress,
         )
-    row = {"encoder": str(trained.output), "learnt_from": trained.kind, "examples": trained.examples}
+    row = {"encoder": str(trained.output), "source": trained.kind, "examples": trained.examples}
     emit([row | {"before": round(trained.start, 4), "after": round(trained.score, 4)}], as_json=as_json)
     if not trained.written:
         note(
@@ -200,36 +190,15 @@ def similarity(
         context.exit(1)
 
 
-class Bars:
-    """A bar for each stage of a training towards `output`, and between them what there is to say."""
+@contextmanager
+def training_bars(output: Path) -> Iterator[Bars]:
+    """`bars` of a training towards `output`, which say where the last checkpoint is when it is stopped."""
+    from vecsearch.training.checkpoint import checkpoint_folder
 
-    def __init__(self, output: Path) -> None:
-        self._output = output
-        self._bars = ExitStack()
-        self._stage, self._share = "", 0.0
-        self._done: Any = None
-
-    def __enter__(self) -> Bars:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        from vecsearch.training.checkpoint import checkpoint_folder
-
-        self._bars.close()
-        folder = checkpoint_folder(self._output)
-        if kind and issubclass(kind, KeyboardInterrupt | ResourceError) and folder.is_dir():
-            note(f"note: the last checkpoint is in {folder}: the same command with --resume goes on")
-
-    def progress(self, stage: str, done: int, total: int) -> None:
-        """`done` of `total` units of a stage are done."""
-        self._share = done / total
-        if stage != self._stage:
-            self._bars.close()
-            self._stage, self._done = stage, self._bars.enter_context(progress_bar(stage, lambda: self._share))
-        self._done(done)
-
-    def note(self, line: str) -> None:
-        """Say something, and begin the next bar below it."""
-        self._bars.close()
-        self._stage = ""
-        note(line)
+    try:
+        with bars() as progress:
+            yield progress
+    except (KeyboardInterrupt, ResourceError):
+        if (folder := checkpoint_folder(output)).is_dir():
+            note(f"note: the last checkpoint is in {folder}: the same command with --resume continues")
+        raise

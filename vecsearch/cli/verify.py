@@ -15,7 +15,7 @@ from vecsearch.cli.output import note
 @click.pass_context
 def verify(context: click.Context, index: str) -> None:
     """Check every byte of INDEX against its hash, and its parts against one another. Exit code 1 if anything is wrong."""
-    from vecsearch.verifying import verify_apart
+    from vecsearch.index.verify import verify_apart
 
     found = verify_apart(Path(index))
     for line in found.notes:
@@ -24,4 +24,4 @@ def verify(context: click.Context, index: str) -> None:
         click.echo(problem)
     if found.problems:
         context.exit(1)
-    click.echo(f"{index} is whole")
+    click.echo(f"{index}: OK")

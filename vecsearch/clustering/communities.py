@@ -6,20 +6,21 @@ import heapq
 
 import numpy as np
 
-from vecsearch.clustering.graph import ROUNDING, Progress, alike, neighbours, silent
+from vecsearch.clustering.graph import ROUNDING, alike, neighbors
 from vecsearch.clustering.kmeans import assign
 from vecsearch.clustering.points import Points
 from vecsearch.metric import normalise
+from vecsearch.progress import SILENT, Progress
 
 
 def usual_threshold(points: Points, numbers: np.ndarray, size: int) -> float:
     """The median cosine of points (p,) with their `size`-th nearest document, themselves counted: half of them could be the
     middle of a community of that size."""
-    _, scores = neighbours(points, numbers, size - 1)
+    _, scores = neighbors(points, numbers, size - 1)
     return float(np.median(scores[:, -1])) if scores.size else 1.0
 
 
-def communities(points: Points, threshold: float, size: int, *, progress: Progress = silent) -> tuple[np.ndarray, int]:
+def communities(points: Points, threshold: float, size: int, *, progress: Progress = SILENT) -> tuple[np.ndarray, int]:
     """The points in the middle of communities of `size` or more, largest community first, and how many points are like more
     others than are looked for.
 

@@ -1,21 +1,22 @@
-"""Density clusters: HDBSCAN, which leaves documents out that are in no dense place, over the graph of nearest neighbours."""
+"""Density clusters: HDBSCAN, which leaves documents out that are in no dense place, over the graph of nearest neighbors."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from vecsearch.clustering.graph import Progress, neighbours, silent, symmetric
+from vecsearch.clustering.graph import neighbors, symmetric
 from vecsearch.clustering.points import Points
+from vecsearch.progress import SILENT, Progress
 
-NEIGHBOURS = 30
-"""Neighbours of a document in the graph, or twice the least size of a cluster."""
+NEIGHBORS = 30
+"""Neighbors of a document in the graph, or twice the least size of a cluster."""
 FARTHEST = 2.0
 """Distance of opposite points of length 1: that between parts of the graph which have no edge to each other."""
 NEAREST = 1e-4
 """Distance of equal points: an edge of length 0 would be none."""
 
 
-def density(points: Points, size: int, *, progress: Progress = silent) -> tuple[np.ndarray, np.ndarray]:
+def density(points: Points, size: int, *, progress: Progress = SILENT) -> tuple[np.ndarray, np.ndarray]:
     """Clusters of `size` points or more: labels (n,) int64, −1 for points in none, and the reach of each cluster, the least
     cosine that one of its points has with the nearest other of them: (c,) float64.
 
@@ -29,7 +30,7 @@ def density(points: Points, size: int, *, progress: Progress = silent) -> tuple[
     numbers = np.flatnonzero(points.known)
     if len(numbers) <= size:
         return labels, np.empty(0)
-    found, scores = neighbours(points, numbers, max(NEIGHBOURS, 2 * size), progress=progress)
+    found, scores = neighbors(points, numbers, max(NEIGHBORS, 2 * size), progress=progress)
     place = np.full(len(points), -1)
     place[numbers] = np.arange(len(numbers))
     distances = np.sqrt(np.maximum(2 - 2 * scores.astype(np.float64), NEAREST**2))

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from vecsearch import checks
-from vecsearch.clustering.graph import Progress, alike, silent
+from vecsearch.clustering.graph import alike
 from vecsearch.clustering.points import Points
 from vecsearch.corpus.document import Document
 from vecsearch.errors import UsageError
-from vecsearch.index import Index
+from vecsearch.index.index import Index
+from vecsearch.progress import SILENT, Progress, check_progress
 
 
 @dataclass(frozen=True)
@@ -23,11 +24,11 @@ class Pair:
     b: Document
 
 
-def duplicates(index: Index, threshold: float, *, progress: Progress = silent) -> tuple[list[Pair], int]:
+def duplicates(index: Index, threshold: float, *, progress: Progress = SILENT) -> tuple[list[Pair], int]:
     """Every two documents whose cosine is at least `threshold`, best first, and how many documents have more such others than
     are looked for; those without a vector are like none. Raises UsageError for a threshold that is no cosine above 0."""
     checks.instance("index", index, Index, give="an Index")
-    checks.functions(progress=progress)
+    check_progress(progress)
     threshold = checks.number("threshold", threshold)
     if not 0 < threshold <= 1:
         raise UsageError(f"the threshold is {threshold}; give a cosine above 0 and up to 1, such as 0.95")

@@ -8,26 +8,25 @@ from typing import Any
 
 import numpy as np
 
-from vecsearch import checks, updating
-from vecsearch.building import checked_queries
+from vecsearch import checks
 from vecsearch.clustering.communities import communities, usual_threshold, within
 from vecsearch.clustering.criterion import chosen_k
 from vecsearch.clustering.density import density
 from vecsearch.clustering.describe import describe
-from vecsearch.clustering.graph import MOST, ROUNDING, Progress, silent
+from vecsearch.clustering.graph import MOST, ROUNDING
 from vecsearch.clustering.kmeans import assign as nearest_centres
 from vecsearch.clustering.kmeans import kmeans, sums_of
 from vecsearch.clustering.points import BLOCK_ROWS, Points
 from vecsearch.errors import UsageError
-from vecsearch.index import Index
-from vecsearch.metric import normalise, norms
+from vecsearch.index import update as updating
+from vecsearch.index.index import Index
+from vecsearch.metric import checked_queries, normalise, norms
+from vecsearch.progress import SILENT, Progress, check_progress
 from vecsearch.store.clusters import NO_CLUSTER, NOT_ASSIGNED, Clustering
 
 WAYS = ("kmeans", "communities", "density")
 SIZE = 10
 """Documents that a community, or a density cluster, has at the least unless something else is asked for."""
-
-Heard = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ class Settings:
         if self.threshold is not None and not -1 <= self.threshold <= 1:
             raise UsageError(f"the threshold is {self.threshold}; a cosine is from −1 to 1")
         if self.size < 2:
-            raise UsageError(f"a cluster of {self.size} documents is none; ask for at least 2")
+            raise UsageError(f"the smallest cluster has {self.size} documents; it must have at least 2")
 
 
 def cluster(
@@ -67,28 +66,27 @@ def cluster(
     settings: Settings | None = None,
     *,
     labels: str | None = None,
-    progress: Progress = silent,
-    note: Heard = lambda line: None,
+    progress: Progress = SILENT,
 ) -> Clustering:
     """Put the documents of an index into clusters, largest first, and keep these with it; `index` shows them at once.
 
     `labels` names a field of the documents whose values the clusters are compared with. The same index and settings give the
-    same clusters. `progress` hears how many documents of how many were looked at in this step, `note` what is done. Raises
+    same clusters. `progress` is told how many documents were looked at in this step, and what is done. Raises
     UsageError for settings that no clusters can have, ResourceError where the disk refuses; the index is then what it was.
     """
     checks.instance("index", index, Index, give="an Index")
     settings = Settings() if settings is None else checks.instance("settings", settings, Settings, give="Settings(k=10)")
     labels = None if labels is None else checks.field("labels", labels)
-    checks.functions(progress=progress, note=note)
+    check_progress(progress)
     points = Points(index)
     settings.check(int(points.known.sum()))
-    found, centres, reach, used = _WAYS[settings.way](points, settings, progress, note)
+    found, centres, reach, used = _WAYS[settings.way](points, settings, progress)
     # The largest is number 0.
     order = np.argsort(-np.bincount(found[found >= 0], minlength=len(centres)), kind="stable")
     new = np.full(len(order) + 1, NO_CLUSTER, np.int32)  # the last is that of label −1
     new[order] = np.arange(len(order))
     found = new[found]
-    note(f"describing {len(order):,} clusters")
+    progress.note(f"describing {len(order):,} clusters")
     clusters, quality = describe(points, found, len(order), reach[order], seed=settings.seed, field=labels)
     made = Clustering(settings.way, used, quality, clusters, centres[order], _of_rows(points, found))
     updating.cluster(index.folder, made, index.manifest)
@@ -100,13 +98,13 @@ Found = tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]
 """Labels (n,), centres (c, dim), the reach of each (c,), NaN for any, and the settings that were used."""
 
 
-def _by_kmeans(points: Points, settings: Settings, progress: Progress, note: Heard) -> Found:
+def _by_kmeans(points: Points, settings: Settings, progress: Progress) -> Found:
     used: dict[str, Any] = {"seed": settings.seed}
     k = settings.k
     if k is None:
         k, tried = chosen_k(points, settings.seed)
         used["silhouettes"] = tried
-        note(f"{k} clusters have the highest silhouette, {tried.get(k, 0):.3f}, of the {len(tried)} numbers tried")
+        progress.note(f"{k} clusters have the highest silhouette, {tried.get(k, 0):.3f}, of the {len(tried)} numbers tried")
     numbers = np.flatnonzero(points.known)
     fit = kmeans(
         lambda some: points.at(numbers[some]),
@@ -117,26 +115,28 @@ def _by_kmeans(points: Points, settings: Settings, progress: Progress, note: Hea
         progress=progress,
     )
     if len(fit.centres) < k:
-        note(f"note: only {len(fit.centres):,} of the {k:,} clusters have documents: the others' are equal to these")
+        progress.note(f"note: only {len(fit.centres):,} of the {k:,} clusters have documents: the others' are equal to these")
     labels = np.full(len(points), NO_CLUSTER)
     labels[numbers] = fit.labels
     return labels, fit.centres, np.full(len(fit.centres), np.nan), {**used, "k": k}
 
 
-def _by_communities(points: Points, settings: Settings, progress: Progress, note: Heard) -> Found:
+def _by_communities(points: Points, settings: Settings, progress: Progress) -> Found:
     threshold = settings.threshold
     if threshold is None:
         threshold = usual_threshold(points, np.flatnonzero(points.known), settings.size)
-        note(f"the threshold is {threshold:.3f}: half of the documents are so like {settings.size - 1} others")
+        progress.note(f"the threshold is {threshold:.3f}: half of the documents are so like {settings.size - 1} others")
     middles, crowded = communities(points, threshold, settings.size, progress=progress)
     if crowded:
-        note(f"note: {crowded:,} documents have more than {MOST:,} others so like them; a higher --threshold tells more apart")
+        progress.note(
+            f"note: {crowded:,} documents have more than {MOST:,} others so like them; a higher --threshold tells more apart"
+        )
     centres = normalise(points.stored(middles)).reshape(-1, points.dim)
     labels = within(points, centres, threshold) if len(centres) else np.full(len(points), NO_CLUSTER)
     return labels, centres, np.full(len(centres), threshold), {"threshold": threshold, "size": settings.size}
 
 
-def _by_density(points: Points, settings: Settings, progress: Progress, note: Heard) -> Found:
+def _by_density(points: Points, settings: Settings, progress: Progress) -> Found:
     labels, reach = density(points, settings.size, progress=progress)
     centres = np.zeros((len(reach), points.dim))
     for numbers, vectors in points.blocks():
@@ -145,7 +145,7 @@ def _by_density(points: Points, settings: Settings, progress: Progress, note: He
     return labels, normalise(centres.astype(np.float32)), reach, {"size": settings.size}
 
 
-_WAYS: dict[str, Callable[[Points, Settings, Progress, Heard], Found]] = {
+_WAYS: dict[str, Callable[[Points, Settings, Progress], Found]] = {
     "kmeans": _by_kmeans,
     "communities": _by_communities,
     "density": _by_density,
@@ -166,10 +166,10 @@ def _clustering_of(index: Index) -> Clustering:
     return index.clustering
 
 
-def assign(index: Index, *, progress: Progress = silent) -> int:
+def assign(index: Index, *, progress: Progress = SILENT) -> int:
     """Give the documents that were added since the clusters were made their cluster, and keep that; returns how many there
     were. A document gets the cluster that it would have got when these were made. Raises UsageError where there are none."""
-    checks.functions(progress=progress)
+    check_progress(progress)
     clustering = _clustering_of(index)
     points = Points(index)
     labels = clustering.labels[points.rows]
@@ -177,7 +177,7 @@ def assign(index: Index, *, progress: Progress = silent) -> int:
     for first in range(0, len(new), BLOCK_ROWS):
         numbers = new[first : first + BLOCK_ROWS]
         labels[numbers] = _nearest(points, clustering, points.stored(numbers))
-        progress(first + len(numbers), len(new))
+        progress.step("documents", first + len(numbers), len(new))
     if len(new):
         made = replace(clustering, labels=_of_rows(points, labels))
         updating.cluster(index.folder, made, index.manifest, assigned=True)

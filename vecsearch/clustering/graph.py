@@ -1,34 +1,28 @@
-"""The graph of nearest neighbours among the documents of an index, as its own search finds them: no table of all pairs."""
+"""The graph of nearest neighbors among the documents of an index, as its own search finds them: no table of all pairs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vecsearch.clustering.points import BLOCK_ROWS, Points
+from vecsearch.progress import SILENT, Progress
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
 FIRST = 32
-"""Neighbours that `alike` looks for at first; for points that are like all of these FOURFOLD as many, again and again."""
+"""Neighbors that `alike` looks for at first; for points that are like all of these FOURFOLD as many, again and again."""
 FOURFOLD = 4
 MOST = 2048
-"""Neighbours of a point that `alike` looks for at the most: bounds memory where a threshold is low."""
+"""Neighbors of a point that `alike` looks for at the most: bounds memory where a threshold is low."""
 ROUNDING = 1e-6
 """By how much a cosine may miss a threshold: equal vectors have one of 0.9999999."""
 
-Progress = Callable[[int, int], None]
 
-
-def silent(done: int, of: int) -> None:
-    """Progress that nobody listens to."""
-
-
-def neighbours(points: Points, numbers: np.ndarray, k: int, *, progress: Progress = silent) -> tuple[np.ndarray, np.ndarray]:
+def neighbors(points: Points, numbers: np.ndarray, k: int, *, progress: Progress = SILENT) -> tuple[np.ndarray, np.ndarray]:
     """The k points most like each of the points `numbers` (p,) by cosine, itself left out: their numbers int32 and cosines
     float32, (p, k') each, best first. k' is k, or how many others there are."""
     k = min(k, len(points) - 1)
@@ -44,7 +38,7 @@ def neighbours(points: Points, numbers: np.ndarray, k: int, *, progress: Progres
         order = np.argsort(itself, axis=1, kind="stable")[:, :k]
         found[first : first + len(own)] = np.take_along_axis(near, order, axis=1)
         scores[first : first + len(own)] = np.take_along_axis(cosines, order, axis=1)
-        progress(first + len(own), len(numbers))
+        progress.step("documents", first + len(own), len(numbers))
     return found, scores
 
 
@@ -63,12 +57,12 @@ class Alike:
         return self.numbers[self.starts[number] : self.starts[number + 1]]
 
 
-def alike(points: Points, threshold: float, *, progress: Progress = silent) -> Alike:
+def alike(points: Points, threshold: float, *, progress: Progress = SILENT) -> Alike:
     """The points that have a cosine of at least `threshold` with each other; zero vectors are like none."""
     asked, k, threshold = np.flatnonzero(points.known), FIRST, threshold - ROUNDING
     edges: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     while True:
-        found, scores = neighbours(points, asked, k, progress=progress)
+        found, scores = neighbors(points, asked, k, progress=progress)
         again = scores[:, -1] >= threshold if scores.shape[1] == k < MOST else np.zeros(len(asked), bool)
         kept = (scores >= threshold) & ~again[:, None]
         edges.append((np.repeat(asked, kept.sum(axis=1)), found[kept], scores[kept]))
@@ -83,7 +77,7 @@ def alike(points: Points, threshold: float, *, progress: Progress = silent) -> A
 
 
 def symmetric(found: np.ndarray, lengths: np.ndarray) -> csr_array:
-    """The graph (n, n) with an edge, both ways, between each point and its neighbours (n, k), number −1 being none; `lengths`
+    """The graph (n, n) with an edge, both ways, between each point and its neighbors (n, k), number −1 being none; `lengths`
     (n, k) are above 0."""
     from scipy.sparse import csr_array
 

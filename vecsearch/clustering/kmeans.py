@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vecsearch.metric import normalise
+from vecsearch.progress import SILENT, Progress
 
 BLOCK = 1024
 """Points that are compared with all centres at a time."""
@@ -47,12 +48,10 @@ class Fit:
     inertia: float
 
 
-def kmeans(
-    read: Read, n: int, k: int, *, spherical: bool, seed: int, progress: Callable[[int, int], None] = lambda done, of: None
-) -> Fit:
+def kmeans(read: Read, n: int, k: int, *, spherical: bool, seed: int, progress: Progress = SILENT) -> Fit:
     """At most `k` clusters of the points 0 … n−1, fewer where not so many differ: the labels are those of `assign`.
 
-    `progress` hears how many points of the sample of how many were looked at in this round.
+    `progress` is told how many documents of the sample were looked at in this round.
     """
     rng = np.random.default_rng(seed)
     order = rng.permutation(n)
@@ -127,7 +126,7 @@ class _Sums:
 
 
 def _settle(
-    read: Read, n: int, centres: np.ndarray, spherical: bool, pool: ThreadPoolExecutor, progress: Callable[[int, int], None]
+    read: Read, n: int, centres: np.ndarray, spherical: bool, pool: ThreadPoolExecutor, progress: Progress
 ) -> tuple[np.ndarray, float]:
     """The centres after Lloyd's rounds over n points, and the inertia before the last."""
     before = now = np.inf
@@ -141,7 +140,7 @@ def _settle(
 
 
 def _round(
-    read: Read, n: int, centres: np.ndarray, spherical: bool, pool: ThreadPoolExecutor, progress: Callable[[int, int], None]
+    read: Read, n: int, centres: np.ndarray, spherical: bool, pool: ThreadPoolExecutor, progress: Progress
 ) -> tuple[np.ndarray, _Sums]:
     """The labels (n,) of all points, and their sums."""
 
@@ -155,7 +154,7 @@ def _round(
         sums.add(added, np.bincount(own, minlength=len(centres)), squares)
         labels.append(own)
         done += len(own)
-        progress(done, n)
+        progress.step("documents", done, n)
     return np.concatenate(labels), sums
 
 

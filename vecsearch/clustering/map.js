@@ -55,7 +55,7 @@ function colours() {
   strong = [];
   faint = [];
   for (let c = 0; c <= NONE; c++) {
-    // Turning by the golden angle, neighbours in the list are never alike.
+    // Turning by the golden angle, neighbors in the list are never alike.
     const own = c === NONE ? [150, 150, 146] : hsl((c * 137.508 + 210) % 360, 0.62, [0.45, 0.58, 0.52][c % 3] + (dark ? 0.08 : 0));
     strong.push(own);
     faint.push(packed(...own.map((value, i) => Math.round(0.13 * value + 0.87 * ground[i]))));

@@ -18,7 +18,7 @@ from vecsearch.clustering.points import Points
 from vecsearch.corpus.document import Document
 from vecsearch.drawing import new_figure
 from vecsearch.errors import UsageError, writing
-from vecsearch.index import Index
+from vecsearch.index.index import Index
 from vecsearch.metric import normalise
 from vecsearch.store.clusters import Cluster
 
@@ -32,8 +32,8 @@ TITLE = 80
 WAYS = ("pca", "umap")
 STEPS = 65_535
 """Places along each side of the map."""
-NEIGHBOURS, FEW = 15, 100
-"""Neighbours of a document that UMAP keeps near it, and documents that are few to it."""
+NEIGHBORS, FEW = 15, 100
+"""Neighbors of a document that UMAP keeps near it, and documents that are few to it."""
 OUTSIDE = 0.5
 """Room on each side of the map for documents that lie far out, as a share of where nearly all are."""
 NAMED = 30
@@ -92,8 +92,8 @@ def _umap(vectors: np.ndarray, seed: int) -> np.ndarray:
         raise UsageError(f"UMAP needs 4 documents, there are {len(vectors)}; leave --umap out")
     # Among few documents its usual start, by eigenvectors, fails.
     start = "spectral" if len(vectors) > FEW else "random"
-    neighbours = min(NEIGHBOURS, len(vectors) - 1)
-    return UMAP(metric="cosine", random_state=seed, n_jobs=1, n_neighbors=neighbours, init=start).fit_transform(vectors)
+    neighbors = min(NEIGHBORS, len(vectors) - 1)
+    return UMAP(metric="cosine", random_state=seed, n_jobs=1, n_neighbors=neighbors, init=start).fit_transform(vectors)
 
 
 def _spread(places: np.ndarray) -> np.ndarray:
@@ -165,7 +165,7 @@ def _cut(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
-def write_picture(path: Path, made: Map, title: str) -> None:
+def plot_map(path: Path, made: Map, title: str) -> None:
     """Write the map as a picture of the suffix's kind, the NAMED largest clusters named. Raises ResourceError."""
     figure = new_figure(9, 9)
     axes = figure.subplots()
@@ -189,7 +189,7 @@ def write_picture(path: Path, made: Map, title: str) -> None:
 
 
 def _colours(labels: np.ndarray) -> Iterator[tuple[float, float, float]]:
-    """A colour for each label: hues by the golden angle, so that neighbours in the list are never alike."""
+    """A colour for each label: hues by the golden angle, so that neighbors in the list are never alike."""
     from colorsys import hls_to_rgb
 
     for label in labels.tolist():

@@ -10,7 +10,7 @@ import numpy as np
 
 from vecsearch import ann
 from vecsearch.corpus.document import Document
-from vecsearch.index import Index
+from vecsearch.index.index import Index
 from vecsearch.metric import Metric, normalise, norms
 
 BLOCK_ROWS = 8192

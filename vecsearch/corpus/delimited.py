@@ -10,7 +10,7 @@ from itertools import chain
 from typing import Any
 
 from vecsearch.corpus.lines import LONGEST, Lines, decoded, text_lines
-from vecsearch.corpus.source import BadRecord, Records, Source
+from vecsearch.corpus.source import BadRecord, CorpusSource, Records
 from vecsearch.errors import CorpusError
 
 _QUOTED = re.compile(r'"[^"]*("|\Z)')
@@ -18,7 +18,7 @@ _OTHERS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 """What else than a comma columns are separated by, and its name."""
 
 
-def tsv_records(lines: Lines, source: Source) -> Records:
+def tsv_records(lines: Lines, source: CorpusSource) -> Records:
     """A record for each line below the header: {column: cell}, a cell being what stands between tabs, quotes and all."""
     rows = text_lines(lines, source)
     try:
@@ -44,7 +44,7 @@ def tsv_records(lines: Lines, source: Source) -> Records:
         yield number, dict(zip(header, cells, strict=True))
 
 
-def csv_records(lines: Lines, source: Source) -> Records:
+def csv_records(lines: Lines, source: CorpusSource) -> Records:
     """A record for each row below the header: {column: cell}, cells as strings; a row is named by its first line.
 
     Columns whose header has no comma, but semicolons, tabs or bars, are separated by these; spaces behind the separators are
@@ -75,7 +75,7 @@ def csv_records(lines: Lines, source: Source) -> Records:
             source.refuse(number, BadRecord(_unlike(len(row), header, delimiter), remedy))
 
 
-def _names(cells: Sequence[str], line: int, source: Source) -> list[str]:
+def _names(cells: Sequence[str], line: int, source: CorpusSource) -> list[str]:
     """The columns' names. Those without one are called as pandas calls them: it writes an index into such a column.
 
     Raises: CorpusError for a name that is there twice.
@@ -125,7 +125,7 @@ def _cell_text(lines: Lines, faults: list[tuple[int, BadRecord]]) -> Iterator[st
             yield line.decode(errors="replace") if line else "\n"
 
 
-def _rows(reader: Any, faults: list[tuple[int, BadRecord]], source: Source) -> Iterator[tuple[int, list[str]]]:
+def _rows(reader: Any, faults: list[tuple[int, BadRecord]], source: CorpusSource) -> Iterator[tuple[int, list[str]]]:
     """Rows that are not blank, with their first line's number; `reader` goes on after a broken one."""
     while True:
         start = reader.line_num + 1

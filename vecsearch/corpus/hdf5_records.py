@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from vecsearch.corpus.layout import plain
-from vecsearch.corpus.source import BadRecord, Records, Source
+from vecsearch.corpus.source import BadRecord, CorpusSource, Records
 from vecsearch.errors import CorpusError
 
 _BLOCK = 1024
@@ -16,7 +16,7 @@ MOST_COLUMNS = 64
 """Of a two-dimensional dataset that is kept, as a list for each record: wider ones are vectors rather than fields."""
 
 
-def hdf5_records(path: str, source: Source) -> Records:
+def hdf5_records(path: str, source: CorpusSource) -> Records:
     """A record for each position of the file's one-dimensional datasets, which are its fields. Of a two-dimensional one of as
     many rows, and of few columns, each row is a list; what else there is the tally notes.
 
@@ -46,7 +46,7 @@ def hdf5_records(path: str, source: Source) -> Records:
                     yield number, record
 
 
-def _common_length(columns: dict[str, Any], source: Source) -> int:
+def _common_length(columns: dict[str, Any], source: CorpusSource) -> int:
     if not columns:
         raise CorpusError(f'{source.name} has no one-dimensional dataset; put the texts into one, named "text"')
     (first, length), *others = ((name, len(column)) for name, column in columns.items())

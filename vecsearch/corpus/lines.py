@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import IO, Any
 
-from vecsearch.corpus.source import BadRecord, Records, Source
+from vecsearch.corpus.source import BadRecord, CorpusSource, Records
 from vecsearch.errors import CorpusError
 
 Lines = Iterator[tuple[int, bytes | None]]
@@ -27,7 +27,7 @@ _REST = 1 << 20
 """Bytes of a line's rest passed over at once."""
 
 
-def byte_lines(path: str, compression: str, source: Source) -> Lines:
+def byte_lines(path: str, compression: str, source: CorpusSource) -> Lines:
     """Lines, read one at a time, newlines kept and a byte-order mark left out.
 
     Raises: CorpusError where the file cannot be opened, or breaks off.
@@ -59,7 +59,7 @@ def _decompressed(file: IO[bytes], compression: str) -> AbstractContextManager[I
     return COMPRESSIONS[compression](file, "rb") if compression else nullcontext(file)
 
 
-def _without_mark(line: bytes, source: Source) -> bytes:
+def _without_mark(line: bytes, source: CorpusSource) -> bytes:
     """The first line without its byte-order mark. Raises CorpusError for the mark of another encoding than UTF-8."""
     if line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise CorpusError(
@@ -69,7 +69,7 @@ def _without_mark(line: bytes, source: Source) -> bytes:
     return line.removeprefix(codecs.BOM_UTF8)
 
 
-def _bounded(stream: IO[bytes], source: Source) -> Iterator[bytes | None]:
+def _bounded(stream: IO[bytes], source: CorpusSource) -> Iterator[bytes | None]:
     """Lines; None in the place of one longer than `LONGEST`, of which no more than that is ever in memory.
 
     A file without a line feed, but with carriage returns, has these for its lines' ends.
@@ -102,7 +102,7 @@ def decoded(line: bytes | None) -> str:
     return text
 
 
-def text_lines(lines: Lines, source: Source) -> Iterator[tuple[int, str]]:
+def text_lines(lines: Lines, source: CorpusSource) -> Iterator[tuple[int, str]]:
     """The lines that are not blank, without their ends; the others are counted, and bad ones refused."""
     for number, line in lines:
         try:
@@ -116,14 +116,14 @@ def text_lines(lines: Lines, source: Source) -> Iterator[tuple[int, str]]:
             source.tally.blank += 1
 
 
-def plain_records(lines: Lines, source: Source) -> Records:
+def plain_records(lines: Lines, source: CorpusSource) -> Records:
     """A record for each line that is not blank: {"text": the line}."""
     for number, text in text_lines(lines, source):
         source.tally.several_lines += "\r" in text
         yield number, {"text": text}
 
 
-def json_records(lines: Lines, source: Source) -> Records:
+def json_records(lines: Lines, source: CorpusSource) -> Records:
     """A record for each line that is not blank: its JSON object."""
     for number, text in text_lines(lines, source):
         try:

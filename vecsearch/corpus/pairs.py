@@ -11,7 +11,7 @@ from typing import Any
 from vecsearch import checks
 from vecsearch.corpus.layout import json_fields, plain
 from vecsearch.corpus.readers import read_records
-from vecsearch.corpus.source import BadRecord, CorpusTally, Source
+from vecsearch.corpus.source import BadRecord, CorpusSource, CorpusTally
 from vecsearch.errors import CorpusError, UsageError
 
 TEXTS = (("a", "b"), ("text1", "text2"), ("sentence1", "sentence2"), ("word1", "word2"), ("query", "result"))
@@ -78,7 +78,7 @@ def read_groups(
     for number, record in records:
         texts = record.get(GROUP)
         if not isinstance(texts, list) or len(texts) < 2 or not all(isinstance(text, str) for text in texts):
-            source.refuse(number, BadRecord(f'"{GROUP}" is no list of at least two strings', "give it one"))
+            source.refuse(number, BadRecord(f'"{GROUP}" is not a list of at least two strings', "give it one"))
         else:
             yield texts
 
@@ -95,7 +95,7 @@ def kind_of(path: str | PathLike[str], *, columns: Sequence[str] = (), format: s
     return "groups" if GROUP in record else "corpus"
 
 
-def _names(record: dict[str, Any], columns: Sequence[str], source: Source) -> list[str]:
+def _names(record: dict[str, Any], columns: Sequence[str], source: CorpusSource) -> list[str]:
     there = ", ".join(map(str, record)) or "none"
     if columns:
         if missing := [name for name in columns if name not in record]:

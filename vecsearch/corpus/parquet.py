@@ -8,7 +8,7 @@ from itertools import chain
 from typing import Any
 
 from vecsearch.corpus import values
-from vecsearch.corpus.source import BadRecord, Records, Source
+from vecsearch.corpus.source import BadRecord, CorpusSource, Records
 from vecsearch.errors import CorpusError, UsageError
 
 _BLOCK = 1024
@@ -23,7 +23,7 @@ def require_pyarrow() -> None:
         raise UsageError("reading Parquet needs pyarrow, which is missing; run: pip install 'vecsearch[parquet]'") from error
 
 
-def parquet_records(path: str, source: Source) -> Records:
+def parquet_records(path: str, source: CorpusSource) -> Records:
     """A record for each row, with its values as Python objects, times and durations as in JSON; one block in memory at a time.
 
     Raises: CorpusError where two columns have one name.
@@ -50,7 +50,7 @@ def parquet_records(path: str, source: Source) -> Records:
                     yield number, record
 
 
-def _refuse_equal_names(schema: Any, source: Source) -> None:
+def _refuse_equal_names(schema: Any, source: CorpusSource) -> None:
     """Raise CorpusError where two columns, or two fields of a struct, have one name: only one of them could be read."""
     for where, names in chain([("column", schema.names)], chain.from_iterable(map(_structs, schema))):
         if twice := [name for name, count in Counter(names).items() if count > 1]:

@@ -28,16 +28,16 @@ class Chunks:
             raise UsageError(f"passages of {self.tokens} tokens cannot overlap by {self.overlap}; give 0 ≤ overlap < chunk")
 
 
-class Splitter:
+class PassageSplitter:
     """Splits texts between words. `tokens` gives a text's tokens, the first of which marks its beginning.
 
     Each word's tokens are counted by themselves, so that a passage may have a few more or fewer than were asked for: what a
-    model reads as one token across words, or marks of capitals that depend on their neighbours.
+    model reads as one token across words, or marks of capitals that depend on their neighbors.
     """
 
-    def __init__(self, chunks: Chunks, tokens: Callable[[str], list[str]] | None) -> None:
+    def __init__(self, chunks: Chunks, tokens: Callable[[str], list[str]]) -> None:
         self._chunks = chunks
-        self._count = lru_cache(1 << 17)(lambda word: len(tokens(word)) - 1 if tokens else 1)
+        self._count = lru_cache(1 << 17)(lambda word: len(tokens(word)) - 1)
 
     def split(self, text: str) -> list[tuple[int, int]]:
         """Where each passage begins and ends, in characters; a text without words is one passage."""

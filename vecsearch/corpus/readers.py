@@ -9,13 +9,14 @@ from os import PathLike
 from pathlib import Path
 
 from vecsearch import checks
+from vecsearch.corpus.corpus import Corpus
 from vecsearch.corpus.delimited import csv_records, tsv_records
 from vecsearch.corpus.document import Document
 from vecsearch.corpus.hdf5_records import hdf5_records
 from vecsearch.corpus.layout import Layout
 from vecsearch.corpus.lines import COMPRESSIONS, byte_lines, json_records, plain_records
 from vecsearch.corpus.parquet import parquet_records, require_pyarrow
-from vecsearch.corpus.source import BadRecord, CorpusTally, Records, Source, guarded
+from vecsearch.corpus.source import BadRecord, CorpusSource, CorpusTally, Records, guarded
 from vecsearch.errors import CorpusError, UsageError
 
 _LINE_FORMATS = {
@@ -39,7 +40,7 @@ def read_corpus(
     format: str | None = None,
     skip_bad: bool = False,
     tally: CorpusTally | None = None,
-) -> Iterator[Document]:
+) -> Corpus:
     """Documents of the file or BEIR folder `path` ("-" is standard input), read as they are asked for and counted in `tally`.
 
     `format` (a suffix such as "jsonl.gz") stands in for the file's own. The text is the field "text", or `text_fields` joined
@@ -50,25 +51,32 @@ def read_corpus(
     """
     text_fields = checks.fields("text_fields", text_fields)
     id_field = None if id_field is None else checks.field("id_field", id_field)
+    tally, skip_bad = CorpusTally() if tally is None else tally, checks.flag("skip_bad", skip_bad)
     records, source = read_records(path, format=format, skip_bad=skip_bad, tally=tally)
     layout = partial(Layout.of, text_fields=text_fields, id_field=id_field, beir=Path(path).is_dir(), cells=source.has_cells)
-    return _documents(records, layout, source)
+    options = {"text_fields": text_fields, "id_field": id_field, "format": format, "skip_bad": skip_bad}
+    return Corpus(
+        _documents(records, layout, source),
+        "-" if str(path) == "-" else str(Path(path).absolute()),
+        {name: value for name, value in options.items() if value},
+        tally,
+    )
 
 
 def read_corpora(paths: Iterable[str | PathLike[str]], note: Callable[[str], None] = lambda line: None) -> Iterator[Document]:
     """Documents of several files, as `read_corpus` reads them; `note` hears how each was read, where that is not as usual."""
     for path in paths:
-        tally = CorpusTally()
+        corpus = read_corpus(path)
         try:
-            yield from read_corpus(path, tally=tally)
+            yield from corpus
         finally:
-            for remark in tally.remarks():
+            for remark in corpus.tally.remarks():
                 note(remark)
 
 
 def read_records(
     path: str | PathLike[str], *, format: str | None = None, skip_bad: bool = False, tally: CorpusTally | None = None
-) -> tuple[Records, Source]:
+) -> tuple[Records, CorpusSource]:
     """The records of a file that `read_corpus` takes, whatever fields they have, and the source that refuses bad ones.
 
     Raises: UsageError for an unknown format; CorpusError for a file that cannot be opened.
@@ -81,7 +89,7 @@ def read_records(
     kind, compression = _format(file, format)
     name = "stdin" if file == "-" else file
     unit = "line" if kind in _LINE_FORMATS else "record"
-    source = Source(name, unit, skip_bad, tally or CorpusTally(), has_cells=kind in _CELLS)
+    source = CorpusSource(name, unit, skip_bad, tally or CorpusTally(), has_cells=kind in _CELLS)
     if kind in _LINE_FORMATS:
         records = _LINE_FORMATS[kind](byte_lines(file, compression, source), source)
     else:
@@ -136,7 +144,7 @@ def _split(name: str) -> tuple[str, str]:
     return (stem if compression else name.lower()).rpartition(".")[2], compression
 
 
-def _documents(records: Records, layout_of: partial[Layout], source: Source) -> Iterator[Document]:
+def _documents(records: Records, layout_of: partial[Layout], source: CorpusSource) -> Iterator[Document]:
     first = next(records, None)
     found = False
     if first is not None:

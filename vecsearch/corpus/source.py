@@ -26,6 +26,14 @@ class CorpusTally:
     fraction: Callable[[], float] = field(default=float, compare=False, repr=False)
     """How much of the file has been read, 0 to 1; stays 0 for standard input."""
 
+    extra: dict[str, int] = field(default_factory=dict)
+    """What else was counted, by name."""
+
+    def counts(self) -> dict[str, int]:
+        """What was met, by name, as a manifest keeps it."""
+        counts = {"blank": self.blank, "skipped": self.skipped, **self.extra}
+        return counts | ({"several_lines": self.several_lines} if self.several_lines else {})
+
     def remarks(self) -> list[str]:
         """What a reader of the file should know of how it was read, as sentences."""
         several = f"{self.several_lines:,} records go over several lines" if self.several_lines else ""
@@ -41,7 +49,7 @@ class BadRecord(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class CorpusSource:
     """A corpus that is being read: its name, what its records are called, and what happens to the bad ones."""
 
     name: str
@@ -66,7 +74,7 @@ class Source:
         self.tally.first_problem = self.tally.first_problem or message
 
 
-def guarded(records: Records, source: Source, format: str) -> Records:
+def guarded(records: Records, source: CorpusSource, format: str) -> Records:
     """The records. Whatever a reader's libraries raise for what they cannot read is a CorpusError that names the file and the
     last record before it."""
     number = 0

@@ -1,4 +1,4 @@
-"""Texts to vectors: the encoder protocol, the kinds of encoders, and `open_encoder`, which finds one by its name or path."""
+"""Texts to vectors: what an encoder is, the kinds of encoders, and `open_encoder`, which finds one by its name or path."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from vecsearch import checks
-from vecsearch.encoders.base import DTYPES, Encoder, Tally, encode_blocks
-from vecsearch.encoders.folder import is_ulmfit
-from vecsearch.encoders.joined import JoinedEncoder, is_joined, joined_folders
-from vecsearch.encoders.onnx import OnnxEncoder, OnnxTextEncoder, is_onnx, takes_texts
-from vecsearch.encoders.pooling import Pooling
-from vecsearch.encoders.transformer import TransformerEncoder, is_transformer
-from vecsearch.encoders.ulmfit import UlmfitEncoder
-from vecsearch.encoders.words.encoder import WordsEncoder, is_words
+from vecsearch.encoders.base import DTYPES, Encoder, Tally, encode_blocks, said_in
+from vecsearch.encoders.joined import KIND as JOINED_KIND
+from vecsearch.encoders.joined import JoinedEncoder, joined_folders
+from vecsearch.encoders.sentence.onnx import OnnxEncoder, OnnxTextEncoder, is_onnx, takes_texts
+from vecsearch.encoders.sentence.transformer import TransformerEncoder
+from vecsearch.encoders.ulmfit.encoder import UlmfitEncoder
+from vecsearch.encoders.ulmfit.folder import KIND as ULMFIT_KIND
+from vecsearch.encoders.ulmfit.pooling import Pooling
+from vecsearch.encoders.words.encoder import WordsEncoder
+from vecsearch.encoders.words.folder import KIND as WORDS_KIND
+from vecsearch.encoders.words.importing import is_words_file
 from vecsearch.errors import CheckpointError, UsageError
 
 __all__ = [
@@ -47,24 +50,21 @@ def open_joined(folder: Path, **options: Any) -> JoinedEncoder:
     return JoinedEncoder([open_encoder(part, **options) for part in parts], weights)
 
 
-class Kind(NamedTuple):
-    """A kind of encoder: what it is called, whether a path is that of one, and what opens it with the options that it has."""
+class EncoderKind(NamedTuple):
+    """A kind of encoder: what it is called, and what opens one with the options that it has."""
 
     name: str
-    fits: Callable[[Path], bool]
-    open: Callable[..., Any]
+    open: Callable[..., Encoder]
 
 
-ULMFIT = Kind(UlmfitEncoder.kind, is_ulmfit, UlmfitEncoder)
-KINDS = (
-    ULMFIT,
-    Kind(JoinedEncoder.kind, is_joined, open_joined),
-    Kind(OnnxTextEncoder.kind, takes_texts, OnnxTextEncoder),
-    Kind(OnnxEncoder.kind, is_onnx, OnnxEncoder),
-    Kind(TransformerEncoder.kind, is_transformer, TransformerEncoder),
-    Kind(WordsEncoder.kind, is_words, WordsEncoder),
-)
-"""The first that fits is taken."""
+ULMFIT = EncoderKind(UlmfitEncoder.kind, UlmfitEncoder)
+JOINED = EncoderKind(JoinedEncoder.kind, open_joined)
+WORDS = EncoderKind(WordsEncoder.kind, WordsEncoder)
+ONNX_TEXTS = EncoderKind(OnnxTextEncoder.kind, OnnxTextEncoder)
+ONNX = EncoderKind(OnnxEncoder.kind, OnnxEncoder)
+TRANSFORMER = EncoderKind(TransformerEncoder.kind, TransformerEncoder)
+NAMED = {ULMFIT_KIND: ULMFIT, JOINED_KIND: JOINED, WORDS_KIND: WORDS}
+"""Those whose folders are vecsearch's own, by the `kind` in their config.json."""
 
 
 def find_encoder(name: str | Path) -> Path:
@@ -80,7 +80,7 @@ def find_encoder(name: str | Path) -> Path:
     if str(name) in names:
         return shipped / str(name)
     if path.is_file():
-        raise CheckpointError(f"{name} is no encoder; a fastai checkpoint becomes one with `vecsearch model import`")
+        raise CheckpointError(f"{name} is not an encoder; make one of a fastai checkpoint with `vecsearch model import`")
     raise CheckpointError(
         f"no encoder folder {name}; give a folder made by `vecsearch model import`, or a name that ships: {', '.join(names)}"
     )
@@ -88,14 +88,25 @@ def find_encoder(name: str | Path) -> Path:
 
 def can_open(path: Path) -> bool:
     """Whether `open_encoder` knows the kind of encoder in a folder or file, and in each part of a joined one."""
-    if is_joined(path):
-        return all(map(can_open, joined_folders(path)[0]))
-    return any(kind.fits(path) for kind in KINDS)
+    kind = _known_kind(path)
+    return all(map(can_open, joined_folders(path)[0])) if kind is JOINED else kind is not None
 
 
-def kind_of(path: Path) -> Kind:
+def kind_of(path: Path) -> EncoderKind:
     """The kind of encoder at a path. What is of none is taken for an ULMFiT folder, whose reader says what it lacks."""
-    return next((kind for kind in KINDS if kind.fits(path)), ULMFIT)
+    return _known_kind(path) or ULMFIT
+
+
+def _known_kind(path: Path) -> EncoderKind | None:
+    said = said_in(path)
+    named = said.get("kind")
+    if isinstance(named, str) and named in NAMED:
+        return NAMED[named]
+    if is_onnx(path):
+        return ONNX_TEXTS if takes_texts(path) else ONNX
+    if "model_type" in said:
+        return TRANSFORMER
+    return WORDS if is_words_file(path) else None
 
 
 def find_ulmfit(name: str | Path) -> Path:
@@ -106,7 +117,7 @@ def find_ulmfit(name: str | Path) -> Path:
     return path
 
 
-def open_encoder(name: str | Path = DEFAULT, **options: Any) -> Any:
+def open_encoder(name: str | Path = DEFAULT, **options: Any) -> Encoder:
     """The encoder that `find_encoder` finds, opened; `options` are those of its kind: see `UlmfitEncoder` and the others.
 
     A `dtype` of "auto" leaves the choice to any kind. Raises CheckpointError for what cannot be used, UsageError for an option

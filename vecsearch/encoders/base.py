@@ -2,58 +2,111 @@
 
 from __future__ import annotations
 
+import inspect
+import json
+from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 
 from vecsearch import checks
-from vecsearch.errors import VectorsError
+from vecsearch.errors import UsageError, VectorsError
+from vecsearch.progress import Progress
+from vecsearch.text.rules import BOS
 
-MEMBERS = ("dim", "fingerprint", "encode", "save")
-"""What makes an encoder."""
-ENCODES = ("dim", "encode")
-"""What is needed of one that is not kept."""
+CONFIG = "config.json"
+"""What says of a folder which kind of encoder it holds."""
 DTYPES = ("auto", "float32", "bfloat16")
 """Precisions that encoders compute in, for those that have the choice."""
+"""Hears how many words have come, and how much of the work is done, 0 to 1."""
 
 
-@runtime_checkable
-class Encoder(Protocol):
-    """Four members make an encoder; `vecsearch.encoders.ulmfit.UlmfitEncoder` is the one that ships."""
+class Encoder(ABC):
+    """Turns texts into vectors. An encoder of your own derives from it and has `dim`, `fingerprint` and `encode`; all else has
+    a default, which serves unless the encoder knows better. `vecsearch.encoders.ulmfit.encoder.UlmfitEncoder` ships."""
 
-    dim: int
-    """Length of its vectors."""
-    fingerprint: str
-    """Equal for two encoders exactly when they give the same vectors; an index refuses texts from any other."""
+    dim: int = 0
+    """Length of its vectors: a number from 1, which every encoder gives."""
+    fingerprint: str = ""
+    """Equal for two encoders exactly when they give the same vectors; an index refuses texts from any other. One that is only
+    evaluated needs none."""
+    dtype: str = "float32"
+    """The precision that it computes in, which an index records."""
+    language: str | None = None
+    """The code of the language that it was made for, in which an index reads words; None where it is found from the texts."""
+    tally: Tally | None = None
+    """What it has met since it was opened, None for one that does not count."""
+    words: Sequence[str] = ()
+    """The words that it knows, as a rule the commonest first; empty where there is no such list."""
+    pieces: Sequence[str] = ()
+    """The pieces that it splits other words into, each marked as WordPiece marks what goes on within a word."""
 
+    @property
+    def kind(self) -> str:
+        """What it is called in messages; by default as its class is."""
+        return type(self).__name__
+
+    @abstractmethod
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Vectors of `texts` in input order: (n, dim) float32. An empty text gives the zero vector."""
 
-    def save(self, folder: Path) -> None:
-        """Write everything needed to open it again into the existing, empty `folder`."""
+    def encode_blocks(self, blocks: Iterable[Sequence[str]]) -> Iterator[np.ndarray]:
+        """`encode` of each block, lazily: for encoders that get the next one ready while they encode."""
+        return map(self.encode, blocks)
 
+    def encode_in_context(self, texts: Sequence[str]) -> np.ndarray:
+        """Vectors of the [[marked]] word of each text, (n, dim) float32. Raises UsageError where context does not tell."""
+        raise UsageError(f"marked words need an ULMFiT model: in {self.kind} a word is the same in any context")
 
-@runtime_checkable
-class WordEncoder(Encoder, Protocol):
-    """An encoder with words of its own, which `vecsearch build --vocabulary` indexes."""
+    def tokens(self, text: str) -> list[str]:
+        """Tokens of a text, behind one that marks its beginning: the length of passages is counted in them. By default what
+        stands between spaces."""
+        return [BOS, *text.split()]
 
-    words: Sequence[str]
-    """All of them, in the model's order."""
+    def shares(self, text: str) -> tuple[list[str], np.ndarray]:
+        """Tokens of a text, and the share of each in its vector, (tokens, dim) float32: they add up to it. Raises UsageError
+        where its vectors are no such sums."""
+        raise UsageError(f"what each word contributes is known of ULMFiT models and of word vectors; this is {self.kind}")
 
     def word_ids(self, *, all_words: bool = False) -> tuple[np.ndarray, dict[str, int]]:
         """The places in `words` of those with a vector of their own, with `all_words` of all, (m,) int64 in order; and how many
-        were left out, by a name of `Index.build`'s counts."""
+        were left out, by a name of `Index.build`'s counts. Raises UsageError for an encoder without words of its own."""
+        raise UsageError(self._wordless)
 
     def encode_words(self, ids: np.ndarray) -> np.ndarray:
-        """Vectors of the words at these places, without tokenising them: (n,) int -> (n, dim) float32."""
+        """Vectors of the words at these places, without tokenising them: (n,) int -> (n, dim) float32. Raises UsageError as
+        `word_ids` does."""
+        raise UsageError(self._wordless)
+
+    def prepare(self, progress: Progress) -> None:  # noqa: B027 - most have nothing to do
+        """Do now what takes long and would be done when it is first asked, such as reading a file of word vectors."""
+
+    def save(self, folder: Path) -> None:
+        """Write everything needed to open it again into the existing, empty `folder`. By default the name of its class: an
+        encoder of your own comes back by `Index.open(folder, encoder=…)`."""
+        (Path(folder) / CONFIG).write_text(json.dumps({"class": type(self).__qualname__}) + "\n", encoding="utf-8")
+
+    def describe(self) -> dict[str, object]:
+        """Facts for people, by name."""
+        return {"length": self.dim}
+
+    def __repr__(self) -> str:
+        """What it is; nothing is computed for it, so that a fingerprint over large files is there once it was asked for."""
+        known = {name: inspect.getattr_static(self, name, None) for name in ("dim", "pooling", "fingerprint")}
+        facts = [f"{name} {str(value)[:12]}" for name, value in known.items() if isinstance(value, str | int) and value]
+        return f"<{self.kind}: {', '.join(facts)}>"
+
+    @property
+    def _wordless(self) -> str:
+        return f"{self.kind} has no words of its own: here an ULMFiT model or word vectors are needed"
 
 
-class FromPath:
+class FromPath(Encoder):
     """An encoder in a folder or file: another process, to which it is sent as a pickle, opens that with the same options. What
     it has counted stays here."""
 
@@ -84,26 +137,35 @@ class Tally:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
-def check_encoder(encoder: Any, needed: Sequence[str] = MEMBERS, *, name: str = "encoder") -> Encoder:
-    """The encoder, given under this name. Raises TypeError for what is none, naming the `needed` member that it lacks."""
+def said_in(folder: Path) -> Mapping[str, Any]:
+    """What a folder's config.json says, by name; nothing where there is none that can be read."""
+    try:
+        found = json.loads((folder / CONFIG).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def check_encoder(encoder: Any, *, kept: bool = True, name: str = "encoder") -> Encoder:
+    """The encoder, given under this name; one that is `kept`, in an index or by what was learnt with it, has a fingerprint.
+    Raises TypeError for what is none."""
     if isinstance(encoder, str | Path):
         raise TypeError(f"{name} is {checks.described(encoder)}; give open_encoder({str(encoder)!r})")
     if isinstance(encoder, type):
         raise TypeError(f"{name} is the class {encoder.__name__}; give an object of it: {encoder.__name__}()")
-    if missing := [member for member in needed if not hasattr(encoder, member)]:
-        lacks = f"which has no {' and no '.join(missing)}"
-        raise TypeError(f"{name} is {checks.described(encoder)}, {lacks}; give an encoder: it has {', '.join(MEMBERS)}")
+    own = "open_encoder(), or an object of a class of your own that derives from vecsearch.Encoder"
+    checks.instance(name, encoder, Encoder, give=f"an encoder: {own}")
     checks.count("the encoder's dim", encoder.dim, least=1)
-    if "fingerprint" in needed and not checks.text("the encoder's fingerprint", encoder.fingerprint):
+    if kept and not checks.text("the encoder's fingerprint", encoder.fingerprint):
         raise TypeError("the encoder's fingerprint is empty; give it a text that no other encoder has")
-    for member in {"encode", "save"}.intersection(needed):
-        checks.function(f"the encoder's {member}", getattr(encoder, member))
+    checks.function("the encoder's encode", encoder.encode)
+    checks.function("the encoder's save", encoder.save)
     return encoder
 
 
 def checked_vectors(encoder: Encoder, vectors: Any, count: int) -> np.ndarray:
     """What an encoder returned for so many texts, as (count, dim) float32. Raises VectorsError for anything else."""
-    name = f"what the encoder {getattr(encoder, 'kind', type(encoder).__name__)} returned"
+    name = f"what the encoder {encoder.kind} returned"
     try:
         found = checks.array(name, vectors)
     except TypeError as error:
@@ -121,7 +183,7 @@ def encode_texts(encoder: Encoder, texts: Sequence[str]) -> np.ndarray:
 
 
 def encode_blocks(encoder: Encoder, blocks: Iterable[Sequence[str]]) -> Iterator[np.ndarray]:
-    """Vectors of each block of texts, lazily; an encoder's own `encode_blocks` is used where it has one, to overlap work.
+    """Vectors of each block of texts, lazily, by the encoder's `encode_blocks`.
 
     Raises VectorsError where the encoder returns anything but (n, dim) numbers for each block.
     """
@@ -132,9 +194,8 @@ def encode_blocks(encoder: Encoder, blocks: Iterable[Sequence[str]]) -> Iterator
             lengths.append(len(block))
             yield block
 
-    own = getattr(encoder, "encode_blocks", None)
     returned = 0
-    made = own(measured()) if own else map(encoder.encode, measured())
+    made = encoder.encode_blocks(measured())
     for vectors in checks.iterable("what the encoder's encode_blocks returned", made, "arrays"):
         if not lengths:
             raise VectorsError(f"the encoder returned more than the {returned:,} blocks of texts that it was given")

@@ -12,17 +12,17 @@ from pathlib import Path
 import numpy as np
 
 from vecsearch import checks
-from vecsearch.encoders.base import ENCODES, Encoder, Tally, check_encoder, encode_texts
+from vecsearch.encoders.base import CONFIG, Encoder, Tally, check_encoder, encode_texts
 from vecsearch.errors import CheckpointError, UsageError
 from vecsearch.forks import made_once
 from vecsearch.metric import normalise
+from vecsearch.progress import Progress
 
-CONFIG = "config.json"
 KIND, FORMAT = "joined", 1
 MOST_PARTS = 100
 
 
-class JoinedEncoder:
+class JoinedEncoder(Encoder):
     """The vectors of `parts`, each scaled to length 1, times the square root of its share of the `weights`, side by side.
 
     So the inner product of two texts is the weighted mean of the parts' cosines, and where every part has a vector for both
@@ -36,7 +36,7 @@ class JoinedEncoder:
 
     def __init__(self, parts: Sequence[Encoder], weights: Sequence[float] | None = None) -> None:
         self.parts = tuple(
-            check_encoder(part, ENCODES, name="one of the parts") for part in checks.iterable("parts", parts, "encoders")
+            check_encoder(part, kept=False, name="one of the parts") for part in checks.iterable("parts", parts, "encoders")
         )
         each = [1.0] * len(self.parts) if weights is None else checks.iterable("weights", weights, "numbers")
         given = tuple(checks.number("weights", weight) for weight in each)
@@ -54,19 +54,20 @@ class JoinedEncoder:
     @property
     def dtype(self) -> str:
         """The precisions that the parts compute in."""
-        return "+".join(sorted({getattr(part, "dtype", "float32") for part in self.parts}))
+        return "+".join(sorted({part.dtype for part in self.parts}))
 
     @property
     def tally(self) -> Tally:
         """What has been encoded: texts once, tokens as often as a part has read them; of cut texts the part that cut most."""
-        tallies = [tally for part in self.parts if (tally := getattr(part, "tally", None))]
+        tallies = [part.tally for part in self.parts if part.tally]
         cut = max((tally.cut_texts for tally in tallies), default=0)
         return replace(sum(tallies, Tally()), texts=self._own.texts, empty=self._own.empty, cut_texts=cut)
 
     @made_once
     def fingerprint(self) -> str:
         """32 hex digits over the parts' fingerprints and weights."""
-        identity = [[part.fingerprint for part in self.parts], self._shares.tolist()]
+        own = [check_encoder(part, name="one of the parts").fingerprint for part in self.parts]
+        identity = [own, self._shares.tolist()]
         return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:32]
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
@@ -77,6 +78,11 @@ class JoinedEncoder:
         vectors = np.concatenate(found, axis=1, dtype=np.float32, casting="same_kind")
         self._own += Tally(texts=len(texts), empty=int((~vectors.any(axis=1)).sum()))
         return vectors
+
+    def prepare(self, progress: Progress) -> None:
+        """Prepare each part."""
+        for part in self.parts:
+            part.prepare(progress)
 
     def save(self, folder: Path) -> None:
         """Write a folder for each part, and config.json with the weights, into the existing, empty `folder`."""
@@ -90,20 +96,8 @@ class JoinedEncoder:
     def describe(self) -> dict[str, object]:
         """Facts for people, by name."""
         shares = zip(self._shares, self.parts, strict=True)
-        lines = {f"part {i}": f"{share:.1%}: {_kind(part)}, length {part.dim}" for i, (share, part) in enumerate(shares)}
+        lines = {f"part {i}": f"{share:.1%}: {part.kind}, length {part.dim}" for i, (share, part) in enumerate(shares)}
         return {"length": self.dim, **lines}
-
-
-def _kind(part: Encoder) -> str:
-    return getattr(part, "kind", type(part).__name__)
-
-
-def is_joined(path: Path) -> bool:
-    """Whether the folder is one that `JoinedEncoder.save` wrote, whatever else may be wrong with it."""
-    try:
-        return json.loads((path / CONFIG).read_bytes()).get("kind") == KIND
-    except (OSError, ValueError, AttributeError, RecursionError):
-        return False
 
 
 def joined_folders(folder: Path) -> tuple[list[Path], list[float]]:

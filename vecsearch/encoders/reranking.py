@@ -15,11 +15,12 @@ import numpy as np
 
 from vecsearch import checks
 from vecsearch.encoders import find_encoder, open_encoder
-from vecsearch.encoders.base import Encoder
-from vecsearch.encoders.lstm import fast_dtype, sigmoid
-from vecsearch.encoders.onnx import TOKENS, OnnxModel, find_model, is_onnx
-from vecsearch.encoders.sentence import CONFIG, TOKENIZER, full_batches, padded, read_tokenizer
-from vecsearch.encoders.transformer import NEEDED, output_of, pretrained
+from vecsearch.encoders.base import CONFIG, Encoder, check_encoder, encode_texts, said_in
+from vecsearch.encoders.sentence.base import TOKENIZER, full_batches, padded, read_tokenizer
+from vecsearch.encoders.sentence.onnx import TOKENS, OnnxModel, find_model, is_onnx
+from vecsearch.encoders.sentence.transformer import NEEDED, output_of, pretrained
+from vecsearch.encoders.torch_settings import fast_dtype
+from vecsearch.encoders.ulmfit.lstm import sigmoid
 from vecsearch.errors import CheckpointError, UsageError
 from vecsearch.forks import library_code, made_once
 from vecsearch.metric import normalise
@@ -46,11 +47,8 @@ def open_reranker(name: str | Path) -> Reranker:
 
 def is_cross_encoder(path: Path) -> bool:
     """Whether a folder's config.json says that the model classifies sequences, whatever else may be wrong with it."""
-    try:
-        named = json.loads((path / CONFIG).read_bytes()).get("architectures") or ()
-        return any(str(name).endswith("ForSequenceClassification") for name in named)
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
-        return False
+    named = said_in(path).get("architectures")
+    return isinstance(named, list) and any(str(name).endswith("ForSequenceClassification") for name in named)
 
 
 def _config(folder: Path) -> dict[str, Any]:
@@ -69,12 +67,12 @@ class ByEncoder:
     """The cosine of a query's and a text's vectors by an encoder, as a rule a stronger one than the index's."""
 
     def __init__(self, encoder: Encoder) -> None:
-        self._encoder = encoder
+        self._encoder = check_encoder(encoder, kept=False)
 
     def scores(self, query: str, texts: Sequence[str]) -> np.ndarray:
         """As `Reranker` has it: from -1 to 1, 0 for a text without a word that the encoder knows."""
         query, texts = checks.text("query", query), checks.texts("texts", texts, call="reranker.scores")
-        vectors = normalise(self._encoder.encode([query, *texts]))
+        vectors = normalise(encode_texts(self._encoder, [query, *texts]))
         return vectors[1:] @ vectors[0]
 
 

@@ -15,20 +15,18 @@ from vecsearch.ann import merge, nearest
 from vecsearch.corpus.readers import read_corpus
 from vecsearch.corpus.source import CorpusTally
 from vecsearch.encoders import Encoder
-from vecsearch.encoders.base import ENCODES, check_encoder, encode_texts
+from vecsearch.encoders.base import check_encoder, encode_texts
 from vecsearch.errors import CorpusError, UsageError
 from vecsearch.evaluation.intervals import Drawn, draw_mean, draw_pearson, draw_spearman
 from vecsearch.evaluation.measures import of_ranking, ranking
 from vecsearch.evaluation.sets import Analogies, Pairs, Retrieval, TestSet
 from vecsearch.metric import Metric, normalise, norms, pair_scores
+from vecsearch.progress import SILENT, Progress, check_progress
 
 BLOCK = 1024
 """Texts that are encoded, and questions that are asked, at a time."""
 CANDIDATES = 30_000
 """Words among which an analogy's answer is looked for: the encoder's first, which as a rule are its commonest."""
-
-Progress = Callable[[int, float], None]
-"""Told how many texts are encoded, and what share of the whole that is."""
 
 
 @dataclass(slots=True)
@@ -58,8 +56,8 @@ class Comparison:
 
     @property
     def better(self) -> str:
-        """The better of the two, or "cannot be told" where the interval holds 0."""
-        return "cannot be told" if self.low <= 0 <= self.high else self.encoder if self.difference > 0 else self.than
+        """The better of the two, or "inconclusive" where the interval holds 0."""
+        return "inconclusive" if self.low <= 0 <= self.high else self.encoder if self.difference > 0 else self.than
 
 
 def evaluate(
@@ -68,15 +66,15 @@ def evaluate(
     *,
     metrics: Sequence[Metric | str] = tuple(Metric),
     ks: Sequence[int] = (10,),
-    progress: Progress = lambda count, share: None,
+    progress: Progress = SILENT,
 ) -> Judged:
     """What an encoder reaches on a set by each metric: Pearson's and Spearman's correlation, accuracy, or the measures of a
     ranking cut at each of `ks`.
 
     Raises: errors of the corpus of a BEIR folder.
     """
-    check_encoder(encoder, ENCODES)
-    checks.function("progress", progress)
+    check_encoder(encoder, kept=False)
+    check_progress(progress)
     metrics = [Metric(metric) for metric in _several("metrics", metrics)]
     ks = [checks.count("ks", k, least=1) for k in _several("ks", ks)]
     if isinstance(test, Pairs):
@@ -117,11 +115,11 @@ def _compared(judged: dict[str, Judged]) -> Iterator[Comparison]:
 
 
 def encode_pairs(
-    a: Sequence[str], b: Sequence[str], encoder: Encoder, progress: Progress = lambda count, share: None
+    a: Sequence[str], b: Sequence[str], encoder: Encoder, progress: Progress = SILENT
 ) -> tuple[np.ndarray, np.ndarray]:
     """Vectors of both sides of n pairs of texts, each text encoded once: two (n, dim) float32."""
-    check_encoder(encoder, ENCODES)
-    checks.function("progress", progress)
+    check_encoder(encoder, kept=False)
+    check_progress(progress)
     a, b = checks.texts("a", a), checks.texts("b", b)
     if len(a) != len(b):
         raise UsageError(f"there are {len(a):,} texts on one side and {len(b):,} on the other; a pair has one of each")
@@ -175,9 +173,7 @@ def _answered(vectors: np.ndarray, questions: np.ndarray) -> np.ndarray:
 
 def _words(encoder: Encoder) -> Iterable[str]:
     """The encoder's own words of letters alone, lower-case; none where it has no vocabulary."""
-    vocabulary = getattr(encoder, "vocabulary", None)
-    words = vocabulary.words if vocabulary is not None else getattr(encoder, "words", ())
-    return (word for word in words if word.isalpha() and word == word.lower())
+    return (word for word in encoder.words if word.isalpha() and word == word.lower())
 
 
 def _on_retrieval(
@@ -227,5 +223,6 @@ class _Encoding:
         for first in range(0, len(texts), BLOCK):
             parts.append(encode_texts(self._encoder, texts[first : first + BLOCK]))
             self._done += len(parts[-1])
-            self._progress(self._done, self._fraction() if self._fraction else self._done / len(texts))
+            share = self._fraction() if self._fraction else self._done / len(texts)
+            self._progress.step("texts", self._done, max(self._done, round(self._done / share)) if share else None)
         return np.concatenate(parts)

@@ -19,7 +19,7 @@ def check_picture(path: str) -> None:
         raise UsageError(f"{path} is no picture that can be drawn; name a file that ends in {', '.join(FORMATS)}")
 
 
-def write_picture(path: str | PathLike[str], rows: Sequence[Mapping[str, Any]]) -> None:
+def plot_measures(path: str | PathLike[str], rows: Sequence[Mapping[str, Any]]) -> None:
     """Draw `rows` with set, metric, measure, encoder, value, low and high. Raises ResourceError where the disk refuses."""
     panels = list(dict.fromkeys((row["set"], row["measure"]) for row in rows))
     encoders = list(dict.fromkeys(row["encoder"] for row in rows))

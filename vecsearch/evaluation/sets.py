@@ -14,7 +14,7 @@ from vecsearch import checks
 from vecsearch.corpus.lines import byte_lines, text_lines
 from vecsearch.corpus.pairs import read_pairs
 from vecsearch.corpus.queries import read_queries
-from vecsearch.corpus.source import BadRecord, CorpusTally, Source
+from vecsearch.corpus.source import BadRecord, CorpusSource, CorpusTally
 from vecsearch.errors import CorpusError
 
 LEAST_PAIRS = 3
@@ -150,7 +150,7 @@ def read_qrels(folder: Path, split: str = "test") -> tuple[dict[str, Grades], in
     if not path.is_file():
         there = ", ".join(sorted(place.stem for place in path.parent.glob("*.tsv"))) or "none"
         raise CorpusError(f"{path} does not exist; splits that are there: {there}. Name one with --split")
-    source = Source(str(path), "line", False, CorpusTally())
+    source = CorpusSource(str(path), "line", False, CorpusTally())
     grades: dict[str, Grades] = {}
     repeated = 0
     for number, line in text_lines(byte_lines(str(path), "", source), source):

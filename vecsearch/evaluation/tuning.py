@@ -8,12 +8,12 @@ import numpy as np
 
 from vecsearch import checks
 from vecsearch.errors import UsageError
-from vecsearch.evaluation.evaluate import Progress
 from vecsearch.evaluation.intervals import Drawn, draw_mean
 from vecsearch.evaluation.measures import of_ranking
 from vecsearch.evaluation.sets import Retrieval
-from vecsearch.hits import added
-from vecsearch.index import Index
+from vecsearch.index.hits import added
+from vecsearch.index.index import Index
+from vecsearch.progress import SILENT, Progress
 
 K = 10
 STEPS = np.linspace(0, 1, 21)
@@ -41,7 +41,7 @@ class Tuned:
     """Relevant documents that the index does not have; they count as not found."""
 
 
-def tune(index: Index, test: Retrieval, progress: Progress = lambda count, share: None) -> Tuned:
+def tune(index: Index, test: Retrieval, progress: Progress = SILENT) -> Tuned:
     """Weights for `index`, which has to hold the documents of the set, cross-validated over its queries.
 
     Raises UsageError where there are fewer than 10 queries, or the index has none of the documents that are relevant.
@@ -61,7 +61,7 @@ def tune(index: Index, test: Retrieval, progress: Progress = lambda count, share
             for step, weight in enumerate(STEPS):
                 ranked = [hit.id for hit in added(found, (weight, 1 - weight), K)]
                 values[step, place] = of_ranking(ranked, test.grades[id], K)[f"ndcg@{K}"]
-        progress(first + len(some), (first + len(some)) / len(ids))
+        progress.step("queries", first + len(some), len(ids))
     held_out = np.empty(len(ids))
     for fold in np.array_split(np.random.default_rng(SEED).permutation(len(ids)), FOLDS):
         held_out[fold] = values[_best(np.delete(values, fold, axis=1)), fold]

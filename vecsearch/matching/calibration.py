@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
-from math import isfinite
+from dataclasses import asdict, dataclass
 from os import PathLike
 from typing import Any
 
@@ -16,14 +14,15 @@ from vecsearch.encoders import Encoder
 from vecsearch.encoders.base import check_encoder
 from vecsearch.errors import CheckpointError, UsageError
 from vecsearch.files import write_whole
+from vecsearch.matching.cross_validation import FIGURES
 from vecsearch.matching.probability import METHODS, Isotonic, Method, Platt, Reliability
 from vecsearch.matching.threshold import Rule
 from vecsearch.metric import Metric
+from vecsearch.schema import check, number, one_of, whole
 
 FORMAT = 1
 POINTS = 100
 """Points of the kept curve at the most."""
-FIGURES = ("threshold", "precision", "recall", "f1", "average_precision", "roc_auc")
 CURVE = ("threshold", "precision", "recall")
 
 
@@ -37,7 +36,7 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True)
-class Scorer:
+class CalibratedEncoder:
     """The encoder behind the scores, as `--encoder` and its options name it; a fingerprint tells whether it is the same."""
 
     fingerprint: str
@@ -51,7 +50,7 @@ class Calibration:
     """What `calibrate` found: `docs/matching.md` says what each part holds. It knows its encoder and refuses another."""
 
     metric: Metric
-    encoder: Scorer
+    encoder: CalibratedEncoder
     pairs: dict[str, int]
     """How many are "matches", "others", and "groups" that share no text with one another."""
     rule: Rule
@@ -79,7 +78,7 @@ class Calibration:
 
     def check_encoder(self, encoder: Encoder) -> None:
         """Raise UsageError unless it is the encoder whose scores these are."""
-        if check_encoder(encoder, ("dim", "fingerprint")).fingerprint != self.encoder.fingerprint:
+        if check_encoder(encoder).fingerprint != self.encoder.fingerprint:
             raise UsageError(
                 f"the calibration is for scores of the encoder {' and '.join(self.encoder.names)} "
                 f"({self.encoder.fingerprint}), this one is {encoder.fingerprint}: its scores mean something else; "
@@ -105,9 +104,10 @@ class Calibration:
                 raise ValueError(f"format {values['format']!r}")
             if values.pop("format") > FORMAT:
                 raise CheckpointError(f"{path} has a newer format than {FORMAT}, which this vecsearch reads: upgrade vecsearch")
-            made = _made(cls, _parts(values))
-            if problem := next(_problems(made), None):
-                raise ValueError(problem)
+            check(values, _EXPECTED)
+            check(values["method"], _METHODS[values["method"]["name"]], "method")
+            made = cls(**_parts(values))
+            _check_together(made)
             return made
         except FileNotFoundError:
             raise CheckpointError(f"{path} does not exist; make a calibration with `vecsearch calibrate`") from None
@@ -124,81 +124,67 @@ def _parts(values: dict[str, Any]) -> dict[str, Any]:
     bins = {name: tuple(map(tuple, its["bins"])) for name, its in values["reliability"].items()}
     return values | {
         "metric": Metric(values["metric"]),
-        "encoder": _made(Scorer, values["encoder"]),
-        "rule": _made(Rule, values["rule"]),
-        "figures": {name: _made(Estimate, its) for name, its in values["figures"].items()},
-        "method": _made(kind, {name: tuple(its) if isinstance(its, list) else its for name, its in method.items()}),
-        "reliability": {name: _made(Reliability, its | {"bins": bins[name]}) for name, its in values["reliability"].items()},
+        "encoder": CalibratedEncoder(**values["encoder"]),
+        "rule": Rule(**values["rule"]),
+        "figures": {name: Estimate(**its) for name, its in values["figures"].items()},
+        "method": kind(**{name: tuple(its) if isinstance(its, list) else its for name, its in method.items()}),
+        "reliability": {name: Reliability(**its | {"bins": bins[name]}) for name, its in values["reliability"].items()},
     }
 
 
-def _made(kind: Any, values: dict[str, Any]) -> Any:
-    if values.keys() != {field.name for field in fields(kind)}:
-        raise ValueError(f"{kind.__name__} of {', '.join(values) or 'nothing'}")
-    return kind(**values)
-
-
-def _problems(made: Calibration) -> Iterator[str]:
-    """What is wrong with the values, lazily: a later check relies on the earlier ones having passed."""
-    yield from _encoder_problems(made.encoder)
-    if made.pairs.keys() != {"matches", "others", "groups"} or not all(_is_count(count) for count in made.pairs.values()):
-        yield f"pairs {made.pairs!r}"
-    rule = made.rule
-    if not (rule == Rule() or (rule.measure in ("precision", "recall") and _is_share(rule.least) and rule.least > 0)):
-        yield f"rule {rule!r}"
-    if tuple(made.figures) != FIGURES:
-        yield f"figures {', '.join(made.figures)}"
-    for name, figure in made.figures.items():
-        fits = _is_number if name == "threshold" else _is_share
-        if not all(map(fits, (figure.value, figure.low, figure.high))) or figure.low > figure.high:
-            yield f"{name} {figure!r}"
-    yield from _method_problems(made.method)
-    if set(made.reliability) - {"score"} != set(METHODS):
-        yield f"reliability of {', '.join(made.reliability) or 'nothing'}"
-    for name, its in made.reliability.items():
-        if not _is_number(its.log_loss) or its.log_loss < 0 or not all(map(_is_share, (its.brier, its.ece))):
-            yield f"reliability of {name}"
-        if not its.bins or not all(len(of) == 3 and _is_count(of[0]) and all(map(_is_share, of[1:])) for of in its.bins):
-            yield f"bins of {name}"
-    if tuple(made.curve) != CURVE or len(set(map(len, made.curve.values()))) != 1:
-        yield f"columns of the curve {', '.join(made.curve)}"
-    if not 1 <= len(made.curve["threshold"]) <= POINTS or not all(map(_is_number, made.curve["threshold"])):
-        yield "thresholds of the curve"
-    if not all(map(_is_share, made.curve["precision"] + made.curve["recall"])):
-        yield "precision and recall of the curve"
-
-
-def _encoder_problems(encoder: Scorer) -> Iterator[str]:
-    if not isinstance(encoder.fingerprint, str) or not all(isinstance(part, list) for part in (encoder.names, encoder.weights)):
-        yield f"encoder {encoder!r}"
-    if not encoder.names or not all(isinstance(name, str) for name in encoder.names):
-        yield f"encoder's names {encoder.names!r}"
-    if not all(map(_is_number, encoder.weights)):
-        yield f"encoder's weights {encoder.weights!r}"
+def _are_options(value: Any) -> bool:
     known = {"pooling": str, "layers": list, "max_tokens": int}
-    if not all(isinstance(its, known.get(name, ())) for name, its in encoder.options.items()):
-        yield f"encoder's options {encoder.options!r}"
+    return isinstance(value, dict) and all(isinstance(its, known.get(name, ())) for name, its in value.items())
 
 
-def _method_problems(method: Method) -> Iterator[str]:
-    if isinstance(method, Platt):
-        if not all(map(_is_number, asdict(method).values())) or method.slope < 0 or not 0 < method.least <= method.most < 1:
-            yield f"method {method!r}"
-    elif isinstance(method, Isotonic):
-        points = method.scores, method.probabilities
-        if not method.scores or len(points[0]) != len(points[1]) or not all(map(_is_number, points[0] + points[1])):
-            yield "points of the method that are no two lists of numbers of one length"
-        elif (np.diff(points[0]) <= 0).any() or (np.diff(points[1]) < 0).any() or not 0 < points[1][0] <= points[1][-1] < 1:
-            yield "points of the method that fall, or have no probability"
+def _is_bin(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 3 and whole(1)(value[0]) and all(map(_SHARE, value[1:]))
 
 
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and isfinite(value)
+def _figure(expected: Any) -> dict[str, Any]:
+    return dict.fromkeys(("value", "low", "high"), expected)
 
 
-def _is_share(value: Any) -> bool:
-    return _is_number(value) and 0 <= value <= 1
+_SHARE = number(0, 1)
+_EXPECTED = {
+    "metric": one_of(*Metric),
+    "encoder": {"fingerprint": str, "names": [str, ...], "weights": [number()], "options": _are_options},
+    "pairs": dict.fromkeys(("matches", "others", "groups"), whole(1)),
+    "rule": {"measure": str, "least": (None, _SHARE)},
+    "figures": {"threshold": _figure(number()), ...: _figure(_SHARE)},
+    "method": {"name": one_of(*METHODS)},
+    "reliability": {...: {"log_loss": number(0), "brier": _SHARE, "ece": _SHARE, "bins": [_is_bin, ...]}},
+    "curve": {"threshold": [number(), ...], "precision": [_SHARE, ...], "recall": [_SHARE, ...]},
+}
+_METHODS = {
+    "platt": {"slope": number(0), "intercept": number(), "least": _SHARE, "most": _SHARE},
+    "isotonic": {"scores": [number(), ...], "probabilities": [_SHARE, ...]},
+}
 
 
-def _is_count(value: Any) -> bool:
-    return type(value) is int and value > 0
+def _check_together(made: Calibration) -> None:
+    """Raise ValueError for values that do not go together, each of which can be."""
+    if made.rule.least == 0:
+        raise ValueError(f"rule {made.rule!r}")
+    if tuple(made.figures) != FIGURES:
+        raise ValueError(f"figures {', '.join(made.figures)}")
+    for name, figure in made.figures.items():
+        if figure.low > figure.high:
+            raise ValueError(f"{name} {figure!r}")
+    if isinstance(made.method, Platt):
+        if not 0 < made.method.least <= made.method.most < 1:
+            raise ValueError(f"method {made.method!r}")
+    elif not _is_rising(made.method):
+        raise ValueError("points of the method that fall, or have no probability")
+    if set(made.reliability) - {"score"} != set(METHODS):
+        raise ValueError(f"reliability of {', '.join(made.reliability) or 'nothing'}")
+    lengths = [len(its) for its in made.curve.values()]
+    if tuple(made.curve) != CURVE or len(set(lengths)) != 1 or lengths[0] > POINTS:
+        raise ValueError(f"{lengths} points of the curve {', '.join(made.curve)}")
+
+
+def _is_rising(method: Isotonic) -> bool:
+    scores, found = method.scores, method.probabilities
+    if len(scores) != len(found) or not 0 < found[0] <= found[-1] < 1:
+        return False
+    return bool((np.diff(scores) > 0).all() and (np.diff(found) >= 0).all())

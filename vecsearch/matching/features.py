@@ -9,7 +9,7 @@ import numpy as np
 
 from vecsearch import checks
 from vecsearch.encoders import Encoder
-from vecsearch.matching.scoring import REMEMBERED_BYTES, RememberingEncoder
+from vecsearch.matching.remembering import REMEMBERED_BYTES, RememberingEncoder
 from vecsearch.metric import Metric, pair_scores
 
 WORD = re.compile(r"\w+")
@@ -21,7 +21,7 @@ class PairFeatures:
     def __init__(self, encoders: Mapping[str, Encoder]) -> None:
         limit = REMEMBERED_BYTES // max(1, len(encoders))
         self._encoders = {name: RememberingEncoder(encoder, limit) for name, encoder in encoders.items()}
-        self._words = {name: frozenset(encoder.words) for name, encoder in encoders.items() if hasattr(encoder, "words")}
+        self._words = {name: frozenset(encoder.words) for name, encoder in encoders.items() if len(encoder.words)}
 
     def columns(self, a: Sequence[str], b: Sequence[str]) -> dict[str, np.ndarray]:
         """For n pairs, (n,) float64 each: what `names` says, in its order."""

@@ -1,8 +1,7 @@
-"""Labelled pairs of texts: which are matches, which belong together, and folds that keep those together."""
+"""Labelled pairs of texts: which are matches, and which belong together."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -15,9 +14,6 @@ from vecsearch.corpus.source import CorpusTally
 from vecsearch.errors import CorpusError
 
 LEAST_PAIRS = 20
-FOLDS = 5
-SEED = 0
-"""The same folds each time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,25 +63,6 @@ def grouped(a: Sequence[str], b: Sequence[str]) -> np.ndarray:
     texts, at = np.unique(np.array([*a, *b], object), return_inverse=True)
     edges = coo_array((np.ones(len(a)), (at[: len(a)], at[len(a) :])), shape=(len(texts), len(texts)))
     return connected_components(edges, directed=False)[1][at[: len(a)]].astype(np.int64)
-
-
-def folds(pairs: Labelled) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Places of the pairs to learn from, and of those held out, FOLDS times; a group is never in both.
-
-    Raises CorpusError where matches, or others, are of too few groups to have both wherever is learnt.
-    """
-    from sklearn.model_selection import StratifiedGroupKFold
-
-    for what, label in (("matches", True), ("pairs that are none", False)):
-        if (there := len(np.unique(pairs.groups[pairs.matches == label]))) < FOLDS:
-            raise CorpusError(
-                f"{pairs.name}: all {what} share texts with one another, but for {there} groups of them; "
-                f"{FOLDS} are needed to hold some out: label pairs of other texts"
-            )
-    splitter = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=SEED)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of fewer pairs than folds, which the groups have ruled out
-        return list(splitter.split(pairs.matches, pairs.matches, pairs.groups))
 
 
 def _is_match(pair: Pair, positive: float | None, where: str) -> bool:

@@ -7,12 +7,12 @@ from os import PathLike
 from vecsearch.drawing import new_figure
 from vecsearch.errors import writing
 from vecsearch.matching.calibration import Calibration
-from vecsearch.matching.fusing import Fused
+from vecsearch.matching.fuse import FusionReport
 
 GREY = "#888888"
 
 
-def write_picture(path: str | PathLike[str], made: Calibration) -> None:
+def plot_calibration(path: str | PathLike[str], made: Calibration) -> None:
     """Draw the curve, and a reliability diagram of the score and of its probabilities. Raises ResourceError."""
     figure = new_figure(10, 4.6)
     left, right = figure.subplots(1, 2)
@@ -50,7 +50,7 @@ def write_picture(path: str | PathLike[str], made: Calibration) -> None:
         figure.savefig(path, dpi=160, facecolor="white")
 
 
-def write_importances(path: str | PathLike[str], made: Fused) -> None:
+def plot_fused(path: str | PathLike[str], made: FusionReport) -> None:
     """Draw the average precision of each encoder and model, and the features' importances. Raises ResourceError."""
     judged = made.single | made.models
     figure = new_figure(10, 1.6 + 0.26 * max(len(judged), len(made.importances)))

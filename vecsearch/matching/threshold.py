@@ -29,6 +29,9 @@ class Rule:
                 raise UsageError("least is 0; give a share above 0 and up to 1")
 
 
+BEST_F1 = Rule()
+
+
 @dataclass(frozen=True)
 class Curve:
     """For each of t thresholds, falling: the matches that score at least as much, and the others, (t,) float64 each."""
@@ -89,3 +92,13 @@ class Ranked:
         found, wrong = (np.cumsum(each * side)[self._last] for side in (self._matches, ~self._matches))
         there = np.diff(found + wrong, prepend=0) > 0
         return Curve(self._thresholds[there], found[there], wrong[there])
+
+
+def check_reachable(curve: Curve, rule: Rule) -> None:
+    """Raise UsageError, with the highest that there is, where the rule asks for a precision that no threshold has."""
+    place = curve.place(rule)
+    if rule.measure == "precision" and curve.precision[place] < rule.least:
+        raise UsageError(
+            f"no threshold has the precision {rule.least:g}: the highest is {curve.precision[place]:.3f}, "
+            f"at {curve.thresholds[place]:.3f} with a recall of {curve.recall[place]:.3f}; ask for less, or label more pairs"
+        )

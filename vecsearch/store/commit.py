@@ -5,18 +5,16 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from vecsearch.errors import LockedError, writing
 from vecsearch.files import sha256, sync
 from vecsearch.forks import inherited
 from vecsearch.store.layout import CURRENT, CURRENT_TMP, LOCK, files_below, is_own, manifest_name, own_folders
 from vecsearch.store.manifest import Manifest
-
-T = TypeVar("T")
 
 
 def write_all(descriptor: int, data: bytes | memoryview, offset: int) -> None:
@@ -129,15 +127,6 @@ class Writing:
                 f"{self._folder} is being written by process {self._process}, which this one was forked from: "
                 "only the parent goes on with it; end this process by os._exit, or open the index in it when that is done"
             )
-
-    def checked(self, heard: Callable[[T], None]) -> Callable[[T], None]:
-        """`heard`, and `check` after each call of it: what is a caller's own may fork."""
-
-        def hear(value: T) -> None:
-            heard(value)
-            self.check()
-
-        return hear
 
 
 class Lock:

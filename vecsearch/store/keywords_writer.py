@@ -5,10 +5,10 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator
 
-from vecsearch.store.analysis import analyser
-from vecsearch.store.folding import folded
 from vecsearch.store.postings import PostingsWriter
-from vecsearch.store.wording import forms, has_sign, without_signs, words
+from vecsearch.text.analysis import analyser
+from vecsearch.text.folding import folded
+from vecsearch.text.wording import forms, has_sign, without_signs, words
 
 _SCHEMA = """
 DROP TABLE IF EXISTS terms;

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from vecsearch.store.analysis import Analyser
+from vecsearch.text.analysis import Analyser
 
 POSTINGS, LENGTHS = "postings", "lengths"
 MOST_COUNTED = 255

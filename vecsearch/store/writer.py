@@ -16,6 +16,7 @@ import numpy as np
 
 from vecsearch.errors import DamagedIndexError, ResourceError, UsageError, writing
 from vecsearch.files import sync
+from vecsearch.resume import refuse_difference
 from vecsearch.store.clusters import Clustering, array_bytes
 from vecsearch.store.commit import Lock, Writing, collect_garbage, remove_files, replace_current, sync_files, write_file
 from vecsearch.store.layout import (
@@ -192,7 +193,8 @@ class IndexWriter:
             self._discard_unfinished()
         if self._unfinished:
             name, begun = self._unfinished.pop(0)
-            self._refuse_difference(begun, signature)
+            anew = "without --resume" if self._update else "with --replace instead of --resume"
+            refuse_difference(self.folder, begun, signature, anew=anew)
             # One that was interrupted may be half written.
             self._remove([f"{SEGMENTS}/{name}/{self.faiss_name}"])
         else:
@@ -202,15 +204,6 @@ class IndexWriter:
             sync(folder.parent)
         self._segments[name] = SegmentWriter(self.folder / SEGMENTS / name, dim)
         return self._segments[name]
-
-    def _refuse_difference(self, begun: dict[str, Any], signature: dict[str, Any]) -> None:
-        for key in sorted(begun.keys() | signature.keys()):
-            if begun.get(key) != signature.get(key):
-                raise UsageError(
-                    f"the unfinished build in {self.folder} was begun with {key} {begun.get(key)!r}, not "
-                    f"{signature.get(key)!r}: give --resume the same options, or start again "
-                    f"{'without it' if self._update else 'with --replace'}"
-                )
 
     def encoder_folder(self, fingerprint: str) -> Path:
         """A new, empty folder for the encoder to save itself into."""

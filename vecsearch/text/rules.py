@@ -53,7 +53,7 @@ def clean(text: str) -> str:
     if _THRICE.search(text):
         text = _REPEATED.sub(lambda match: f" xxrep {len(match[0])} {match[1]} ", text)
     words = text.split()
-    if any(map(eq, words, words[1:])):  # a repeated word is, at least, two equal neighbours
+    if any(map(eq, words, words[1:])):  # a repeated word is, at least, two equal neighbors
         text = _REPEATED_WORD.sub(_count_words, text)
     text = text.replace("/", " / ").replace("#", " # ").replace("\\", " \\ ")
     return _SPACES.sub(" ", text) if "  " in text else text
@@ -63,7 +63,7 @@ def mark_case(chunk: str) -> str:
     """A chunk without whitespace in lower case, after `xxup ` or `xxmaj ` where its capitals earn one.
 
     The last three rules act on each chunk alone: their expressions take a whole chunk or nothing, and even the one letter
-    whose lower case depends on its neighbours, the Greek final sigma, looks no further than the next whitespace.
+    whose lower case depends on its neighbors, the Greek final sigma, looks no further than the next whitespace.
     """
     if not "A" <= chunk[:1] <= "Z":
         return chunk.lower()

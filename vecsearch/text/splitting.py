@@ -105,7 +105,7 @@ def _pattern(method: Any) -> SplitPattern:
     return SplitPattern(method.__self__.pattern, method.__self__.flags)
 
 
-class Splitter:
+class TokenSplitter:
     """Splits texts exactly as spaCy's `Tokenizer` with these rules does."""
 
     def __init__(self, rules: SplitRules) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from vecsearch.errors import CheckpointError, UsageError, writing
 from vecsearch.text.forms import composed, known_forms
 from vecsearch.text.rules import BOS, apply_rules, clean, mark_case
-from vecsearch.text.splitting import SplitRules, Splitter
+from vecsearch.text.splitting import SplitRules, TokenSplitter
 from vecsearch.text.vocabulary import Vocabulary
 
 _FILE = "tokenizer.json"
@@ -24,6 +24,9 @@ _WHITESPACE_TOKEN = re.compile(r"([^\S ]\s*)")
 
 class Tokenizer(Protocol):
     """What turns a text into the tokens a model was trained on."""
+
+    pieces: bool
+    """Whether `tokens_for` splits words outside the vocabulary into pieces that are in it."""
 
     def tokens(self, text: str) -> list[str]:
         """The tokens of `text`, in Unicode's normal form C, `xxbos` first."""
@@ -42,7 +45,7 @@ class Tokenizer(Protocol):
 
 
 class _Joined(tuple[str, ...]):
-    """Tokens of a chunk in which a special case was joined: a longer one that reaches into a neighbour would prevent that."""
+    """Tokens of a chunk in which a special case was joined: a longer one that reaches into a neighbor would prevent that."""
 
 
 class _Memo(dict[str, tuple[str, ...]]):
@@ -54,7 +57,7 @@ class _Memo(dict[str, tuple[str, ...]]):
     most = 1 << 17
     longest = 64  # a longer chunk is hardly met twice
 
-    def __init__(self, splitter: Splitter) -> None:
+    def __init__(self, splitter: TokenSplitter) -> None:
         self._splitter = splitter
         self._older: dict[str, tuple[str, ...]] = {}
 
@@ -82,7 +85,7 @@ class WordTokenizer:
     def __init__(self, rules: SplitRules, *, pieces: bool = False) -> None:
         """With `pieces`, `tokens_for` splits words outside the vocabulary into pieces that are in it."""
         self.rules, self.pieces = rules, pieces
-        self._splitter = Splitter(rules)
+        self._splitter = TokenSplitter(rules)
         self._memo = _Memo(self._splitter)
         self._case_tokens = set(map(_show_space, self._splitter.case_tokens))
         self._cases_across_chunks = any(map(_reaches_across, rules.special_cases))
@@ -109,7 +112,7 @@ class WordTokenizer:
         return vocabulary.pieces(tokens) if self.pieces else tokens
 
     def _stand_alone(self, parts: list[tuple[str, ...]]) -> bool:
-        """Whether no special case can reach from a joined part into its neighbours."""
+        """Whether no special case can reach from a joined part into its neighbors."""
         for before, part, after in zip([(), *parts], parts, [*parts[1:], ()], strict=False):
             if isinstance(part, _Joined) and (
                 isinstance(before, _Joined)
@@ -130,6 +133,9 @@ class WordTokenizer:
 
 class SentencePieceTokenizer:
     """fastai's `SentencePieceTokenizer` with a trained model: the same text rules, then the model's pieces."""
+
+    pieces = False
+    """Its own pieces are all the words that the model has."""
 
     def __init__(self, model_path: Path) -> None:
         try:

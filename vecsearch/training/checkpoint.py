@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vecsearch.errors import DataError, UsageError, writing
-from vecsearch.files import sync
+from vecsearch.files import write_whole
+from vecsearch.resume import refuse_difference
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,7 +39,7 @@ class Checkpoint:
     def __init__(self, output: Path, options: Mapping[str, Any]) -> None:
         self.folder = checkpoint_folder(output)
         self._file = self.folder / "state.safetensors"
-        self._options = json.loads(json.dumps(options))
+        self._options = options
 
     @contextmanager
     def preparing(self, *, resume: bool) -> Iterator[None]:
@@ -58,35 +58,27 @@ class Checkpoint:
     def _begin(self, *, resume: bool) -> bool:
         known = self.folder / "options.json"
         if resume and known.is_file():
-            before = json.loads(known.read_text(encoding="utf-8"))
-            for name in before | self._options:
-                if before.get(name) != self._options.get(name):
-                    raise UsageError(
-                        f"{self.folder} was begun with {name} {before.get(name)!r}, not {self._options.get(name)!r}; "
-                        "give what it was begun with, or begin anew without --resume"
-                    )
+            try:
+                before = dict(json.loads(known.read_bytes()))
+            except (OSError, ValueError, TypeError) as error:
+                raise DataError(f"{known} is damaged ({error}); start again without --resume") from None
+            refuse_difference(self.folder, before, self._options)
+            with writing(self.folder):
+                for unfinished in self.folder.glob(".*.tmp"):  # a kill while a checkpoint was being written
+                    unfinished.unlink()
             return False
         with writing(self.folder):
             shutil.rmtree(self.folder, ignore_errors=True)
             self.folder.mkdir(parents=True)
-            known.write_text(json.dumps(self._options, indent=1) + "\n", encoding="utf-8")
+        write_whole(known, json.dumps(self._options, indent=1).encode() + b"\n")
         return True
 
     def save(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Keep tensors and facts (JSON) in the place of those before. Raises ResourceError, and the ones before stay."""
         from safetensors.torch import save
 
-        new = self._file.with_suffix(".tmp")
-        with writing(self._file):
-            try:
-                new.write_bytes(
-                    save({name: tensor.contiguous() for name, tensor in tensors.items()}, {"facts": json.dumps(facts)})
-                )
-                sync(new)
-                os.replace(new, self._file)
-                sync(self.folder)
-            finally:
-                new.unlink(missing_ok=True)
+        stored = {name: tensor.contiguous() for name, tensor in tensors.items()}
+        write_whole(self._file, save(stored, {"facts": json.dumps(facts)}))
 
     def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """What was kept last; None before the first time. Raises DataError when the file is damaged."""
@@ -98,7 +90,7 @@ class Checkpoint:
             with safe_open(self._file, framework="pt") as file:
                 return {name: file.get_tensor(name) for name in file.keys()}, json.loads(file.metadata()["facts"])  # noqa: SIM118
         except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{self._file} is damaged ({error}); begin anew without --resume") from None
+            raise DataError(f"{self._file} is damaged ({error}); start again without --resume") from None
 
     def remove(self) -> None:
         """The training is done."""

@@ -22,11 +22,12 @@ from typing import Any, TypeVar
 from vecsearch.corpus.document import Document
 from vecsearch.corpus.readers import read_corpus
 from vecsearch.encoders import DEFAULT, find_encoder
-from vecsearch.encoders.folder import read_encoder, write_config
-from vecsearch.errors import VecsearchError, writing
+from vecsearch.encoders.ulmfit.folder import read_encoder, write_config
+from vecsearch.errors import VecsearchError
 from vecsearch.files import sha256 as file_sha256
+from vecsearch.files import write_whole
 from vecsearch.training.scenes import scenes
-from vecsearch.training.similarity import SENTENCE_END
+from vecsearch.training.train_similarity import SENTENCE_END
 
 BROAD = {
     "arxiv-nature": 12_000,
@@ -91,8 +92,7 @@ def main() -> None:
     path = options.output.with_name(f"{options.output.name}.texts.jsonl")
     try:
         rows = rows_of(options.data, options.scenes)
-        with writing(path):
-            path.write_text("".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows), encoding="utf-8")
+        write_whole(path, "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows).encode())
     except VecsearchError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None

@@ -56,7 +56,7 @@ def vectors_of(network: Network, texts: Sequence[Ids], batch: int = 512) -> np.n
 
 def encoded(network: Network, texts: Sequence[Ids]) -> Tensor:
     """Vectors (b, d) float32, computed in bfloat16 where the processor is fast at it."""
-    from vecsearch.encoders.lstm import fast_dtype
+    from vecsearch.encoders.torch_settings import fast_dtype
 
     with torch.autocast("cpu", torch.bfloat16, enabled=fast_dtype() == "bfloat16"):
         return network(texts).float()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import fastai.callback.schedule  # noqa: F401 -- it gives fastai's learners their fit_one_cycle
@@ -16,6 +16,7 @@ from fastai.text.learner import LMLearner
 
 from vecsearch.errors import ResourceError
 from vecsearch.files import trim_memory
+from vecsearch.progress import Progress
 from vecsearch.training.checkpoint import Checkpoint, below, copied
 from vecsearch.training.loop import SAVE_SECONDS, TRIMMED_EVERY
 
@@ -23,7 +24,7 @@ DISCRIMINATION = 2.6
 """Factor between the learning rates of one layer and the next (Howard and Ruder 2018, section 3.2)."""
 
 
-class Stream(LMDataLoader):
+class SeededLoader(LMDataLoader):
     """fastai's stream of documents one behind the other, in an order that follows from the seed and the epoch."""
 
     seed = epoch = skipped = 0
@@ -52,12 +53,11 @@ class Keeper(Callback):
         epochs: int,
         rate: float,
         seed: int,
-        progress: Callable[[str, int, int], None],
-        note: Callable[[str], None],
+        progress: Progress,
     ) -> None:
         self._learner, self._checkpoint = learner, checkpoint
         self._epochs, self._rate, self._seed = epochs, rate, seed
-        self._tell, self._say = progress, note
+        self._tell, self._say = progress.step, progress.note
         self.start = self.best = math.inf
         self.best_weights: dict[str, torch.Tensor] = {}
         self._stage = self._first_epoch = self._first_batch = 0
@@ -161,7 +161,7 @@ class Keeper(Callback):
         self.start, self.best = facts["start"], facts["best"]
         self.best_weights = below("best.", tensors)
         self._stage, self._first_epoch, self._first_batch = facts["stage"], facts["epoch"], facts["batch"]
-        self._say(f"going on with epoch {self._first_epoch + 1} after batch {self._first_batch:,}")
+        self._say(f"resuming with epoch {self._first_epoch + 1} after batch {self._first_batch:,}")
 
     def _restore(self, tensors: dict[str, torch.Tensor], facts: dict[str, Any]) -> None:
         self._learner.model.load_state_dict(below("model.", tensors))

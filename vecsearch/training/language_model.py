@@ -21,13 +21,14 @@ from fastai.text.models.awdlstm import AWD_LSTM, awd_lstm_lm_config
 from vecsearch import checks
 from vecsearch.corpus.readers import read_corpora
 from vecsearch.encoders import find_ulmfit
-from vecsearch.encoders.checkpoints import refuse_existing
-from vecsearch.encoders.folder import Stack
-from vecsearch.encoders.lstm import fast_dtype
-from vecsearch.encoders.state_dict import lstm_tensors
+from vecsearch.encoders.torch_settings import fast_dtype
+from vecsearch.encoders.ulmfit.folder import Stack
+from vecsearch.encoders.ulmfit.state_dict import lstm_tensors
 from vecsearch.errors import DataError, UsageError
+from vecsearch.files import refuse_existing
+from vecsearch.progress import SILENT, Progress, check_progress
 from vecsearch.training.checkpoint import Checkpoint
-from vecsearch.training.keeper import Keeper, Stream
+from vecsearch.training.keeper import Keeper, SeededLoader
 from vecsearch.training.network import random_stack
 from vecsearch.training.new_words import NEW_WORDS, with_new_words
 from vecsearch.training.sampled import SampledDecoder, SampledSoftmax
@@ -101,8 +102,7 @@ def train_language_model(
     plan: LanguagePlan,
     half: bool = True,
     resume: bool = False,
-    progress: Callable[[str, int, int], None] = lambda what, done, total: None,
-    note: Callable[[str], None] = lambda line: None,
+    progress: Progress = SILENT,
 ) -> Spoken:
     """Train a language model on corpora and write it as an encoder to the folder `output`, if its perplexity has fallen.
 
@@ -116,18 +116,18 @@ def train_language_model(
     files, output = checks.paths("files", files), checks.path("output", output)
     checks.instance("plan", plan, LanguagePlan, give="LanguagePlan()")
     half, resume = checks.flag("half", half), checks.flag("resume", resume)
-    checks.functions(progress=progress, note=note)
+    check_progress(progress)
     start = None if start is None else checks.path("start", start)
     refuse_existing(output)
-    texts = [document.text for document in read_corpora(files, note)]
+    texts = [document.text for document in read_corpora(files, progress.note)]
     digest = hashlib.sha256("\0".join(texts).encode()).hexdigest()
     checkpoint = Checkpoint(output, {"texts": digest, "from": start and identity_of(start), **asdict(plan)})
     with checkpoint.preparing(resume=resume):
-        model, documents, tokens = _begun(texts, start, plan, note)
+        model, documents, tokens = _begun(texts, start, plan, progress.note)
         held_out = _held_out(documents, tokens, plan.seed)
         learner = _learner(model, documents[held_out:], documents[:held_out], plan)
     rate = plan.rate or (GENTLE_RATE if model.tells_alike else RATE)
-    keeper = Keeper(learner, checkpoint, epochs=plan.epochs, rate=rate, seed=plan.seed, progress=progress, note=note)
+    keeper = Keeper(learner, checkpoint, epochs=plan.epochs, rate=rate, seed=plan.seed, progress=progress)
     keeper.run(is_new=start is None)
     better = keeper.best < keeper.start
     if better:
@@ -175,14 +175,14 @@ def _held_out(documents: list[torch.Tensor], tokens: int, seed: int) -> int:
         if count >= wanted and place:
             return place
         count += len(document)
-    raise DataError("a single document is no corpus: give several, one of which is held out")
+    raise DataError("one document is not enough: give several, one of which is held out")
 
 
 def _learner(model: Start, training: list[torch.Tensor], held_out: list[torch.Tensor], plan: LanguagePlan) -> LMLearner:
     size = {"bs": plan.batch, "seq_len": plan.length}
     lengths = [len(document) for document in training]
     batch = min(plan.batch, max(1, sum(lengths) // (2 * plan.length)))
-    stream = Stream([TensorText(document) for document in training], lens=lengths, shuffle=True, **size | {"bs": batch})
+    stream = SeededLoader([TensorText(document) for document in training], lens=lengths, shuffle=True, **size | {"bs": batch})
     stream.seed = plan.seed
     aside = LMDataLoader([TensorText(document) for document in held_out], shuffle=False, **size | {"bs": min(batch, 8)})
     dls = DataLoaders(stream, aside)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -15,6 +15,7 @@ from torch import Tensor
 from vecsearch import checks
 from vecsearch.errors import UsageError
 from vecsearch.files import trim_memory
+from vecsearch.progress import SILENT, Progress
 from vecsearch.training.checkpoint import Checkpoint, below, copied
 from vecsearch.training.network import Network
 
@@ -98,15 +99,14 @@ def fit(
     checkpoint: Checkpoint,
     *,
     words_first: int = 0,
-    progress: Callable[[int, int], None] = lambda done, steps: None,
-    note: Callable[[str], None] = lambda line: None,
+    progress: Progress = SILENT,
 ) -> Fitted:
     """Train `network` by `plan` from its start, or from where `checkpoint` was left; the best weights by held-out score.
 
     In `words_first` epochs, before those of the plan and with a cycle of their own, only the embedding learns.
 
     All that is random follows from the seed and the number of the step, so that going on is the same as never having stopped.
-    `progress` hears the steps done, and how many there will be.
+    `progress` is told the steps done, of how many, and the scores.
 
     Raises: ResourceError: a checkpoint cannot be written; the one before is kept.
     """
@@ -118,10 +118,10 @@ def fit(
     state, best = _State(scores=[]), copied(network)
     if kept := checkpoint.load():
         state, best = _restored(network, optimisers, *kept)
-        note(f"going on after step {state.step:,} of {steps:,}")
+        progress.note(f"resuming after step {state.step:,} of {steps:,}")
     else:
         state.start = state.best = examples.score(network)
-        note(f"before training: {state.start:.4f}")
+        progress.note(f"before training: {state.start:.4f}")
     batches: list[Any] = []
     saved = time.monotonic()
     while state.step < steps:
@@ -135,11 +135,11 @@ def fit(
         network.words_only = False
         if state.step % TRIMMED_EVERY == 0:
             trim_memory()
-        progress(state.step, steps)
+        progress.step("steps", state.step, steps)
         if state.step % every == 0 or state.step in (alone, steps):
             score = examples.score(network)
             state.scores.append(score)
-            note(f"step {state.step:,} of {steps:,}: {score:.4f}")
+            progress.note(f"step {state.step:,} of {steps:,}: {score:.4f}")
             if score > state.best:
                 state.best, best = score, copied(network)
         if time.monotonic() - saved > SAVE_SECONDS:

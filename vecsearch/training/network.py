@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vecsearch.encoders.embedding import Embedding
-from vecsearch.encoders.folder import Layer, Stack
-from vecsearch.encoders.lstm import torch_lstm
+from vecsearch.encoders.ulmfit.embedding import Embedding
+from vecsearch.encoders.ulmfit.folder import Layer, Stack
+from vecsearch.encoders.ulmfit.lstm import torch_lstm
 
 SHUT = -3.0
 """Bias of an output gate that lets 5 % through."""

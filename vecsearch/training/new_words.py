@@ -18,9 +18,9 @@ from scipy.sparse import coo_array
 from vecsearch import checks
 from vecsearch.corpus.readers import read_corpora
 from vecsearch.encoders import find_ulmfit
-from vecsearch.encoders.checkpoints import refuse_existing
-from vecsearch.encoders.embedding import Embedding
+from vecsearch.encoders.ulmfit.embedding import Embedding
 from vecsearch.errors import DataError
+from vecsearch.files import refuse_existing
 from vecsearch.text.vocabulary import Vocabulary
 from vecsearch.training.network import Network
 from vecsearch.training.start import LEAST_COUNT, Start, start_from

@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 
 from vecsearch.encoders import DEFAULT, find_encoder, find_ulmfit
-from vecsearch.encoders.checkpoints import new_folder
-from vecsearch.encoders.embedding import in_eight_bits
-from vecsearch.encoders.folder import CONFIG, Stack, read_encoder, write_encoder
-from vecsearch.encoders.postprocess import FILE, sif_weights
+from vecsearch.encoders.ulmfit.embedding import in_eight_bits
+from vecsearch.encoders.ulmfit.folder import CONFIG, Stack, read_encoder, write_encoder
+from vecsearch.encoders.ulmfit.postprocess import FILE, sif_weights
 from vecsearch.errors import DataError
-from vecsearch.files import sha256
+from vecsearch.files import new_folder, sha256
 from vecsearch.metric import normalise
 from vecsearch.text.pieces import CONTINUES
 from vecsearch.text.rules import SPECIAL_TOKENS

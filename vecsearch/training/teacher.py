@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from vecsearch.corpus.vectors import VECTOR_SUFFIXES, open_vectors
 from vecsearch.encoders import open_encoder
 from vecsearch.encoders.base import Encoder
 from vecsearch.errors import DataError, UsageError, writing
 from vecsearch.files import sha256
 from vecsearch.metric import normalise
+from vecsearch.progress import SILENT, Progress
+from vecsearch.vectors.read import VECTOR_SUFFIXES, open_vectors
 
 BLOCK = 2048
 """Texts that a teacher encodes before they are stored."""
@@ -38,12 +39,12 @@ class Teacher:
     @property
     def words(self) -> Sequence[str]:
         """The words that it knows, where it has a vocabulary."""
-        return getattr(self._encoder, "words", ())
+        return self._encoder.words if self._encoder else ()
 
     @property
     def pieces(self) -> Sequence[str]:
         """The pieces that it splits words into, where it does that as WordPiece."""
-        return getattr(self._encoder, "pieces", ())
+        return self._encoder.pieces if self._encoder else ()
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Vectors (n, t) float32 of length 1 of any texts. Raises UsageError for a file, which has those of its rows alone."""
@@ -54,9 +55,7 @@ class Teacher:
             )
         return normalise(self._encoder.encode(texts))
 
-    def vectors(
-        self, texts: Sequence[str], kept: Path, *, progress: Callable[[int, int], None] = lambda done, total: None
-    ) -> np.ndarray:
+    def vectors(self, texts: Sequence[str], kept: Path, *, progress: Progress = SILENT) -> np.ndarray:
         """Vectors (n, t) float32 of length 1 of the texts to learn from: a file's rows, or what the encoder makes of them.
 
         What is encoded is stored in the file `kept` block by block, where the next call goes on.
@@ -77,7 +76,7 @@ class Teacher:
         return normalise(vectors)
 
 
-def _encoded(encoder: Encoder, texts: Sequence[str], kept: Path, progress: Callable[[int, int], None]) -> np.ndarray:
+def _encoded(encoder: Encoder, texts: Sequence[str], kept: Path, progress: Progress) -> np.ndarray:
     row = 4 * encoder.dim
     with writing(kept):
         with kept.open("ab") as file:
@@ -90,7 +89,7 @@ def _encoded(encoder: Encoder, texts: Sequence[str], kept: Path, progress: Calla
                 file.write(block.astype("<f4").tobytes())
                 file.flush()
                 os.fsync(file.fileno())
-                progress(first + len(block), len(texts))
+                progress.step("texts by the teacher", first + len(block), len(texts))
         stored = np.fromfile(kept, "<f4").reshape(-1, encoder.dim)
     vectors = np.empty_like(stored)
     vectors[order] = stored

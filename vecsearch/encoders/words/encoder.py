@@ -13,24 +13,20 @@ from pathlib import Path
 import numpy as np
 
 from vecsearch import checks
-from vecsearch.encoders.base import FromPath, Tally
-from vecsearch.encoders.words.folder import CONFIG, WordsFolder, is_words_folder
-from vecsearch.encoders.words.importing import Progress, cached_words, is_words_file, open_word_file
+from vecsearch.encoders.base import CONFIG, FromPath, Tally
+from vecsearch.encoders.words.folder import WordsFolder
+from vecsearch.encoders.words.importing import cached_words, open_word_file
 from vecsearch.encoders.words.subwords import composed
 from vecsearch.encoders.words.sums import sums
-from vecsearch.encoders.words.tokens import Splitter, Word
+from vecsearch.encoders.words.tokens import Word, WordSplitter
 from vecsearch.errors import CheckpointError
 from vecsearch.files import sha256
 from vecsearch.forks import made_once
 from vecsearch.metric import normalise
+from vecsearch.progress import SILENT, Progress
 
 MOST_WORDS = 65_536
 """Words whose vectors are in memory at once."""
-
-
-def is_words(path: Path) -> bool:
-    """Whether the path is a folder or a file of word vectors, whatever else may be wrong with it."""
-    return is_words_folder(path) if path.is_dir() else is_words_file(path)
 
 
 class WordsEncoder(FromPath):
@@ -48,7 +44,7 @@ class WordsEncoder(FromPath):
     def __init__(self, path: Path) -> None:
         self._path = checks.path("path", path)
         self._made_from(self._path)
-        self._progress: Progress = lambda words, done: None
+        self._progress = SILENT
         self._file = None if self._path.is_dir() else open_word_file(self._path)
         self.dim: int = self._file.dim if self._file else self._folder.config.dim
         self.tally = Tally()
@@ -71,7 +67,7 @@ class WordsEncoder(FromPath):
         return self._folder.words
 
     def word_ids(self, *, all_words: bool = False) -> tuple[np.ndarray, dict[str, int]]:
-        """As `WordEncoder` has it: words that came before are left out, whatever `all_words` says."""
+        """As `Encoder` has it: words that came before are left out, whatever `all_words` says."""
         ids = self._folder.unique_rows()
         return ids, {"repeated_words": len(self.words) - len(ids)}
 
@@ -141,8 +137,8 @@ class WordsEncoder(FromPath):
         return folder
 
     @made_once
-    def _splitter(self) -> Splitter:
-        return Splitter(self._folder.find, cased=self._folder.config.cased)
+    def _splitter(self) -> WordSplitter:
+        return WordSplitter(self._folder.find, cased=self._folder.config.cased)
 
     def _sums(self, groups: Sequence[Sequence[Word]]) -> tuple[np.ndarray, np.ndarray]:
         """The sum of the weighted vectors of each group of words (g, dim) float32, and of their weights (g,) float64."""

@@ -25,7 +25,7 @@ from vecsearch.encoders.words.block import (
     block_rows,
     shown,
 )
-from vecsearch.encoders.words.stream import Stream, opened
+from vecsearch.encoders.words.byte_reader import ByteReader, opened
 from vecsearch.errors import CheckpointError
 
 MAGIC = 793_712_314
@@ -44,7 +44,7 @@ class FasttextBin:
         """Raises CheckpointError for a file that does not begin as one of this format, or that is quantised."""
         self.path = path
         self.broken_words = 0
-        self._stream: Stream | None = None
+        self._stream: ByteReader | None = None
         with opened(path) as stream:
             self._head(stream)
             self._word(stream, 0)
@@ -68,7 +68,7 @@ class FasttextBin:
         """As `WordFile` has it."""
         return self._stream.fraction() if self._stream else 0.0
 
-    def _head(self, stream: Stream) -> None:
+    def _head(self, stream: ByteReader) -> None:
         magic, version, self.dim, *args, entries, words, labels, _, pruned = stream.unpack(_HEAD, "the header")
         model, bucket, minn, maxn = args[6], args[7], args[8], args[9]
         if magic != MAGIC:
@@ -97,7 +97,7 @@ class FasttextBin:
                 f"{stream.size:,} bytes are too few: the file is cut off or quantised, or the header wrong", 8,
             )  # fmt: skip
 
-    def _words(self, stream: Stream, wanted: int) -> Iterator[Block]:
+    def _words(self, stream: ByteReader, wanted: int) -> Iterator[Block]:
         """Blocks of the first `wanted` words; the stream stands behind all entries then."""
         words: list[str] = []
         for row in range(self._entries):
@@ -109,7 +109,7 @@ class FasttextBin:
                 words = []
         yield Block(words)
 
-    def _word(self, stream: Stream, row: int) -> str:
+    def _word(self, stream: ByteReader, row: int) -> str:
         start = stream.offset
         data = stream.until(b"\0", MOST_WORD_BYTES, f"entry {row + 1:,}")
         _, kind = stream.unpack(_ENTRY, f"entry {row + 1:,}")
@@ -122,7 +122,7 @@ class FasttextBin:
             self.broken_words += row < self.rows
             return data.decode(errors="replace")
 
-    def _shape(self, stream: Stream) -> None:
+    def _shape(self, stream: ByteReader) -> None:
         start = stream.offset
         quantised, rows, dim = stream.unpack(_SHAPE, "the matrix's shape")
         if quantised == 1:
@@ -131,7 +131,7 @@ class FasttextBin:
             told = f"{self.rows + self._buckets:,} of {self.dim:,}"
             raise stream.bad(f"a matrix of {rows:,} rows of length {dim:,}; the header says {told}", start)
 
-    def _matrix(self, stream: Stream, name: str, count: int, kept: int) -> Iterator[np.ndarray]:
+    def _matrix(self, stream: ByteReader, name: str, count: int, kept: int) -> Iterator[np.ndarray]:
         """Blocks of the first `kept` of `count` rows; the stream stands behind all of them then."""
         size = block_rows(self.dim)
         for first in range(0, count, size):

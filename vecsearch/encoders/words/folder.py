@@ -15,20 +15,21 @@ import hashlib
 import json
 import math
 import mmap
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from vecsearch.encoders.base import CONFIG
 from vecsearch.encoders.words.block import MOST_CHARACTERS, MOST_DIM, Subwords
 from vecsearch.errors import CheckpointError
 from vecsearch.files import HEADER_BYTES, npy_header, sha256
 from vecsearch.forks import made_once
+from vecsearch.schema import check, one_of, whole
 
 KIND, FORMAT = "words", 1
-CONFIG = "config.json"
 VECTORS, WORDS, STARTS, HASHES, ROWS, NGRAMS = (
     "vectors.npy",
     "words.txt",
@@ -76,14 +77,6 @@ class WordsConfig:
 def write_config(folder: Path, config: WordsConfig) -> None:
     """Write config.json."""
     (folder / CONFIG).write_text(json.dumps(asdict(config), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def is_words_folder(path: Path) -> bool:
-    """Whether the folder is one of word vectors, whatever else may be wrong with it."""
-    try:
-        return json.loads((path / CONFIG).read_bytes()).get("kind") == KIND
-    except (OSError, ValueError, AttributeError, RecursionError):
-        return False
 
 
 def word_hashes(words: Sequence[str]) -> np.ndarray:
@@ -197,44 +190,35 @@ def _read_config(folder: Path) -> WordsConfig:
                 f"{path}: format {values['format']!r} of kind {values['kind']!r}; this vecsearch reads format {FORMAT} "
                 f"of kind {KIND!r}: upgrade vecsearch"
             )
+        check({"source": {}} | values, _EXPECTED)
         subwords = values["subwords"] and Subwords(**values["subwords"])
         config = WordsConfig(**values | {"subwords": subwords})
-        if problem := next(_problems(config), None):
-            raise ValueError(problem)
+        _check_files(config)
         return config
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OSError) as error:
         raise CheckpointError(f"{path} cannot be read as the configuration of word vectors ({error}); {_REMEDY}") from None
 
 
-def _problems(config: WordsConfig) -> Iterator[str]:
-    """What in a config does not fit its type, or the files it names."""
-    numbers = [config.dim, config.rows, config.unique]
-    if config.subwords:
-        numbers += [config.subwords.minn, config.subwords.maxn, config.subwords.bucket]
-    if any(type(number) is not int or not 1 <= number < 1 << 40 for number in numbers) or config.unique > config.rows:
-        yield f"numbers {numbers}"
-    elif config.dim > MOST_DIM or config.dtype not in DTYPES or type(config.cased) is not bool:
-        yield f"vectors of length {config.dim} in {config.dtype!r}, cased {config.cased!r}"
-    elif config.subwords and (config.subwords.bucket >= 1 << 31 or config.subwords.maxn > MOST_CHARACTERS):
-        yield f"n-grams of up to {config.subwords.maxn} characters in {config.subwords.bucket} buckets"
-    elif config.sif is not None and not (type(config.sif) is float and 0 < config.sif < math.inf):
-        yield f"sif {config.sif!r}"
-    elif not isinstance(config.files, dict) or set(config.files) != {WORDS, *config.arrays}:
-        yield f"the files {config.files!r:.200}"
-    elif not all(_is_entry(entry) for entry in config.files.values()):
-        yield "files without a size and a sha256"
-    elif not isinstance(config.source, dict):
-        yield "a source that is no table"
-    else:
-        for name, (shape, dtype) in config.arrays.items():
-            if config.files[name]["bytes"] != HEADER_BYTES + int(np.prod(shape, dtype=object)) * np.dtype(dtype).itemsize:
-                yield f"{config.files[name]['bytes']:,} bytes of {name}, which is an array {shape} of {dtype}"
+_NUMBER = whole(1, (1 << 40) - 1)
+_EXPECTED = {
+    "dim": whole(1, MOST_DIM),
+    "rows": _NUMBER,
+    "unique": _NUMBER,
+    "dtype": one_of(*DTYPES),
+    "cased": bool,
+    "subwords": (None, {"minn": _NUMBER, "maxn": whole(1, MOST_CHARACTERS), "bucket": whole(1, (1 << 31) - 1)}),
+    "sif": (None, lambda value: type(value) is float and 0 < value < math.inf),
+    "files": {...: {"bytes": whole(1), "sha256": str}},
+    "source": dict,
+}
 
 
-def _is_entry(entry: Any) -> bool:
-    return (
-        isinstance(entry, dict)
-        and type(entry.get("bytes")) is int
-        and entry["bytes"] > 0
-        and isinstance(entry.get("sha256"), str)
-    )
+def _check_files(config: WordsConfig) -> None:
+    """Raise ValueError for files that are not those of a config's words."""
+    if config.unique > config.rows:
+        raise ValueError(f"holds {config.unique} as unique, of {config.rows} rows")
+    if set(config.files) != {WORDS, *config.arrays}:
+        raise ValueError(f"names the files {', '.join(config.files)!r:.200}")
+    for name, (shape, dtype) in config.arrays.items():
+        if config.files[name]["bytes"] != HEADER_BYTES + int(np.prod(shape, dtype=object)) * np.dtype(dtype).itemsize:
+            raise ValueError(f"{config.files[name]['bytes']:,} bytes of {name}, which is an array {shape} of {dtype}")

@@ -7,30 +7,27 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from vecsearch import checks
 from vecsearch.corpus.lines import COMPRESSIONS
-from vecsearch.encoders.checkpoints import new_folder, refuse_existing
 from vecsearch.encoders.words.block import WordFile
+from vecsearch.encoders.words.byte_reader import opened
 from vecsearch.encoders.words.fasttext_bin import MAGIC, FasttextBin
 from vecsearch.encoders.words.folder import WordsFolder
-from vecsearch.encoders.words.stream import opened
 from vecsearch.encoders.words.text import TextFile
 from vecsearch.encoders.words.word2vec_binary import Word2vecBinary
 from vecsearch.encoders.words.writer import FolderWriter
 from vecsearch.errors import CheckpointError, ResourceError, UsageError
-from vecsearch.files import cache_folder, caching
+from vecsearch.files import cache_folder, caching, new_folder, refuse_existing
+from vecsearch.progress import SILENT, Progress, check_progress
 
 SUFFIXES = (".vec", ".bin", ".ftz", ".txt", ".w2v", ".glove")
 PROBED_BYTES = 4_096
 GIVEN_UP_S = 86_400
 """An unfinished folder in the cache that is older has nobody working on it."""
-Progress = Callable[[int, float], None]
-"""Hears how many words have come, and how much of the work is done, 0 to 1."""
 _HEADER = re.compile(rb"\s*\d+\s+\d+\s*\n")
 _NO_TEXT = re.compile(rb"[\0-\x08\x0e-\x1f]")
 
@@ -81,7 +78,7 @@ def import_words(
     dtype: str = "float32",
     sif: float | None = None,
     ngrams: bool = False,
-    progress: Progress = lambda words, done: None,
+    progress: Progress = SILENT,
 ) -> WordsReport:
     """Write the folder `output` from a file of word vectors, with its first `most` words; there is never half a folder.
 
@@ -94,21 +91,25 @@ def import_words(
     dtype = checks.one_of("dtype", dtype, ("float32", "float16"))
     if sif is not None and not (sif := checks.number("sif", sif, 0)):
         raise UsageError("sif is 0; leave it out, or give a number above 0")
-    checks.function("progress", progress)
+    check_progress(progress)
     refuse_existing(output)
     file = open_word_file(path)
     if ngrams and file.subwords:
         raise UsageError(f"{path} has n-grams of its own, from which unknown words get their vectors: leave out --ngrams")
     reading = 0.5 if file.subwords or ngrams else 1.0  # n-grams take about as long again
+
+    def told(share: float) -> None:
+        progress.step("words", writer.rows, round(writer.rows / share) if share else None)
+
     with new_folder(output) as folder, ExitStack() as files:
         writer = FolderWriter(folder, file.dim, dtype, files)
         for block in file.blocks(most):
             writer.add(block)
-            progress(writer.rows, reading * file.fraction())
+            told(reading * file.fraction())
         writer.close()
 
         def further(done: float) -> None:
-            progress(writer.rows, reading + (1 - reading) * done)
+            told(reading + (1 - reading) * done)
 
         if file.subwords:
             writer.compose(file.subwords, further)
@@ -118,7 +119,7 @@ def import_words(
     return WordsReport(WordsFolder(output), file.broken_words)
 
 
-def cached_words(path: Path, progress: Progress = lambda words, done: None) -> WordsFolder:
+def cached_words(path: Path, progress: Progress = SILENT) -> WordsFolder:
     """The folder of a file in the user's cache, made from it unless it is there. Raises as `import_words` does."""
     place, state = path.resolve(), path.stat()
     name = hashlib.sha256(os.fsencode(place)).hexdigest()[:24]

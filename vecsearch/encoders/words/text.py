@@ -13,7 +13,7 @@ from struct import pack
 import numpy as np
 
 from vecsearch.corpus.lines import COMPRESSIONS, byte_lines
-from vecsearch.corpus.source import CorpusTally, Source
+from vecsearch.corpus.source import CorpusSource, CorpusTally
 from vecsearch.encoders.words.block import (
     AGAIN,
     MOST_DIM,
@@ -83,7 +83,7 @@ class TextFile:
         return self._tally.fraction()
 
     def _lines(self) -> Iterator[Line]:
-        source = Source(str(self.path), "line", False, self._tally)
+        source = CorpusSource(str(self.path), "line", False, self._tally)
         suffix = self.path.suffix.removeprefix(".")
         longest = MOST_WORD_BYTES + 64 * self.dim
         for number, line in byte_lines(str(self.path), suffix if suffix in COMPRESSIONS else "", source):

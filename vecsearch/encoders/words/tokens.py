@@ -22,7 +22,7 @@ Word = tuple[str, int]
 """A word as the text has it, lower-cased where the model has no capitals, and its row; -1 for an unknown one."""
 
 
-class Splitter:
+class WordSplitter:
     """Splits texts into words that a model has. `find` gives the rows of words, -1 for what is none.
 
     A chunk between white space is a word if the model has it as it is; else without the MARKS around it; else in its plain

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from vecsearch.encoders.words.block import MOST_DIM, MOST_WORD_BYTES, Block, Subwords, bad_row, block_rows, shown
-from vecsearch.encoders.words.stream import Stream, opened
+from vecsearch.encoders.words.byte_reader import ByteReader, opened
 
 HEADER_BYTES = 64
 
@@ -27,7 +27,7 @@ class Word2vecBinary:
         """Raises CheckpointError for a file that does not begin as one of this format."""
         self.path = path
         self.broken_words = 0
-        self._stream: Stream | None = None
+        self._stream: ByteReader | None = None
         self.rows: int
         with opened(path) as stream:
             self.rows, self.dim = self._header(stream)
@@ -47,7 +47,7 @@ class Word2vecBinary:
         """As `WordFile` has it."""
         return self._stream.fraction() if self._stream else 0.0
 
-    def _header(self, stream: Stream) -> tuple[int, int]:
+    def _header(self, stream: ByteReader) -> tuple[int, int]:
         line = stream.until(b"\n", HEADER_BYTES, "the first line")
         fields = line.split()
         if len(fields) != 2 or not all(field.isdigit() for field in fields):
@@ -62,7 +62,7 @@ class Word2vecBinary:
             )  # fmt: skip
         return rows, dim
 
-    def _rows(self, stream: Stream, count: int) -> Iterator[Block]:
+    def _rows(self, stream: ByteReader, count: int) -> Iterator[Block]:
         size = block_rows(self.dim)
         for first in range(0, count, size):
             words: list[str] = []
@@ -77,12 +77,12 @@ class Word2vecBinary:
                 raise stream.bad(f"the vector of {word!r}, row {first + row + 1:,}, holds NaN or infinity", offsets[row])
             yield Block(words, vectors)
 
-    def _word(self, stream: Stream, row: int) -> str:
+    def _word(self, stream: ByteReader, row: int) -> str:
         stream.skip(b"\n")
         start = stream.offset
         word = stream.until(b" ", MOST_WORD_BYTES, f"the word of row {row + 1:,}")
         if not word or b"\n" in word or b"\0" in word:
-            raise stream.bad(f"row {row + 1:,} has the word {shown(word)}, which is none", start)
+            raise stream.bad(f"row {row + 1:,} has the word {shown(word)}, which is not a word", start)
         try:
             return word.decode()
         except UnicodeDecodeError:

@@ -14,7 +14,7 @@ from vecsearch.store.documents import Documents
 from vecsearch.store.fields import FIELDS, VALUES, Column
 from vecsearch.store.filters.functions import CLUSTER_OF, FIELD, OWN_FUNCTIONS, WHOLE_NUMBER, define
 from vecsearch.store.filters.grammar import Node, Refused, parse
-from vecsearch.store.filters.sql import ANY, BIG, FUNCTIONS, NUMBER, TEXT, Source, Value, Writer
+from vecsearch.store.filters.sql import ANY, BIG, FUNCTIONS, NUMBER, TEXT, Origin, Value, Writer
 from vecsearch.store.layout import Closed
 
 MOST_SECONDS = 30
@@ -113,7 +113,7 @@ class Condition:
     def _own_value(name: str) -> Value:
         if name == "id":
             number = f"{WHOLE_NUMBER}(d.id)"
-            return Value("d.id", TEXT, number=number, sources=(Source("id", "d.id", TEXT, number),))
+            return Value("d.id", TEXT, number=number, sources=(Origin("id", "d.id", TEXT, number),))
         return Value("d.text", TEXT) if name == "text" else Value(f"{CLUSTER_OF}(d.rowid)", NUMBER)
 
     def _unknown(self, name: str, *, quoted: bool) -> Refused:
@@ -164,9 +164,9 @@ def _column(field: str, column: Column | None, names: list[str]) -> Value:
         names.append(field)
         place = len(names) - 1
         sql = f"{FIELD}(d.fields, {place}, 0)"
-        return Value(sql, ANY, exact=f"{FIELD}(d.fields, {place}, 1)", sources=(Source(field, sql, ANY),))
+        return Value(sql, ANY, exact=f"{FIELD}(d.fields, {place}, 1)", sources=(Origin(field, sql, ANY),))
     own = f"v.c{column.place}"
-    sources = (Source(field, own, column.kinds),)
+    sources = (Origin(field, own, column.kinds),)
     if BIG not in column.kinds:
         return Value(own, column.kinds, sources=sources)
     # Where SQLite computes with such integers, they are rounded as SQLite rounds any.

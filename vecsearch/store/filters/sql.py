@@ -23,7 +23,7 @@ ANY = NUMBER | TEXT
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class Origin:
     """A field, or the documents' id, of which an expression may be the value: its name, its SQL, and the kinds of its values.
 
     `number` is what it is where it counts as a number, if a text may.
@@ -49,7 +49,7 @@ class Value:
     always: str = ""
     exact: str = ""
     number: str = ""
-    sources: tuple[Source, ...] = ()
+    sources: tuple[Origin, ...] = ()
     """What is said of it is said of these."""
 
     @property
@@ -112,7 +112,7 @@ class Writer:
             return value.sql
         return f"CASE WHEN typeof({value.sql}) IN ('integer', 'real') THEN {value.sql} END"
 
-    def _pass_over(self, source: Source, reading: str, unread: str) -> None:
+    def _pass_over(self, source: Origin, reading: str, unread: str) -> None:
         if "text" in source.kinds:
             self.passed_over[source.name, reading] = f"typeof({source.sql}) = 'text' AND {unread}"
 

@@ -1,0 +1,26 @@
+"""vecsearch odd-one-out"""
+
+from __future__ import annotations
+
+import click
+
+from vecsearch.cli.options import FOLDER, generation_option, output_options
+from vecsearch.cli.output import emit
+
+
+@click.command("odd-one-out")
+@click.argument("index", type=FOLDER)
+@click.argument("words", metavar="WORD WORD WORD...", nargs=-1, required=True)
+@generation_option
+@output_options
+def odd_one_out(index: str, words: tuple[str, ...], generation: int | None, as_json: bool) -> None:
+    """Which of three or more words of INDEX, or documents by id, does not fit: the first has the lowest cosine with their mean.
+
+    \b
+    vecsearch odd-one-out indexes/words king queen prince tomato
+    """
+    from vecsearch.index import analogy
+    from vecsearch.index.index import Index
+
+    with Index.open(index, generation=generation) as opened:
+        emit([{"id": hit.id, "fit": hit.score} for hit in analogy.odd_one_out(opened, words)], as_json=as_json)

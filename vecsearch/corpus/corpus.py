@@ -1,0 +1,59 @@
+"""A corpus as an index takes it: documents, and what is known of where they come from and how they were read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from vecsearch import checks
+from vecsearch.corpus.document import Document, checked_documents
+from vecsearch.corpus.source import CorpusTally
+
+
+class Corpus(Iterator[Document]):
+    """Documents, one after another, with their provenance: the `name` of what they are read from, and the `options` by which.
+
+    An index keeps both in its manifest, with what `tally` counted while they were read, and resumes only with the same ones.
+    Where nothing is known of the documents, any iterable of them does in place of this.
+    """
+
+    def __init__(
+        self,
+        documents: Iterable[Document],
+        name: str = "",
+        options: Mapping[str, Any] | None = None,
+        tally: CorpusTally | None = None,
+    ) -> None:
+        """Raises TypeError for a name that is no text, and for options that JSON cannot hold."""
+        self._documents = iter(checks.iterable("documents", documents, "documents"))
+        # What is no text in a path's bytes is shown as \udcff, which JSON can hold.
+        self.name = checks.text("name", name).encode(errors="backslashreplace").decode()
+        self.options = dict(checks.kept("options", {} if options is None else options))
+        if tally is not None:
+            checks.instance("tally", tally, CorpusTally, give="CorpusTally()")
+        self.tally = tally
+
+    def __next__(self) -> Document:
+        return next(self._documents)
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What a manifest keeps of where the documents come from."""
+        return {**({"source": self.name} if self.name else {}), **self.options}
+
+    def counts(self) -> dict[str, int]:
+        """What a manifest keeps of what was met until now."""
+        return self.tally.counts() if self.tally else {}
+
+    def expected(self, done: int) -> int | None:
+        """How many documents there will be, about, when so many are done; None where that is not known."""
+        share = self.tally.fraction() if self.tally else 0
+        return max(done, round(done / share)) if share else None
+
+
+def checked_corpus(documents: Iterable[Document]) -> Corpus:
+    """The documents as a corpus, looked at as `checked_documents` does. Raises as it does."""
+    checked = checked_documents(documents)
+    if isinstance(documents, Corpus):
+        return Corpus(checked, documents.name, documents.options, documents.tally)
+    return Corpus(checked)

@@ -1,0 +1,392 @@
+"""ULMFiT's AWD-LSTM as an encoder: texts in, vectors out, the same vector whatever else is in the batch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from vecsearch import checks
+from vecsearch.encoders.base import DTYPES, FromPath, Tally
+from vecsearch.encoders.torch_settings import fast_dtype
+from vecsearch.encoders.ulmfit.batches import ahead, batches, windows
+from vecsearch.encoders.ulmfit.folder import EncoderFolder, describe_sizes, read_encoder, write_config
+from vecsearch.encoders.ulmfit.lstm import Engine, NumpyEngine, TorchEngine
+from vecsearch.encoders.ulmfit.pooling import Pool, Pooling
+from vecsearch.encoders.ulmfit.postprocess import FILE as POSTPROCESS
+from vecsearch.encoders.ulmfit.postprocess import Postprocess
+from vecsearch.encoders.ulmfit.sequences import Sequences, shortened, split_mark
+from vecsearch.errors import CheckpointError, DataError, UsageError
+from vecsearch.files import sha256
+from vecsearch.forks import library_code, made_once
+from vecsearch.text.rules import BOS
+from vecsearch.text.vocabulary import Vocabulary
+
+FEW_TOKENS = 256
+"""Up to so many tokens numpy answers, one text at a time; beyond, torch's batches win back the cost of importing torch."""
+RAW_TOKENS = 4096
+"""Embedding rows that `raw` pooling gathers at a time: they stay in the cache, and a long text takes no more memory."""
+
+
+class UlmfitEncoder(FromPath):
+    """An encoder folder, opened. `tally` counts what it has encoded since: texts, tokens, unknown words, cut texts.
+
+    `pooling`, `layers` (0 the embedding, 1… the LSTM layers, -1 the last; the states of several are added up) and `max_tokens`
+    default to what the folder's config.json says. `dtype` is "float32", "bfloat16", or "auto" for the faster of the two on this
+    machine; a call of at most FEW_TOKENS tokens is answered in float32.
+
+    Raises CheckpointError for a folder that cannot be used, UsageError for a layer that the model does not have and for layers
+    of unequal size.
+    """
+
+    kind = "an ULMFiT model"
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        pooling: Pooling | str | None = None,
+        layers: Sequence[int] | None = None,
+        max_tokens: int | None = None,
+        dtype: str = "float32",
+    ) -> None:
+        folder, dtype = checks.path("folder", folder), checks.one_of("dtype", dtype, DTYPES)
+        pooling = None if pooling is None else Pooling(pooling)
+        layers = None if layers is None else _layers(layers)
+        max_tokens = None if max_tokens is None else checks.count("max_tokens", max_tokens, least=None)
+        self._made_from(folder, pooling=pooling, layers=layers, max_tokens=max_tokens, dtype=dtype)
+        opened = read_encoder(folder)
+        self._opened: EncoderFolder = opened
+        self.pooling = Pooling(opened.config.pooling if pooling is None else pooling)
+        self.layers = opened.config.layers if layers is None else layers
+        self.max_tokens = opened.config.max_tokens if max_tokens is None else max_tokens
+        self.tally = Tally()
+        self._requested_dtype = dtype
+        if self.max_tokens is not None and self.max_tokens < 1:
+            raise UsageError(f"max_tokens is {self.max_tokens}; it must be at least 1")
+        depths = {tuple(sorted(_depths(stack.dims, self.layers))) for stack in opened.stacks.values()}
+        self._depths = (0,) if self.pooling is Pooling.RAW else depths.pop()
+        pooled = sum(map(self._dim, opened.stacks)) * len(self.pooling.parts)
+        # It was fitted to vectors that were pooled as the folder says.
+        own = (self.pooling, self.layers) == (opened.config.pooling, opened.config.layers)
+        self._postprocess = opened.postprocess if own else Postprocess()
+        self._files = {name: value for name, value in opened.config.files.items() if own or name != POSTPROCESS}
+        if self._postprocess.mean is not None and len(self._postprocess.mean) != pooled:
+            raise CheckpointError(
+                f"{folder}/{POSTPROCESS} is for vectors of length {len(self._postprocess.mean)}, not {pooled}"
+            )
+        self.dim: int = self._postprocess.dim(pooled)
+        self.fingerprint: str = self._identity()
+
+    @property
+    def language(self) -> str | None:
+        """The code of the language whose rules its tokens follow, where that is known."""
+        return self._opened.tokenizer.describe()["lang"]
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The model's words; word i is row i of its embedding."""
+        return self._opened.vocabulary
+
+    @property
+    def source(self) -> dict:
+        """Where the model came from, as config.json has it."""
+        return self._opened.config.source
+
+    @made_once
+    def dtype(self) -> str:
+        """The precision that batches are computed in: "float32" or "bfloat16"."""
+        return fast_dtype() if self._requested_dtype == "auto" else self._requested_dtype
+
+    def _identity(self) -> str:
+        """32 hex digits over weights, vocabulary, tokenizer, pooling, layer and cut: what a vector depends on."""
+        depths = self._depths[0] if len(self._depths) == 1 else self._depths  # as it was before layers could be added up
+        identity = [self._files, self.pooling, depths, self.max_tokens]
+        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        """Vectors of `texts` in input order: (n, dim) float32. A text without a known word gives the zero vector."""
+        return self._vectors(*self._read(checks.texts("texts", texts, call="encoder.encode")))
+
+    def encode_blocks(self, blocks: Iterable[Sequence[str]]) -> Iterator[np.ndarray]:
+        """`encode` of each block, lazily; the next block is tokenised while the model runs."""
+        # Raw pooling is Python as much as tokenising is: two threads of it would only wait for each other.
+        read = map(self._read, blocks) if self.pooling is Pooling.RAW else ahead(self._read, blocks)
+        for sequences, tally in read:
+            yield self._vectors(sequences, tally)
+
+    def encode_in_context(self, texts: Sequence[str]) -> np.ndarray:
+        """Vectors of the marked word in texts such as "on the [[bank]] of the river": (n, dim) float32.
+
+        Only the marked word's states are pooled; the rest of the text is its context. A text without a mark is pooled whole.
+        Raises DataError for a text with more than one mark, or with a mark that is not around whole words.
+        """
+        return self._vectors(*self._read_marked(checks.texts("texts", texts, call="encoder.encode_in_context")))
+
+    def encode_words(self, ids: np.ndarray) -> np.ndarray:
+        """Vectors of the vocabulary's words, without tokenising them: (n,) int -> (n, dim) float32.
+
+        For `raw` pooling these are the embedding's own rows; else each word is read after xxbos.
+        """
+        ids = checks.rows("ids", ids, len(self.vocabulary))
+        if self.pooling is Pooling.RAW:
+            stacks = self._opened.stacks.values()
+            rows = np.concatenate([stack.embedding.rows(ids) for stack in stacks], axis=1)
+            return self._postprocess.apply(rows)
+        begin = self.vocabulary.index.get(BOS, Vocabulary.unknown)
+        sequences = Sequences.whole([np.array([begin, i]) for i in ids])
+        return self._vectors(sequences, sequences.tally(self._is_word))
+
+    @property
+    def words(self) -> Sequence[str]:
+        """The vocabulary's words, fastai's marks among them."""
+        return self.vocabulary.words
+
+    def word_ids(self, *, all_words: bool = False) -> tuple[np.ndarray, dict[str, int]]:
+        """As `Encoder` has it: marks, pieces and words that were never trained are left out."""
+        ids = np.arange(len(self.vocabulary))
+        if all_words:
+            return ids, {}
+        special, pieces = (np.array(rows, np.int64) for rows in (self.vocabulary.special_ids, self._pieces))
+        untrained = np.setdiff1d(self.untrained_words(), np.union1d(special, pieces))
+        counts = {"special_words": len(special), "pieces": len(pieces), "untrained_words": len(untrained)}
+        return np.setdiff1d(ids, np.concatenate([special, pieces, untrained])), counts
+
+    @property
+    def _pieces(self) -> tuple[int, ...]:
+        """The rows of pieces of words, where texts are split into such."""
+        return self.vocabulary.piece_ids if self._opened.tokenizer.pieces else ()
+
+    def untrained_words(self) -> np.ndarray:
+        """Ids of the words that share their embedding with another word: they have no vector of their own.
+
+        A fine-tuned model's vocabulary has such groups: every word that pretraining had not seen started at the mean embedding.
+        """
+        rows = np.concatenate([stack.embedding.whole() for stack in self._opened.stacks.values()], axis=1)
+        whole = np.ascontiguousarray(rows).view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))).ravel()
+        _, group, size = np.unique(whole, return_inverse=True, return_counts=True)
+        return np.flatnonzero(size[group] > 1)
+
+    def tokens(self, text: str) -> list[str]:
+        """Tokens of a text as the model reads it: fastai's, xxbos first; unknown words in a form that is known."""
+        return self._opened.tokenizer.tokens_for(self.vocabulary, checks.text("text", text))
+
+    def states(self, text: str) -> tuple[list[str], np.ndarray]:
+        """Tokens of a text and the forward model's state after each, (tokens, dim of the chosen layer) float32."""
+        tokens = self.tokens(text)
+        ids = np.array(self.vocabulary.numericalise(tokens))
+        return tokens, self.states_of_ids(ids, "forward")
+
+    def states_of_ids(self, ids: np.ndarray, direction: str) -> np.ndarray:
+        """States of one direction's model after each of the token ids (t,): (t, dim of the chosen layer) float32."""
+        return _states(self._engine(direction, few=False), ids)
+
+    def shares(self, text: str) -> tuple[list[str], np.ndarray]:
+        """Tokens of a text as `encode` reads it, and the share of each in its vector, (tokens, dim) float32: they add up to it.
+
+        Computed in float32 whatever the encoder's dtype, by the engine that is ready at once and takes one text as fast.
+        Raises UsageError for a pooling other than mean and raw: a vector of largest or last states is no sum over tokens.
+        """
+        if self.pooling not in (Pooling.MEAN, Pooling.RAW):
+            raise UsageError(
+                f"what each word contributes is known where vectors are means of states, not with {self.pooling} pooling; "
+                "build the index with --pooling mean or raw"
+            )
+        tokens = self.tokens(text)[: self.max_tokens]
+        ids = self._ids(tokens, Tally())
+        if not self._has_known_word(ids):
+            return tokens, np.zeros((len(ids), self.dim), np.float32)
+        weights = np.ones(len(ids)) if self._postprocess.weights is None else self._postprocess.weights[ids]
+        if self.pooling is Pooling.RAW:
+            weights = weights * self._is_word[ids]
+            states = np.concatenate([table[ids] for table in self._tables.values()], axis=1)
+        else:
+            parts = []
+            for direction in self._opened.stacks:
+                step = 1 if direction == "forward" else -1
+                parts.append(_states(self._engine(direction, few=True), ids[::step])[::step])
+            states = np.concatenate(parts, axis=1)
+        if self._postprocess.matrix is not None:
+            states = (states - self._postprocess.mean) @ self._postprocess.matrix
+        return tokens, (states * (weights / weights.sum())[:, None]).astype(np.float32)
+
+    def save(self, folder: Path) -> None:
+        """Copy the encoder, with its present pooling, layer and cut, into the existing, empty `folder`.
+
+        Raises CheckpointError when a file is not what it was when the encoder was opened.
+        """
+        for name, expected in self._files.items():
+            shutil.copyfile(self._opened.path / name, Path(folder) / name)
+            if sha256(Path(folder) / name) != expected:
+                raise CheckpointError(f"{self._opened.path / name} has changed since it was opened; put the old file back")
+        own = {"pooling": self.pooling, "layers": self.layers, "max_tokens": self.max_tokens, "files": self._files}
+        write_config(Path(folder), replace(self._opened.config, **own))
+
+    def describe(self) -> dict[str, object]:
+        """Facts for people, by name."""
+        opened = self._opened
+        return {
+            "vocabulary": _describe_size(self.vocabulary, len(self._pieces)),
+            **({"unknown words": first_word_note(self.vocabulary)} if self.vocabulary.first_is_a_word else {}),
+            **{direction: describe_sizes(stack.dims) for direction, stack in opened.stacks.items()},
+            "tokenizer": ", ".join(str(value) for value in opened.tokenizer.describe().values()),
+            "pooling": f"{self.pooling} of layer {' + '.join(map(str, self.layers))}",
+            **self.source,
+            "licence file": next((path.name for path in sorted(opened.path.glob("LICENSE*"))), "none"),
+        }
+
+    def _read(self, texts: Sequence[str]) -> tuple[Sequences, Tally]:
+        cut = Tally()
+        sequences = Sequences.whole([self._ids(self.tokens(text), cut) for text in texts])
+        # Without a known word there is nothing to go by: nothing is pooled, which gives the zero vector.
+        sequences.stop[[not self._has_known_word(ids) for ids in sequences.ids]] = 0
+        return sequences, sequences.tally(self._is_word) + cut
+
+    def _read_marked(self, texts: Sequence[str]) -> tuple[Sequences, Tally]:
+        tokens = self.tokens
+        cut = Tally()
+        ids, spans = [], []
+        for text in texts:
+            before, word, after = split_mark(text)
+            whole = tokens(before + word + after)
+            start, stop = (len(tokens(before)), len(tokens(before + word))) if word else (0, len(whole))
+            if word and (whole[:start] != tokens(before) or whole[:stop] != tokens(before + word)):
+                raise DataError(
+                    f"{shortened(text)!r}: the mark is not around whole words: the tokens are {shortened(' '.join(whole))}"
+                )
+            # The mark of a capital is a token of its own; the word's state is that of the word.
+            while start < stop - 1 and whole[start] in ("xxmaj", "xxup"):
+                start += 1
+            ids.append(self._ids(whole, cut))
+            span = ids[-1][start:stop]
+            spans.append((start, start + len(span)) if self._has_known_word(span) else (0, 0))
+        sequences = Sequences(ids, *np.array(spans, np.int64).reshape(-1, 2).T)
+        return sequences, sequences.tally(self._is_word) + cut
+
+    def _has_known_word(self, ids: np.ndarray) -> bool:
+        return not self._special.issuperset(ids.tolist())
+
+    @made_once
+    def _special(self) -> frozenset[int]:
+        return frozenset({Vocabulary.unknown, *self.vocabulary.special_ids})
+
+    @made_once
+    def _is_word(self) -> np.ndarray:
+        # Marks of capitals, repeats and ends are no words. An unknown word is one, and its place in a raw mean is worth
+        # keeping: without it the correlation on STS12 falls from 49.6 to 45.9.
+        is_word = np.ones(len(self.vocabulary), bool)
+        is_word[[i for i in self._special if i != Vocabulary.unknown]] = False
+        return is_word
+
+    def _ids(self, tokens: list[str], cut: Tally) -> np.ndarray:
+        if self.max_tokens is not None and len(tokens) > self.max_tokens:
+            cut.cut_texts += 1
+            cut.cut_tokens += len(tokens) - self.max_tokens
+            tokens = tokens[: self.max_tokens]
+        return np.array(self.vocabulary.numericalise(tokens), np.int64)
+
+    def _vectors(self, sequences: Sequences, tally: Tally) -> np.ndarray:
+        if not sequences.ids:
+            return np.zeros((0, self.dim), np.float32)
+        parts = []
+        for direction in self._opened.stacks:
+            if self.pooling is Pooling.RAW:
+                parts.append(self._raw(sequences, direction))
+            else:
+                parts.append(self._contextual(sequences if direction == "forward" else sequences.backward(), direction))
+        # Counted only now: texts that were read ahead and never encoded do not count.
+        self.tally = self.tally + tally
+        return self._postprocess.apply(np.concatenate(parts, axis=1))
+
+    def _contextual(self, sequences: Sequences, direction: str) -> np.ndarray:
+        lengths = np.array([len(ids) for ids in sequences.ids])
+        few = int(lengths.sum()) <= FEW_TOKENS
+        with library_code:
+            engine = self._engine(direction, few=few)
+        dim, weights = self._dim(direction), self._postprocess.weights
+        vectors = np.empty((len(lengths), dim * len(self.pooling.parts)), np.float32)
+        for chosen in np.arange(len(lengths))[:, None] if few else batches(lengths):
+            batch = sequences[chosen]
+            pool = Pool(self.pooling, dim, batch.start, batch.stop)
+            carried: list = []
+            for first, ids in windows(batch.ids):
+                with library_code:
+                    states, carried = engine.run(ids, carried)
+                pool.add(first, states, None if weights is None else weights[ids])
+            vectors[chosen] = pool.vectors()
+        return vectors
+
+    def _raw(self, sequences: Sequences, direction: str) -> np.ndarray:
+        table, weights = self._tables[direction], self._postprocess.weights
+        vectors = np.zeros((len(sequences.ids), table.shape[1]), np.float32)
+        for i, (ids, start, stop) in enumerate(zip(sequences.ids, sequences.start, sequences.stop, strict=True)):
+            words = ids[start:stop]
+            words = words[self._is_word[words]]
+            total = len(words) if weights is None else weights[words].sum()
+            for first in range(0, len(words), RAW_TOKENS):
+                part = words[first : first + RAW_TOKENS]
+                vectors[i] += (table[part].sum(axis=0) if weights is None else weights[part] @ table[part]) / total
+        return vectors
+
+    @made_once
+    def _tables(self) -> dict[str, np.ndarray]:
+        """The embeddings in float32: converting them once costs less than converting the rows of a thousand texts."""
+        return {direction: stack.embedding.whole() for direction, stack in self._opened.stacks.items()}
+
+    def _dim(self, direction: str) -> int:
+        return self._opened.stacks[direction].dims[self._depths[0]]
+
+    def _engine(self, direction: str, *, few: bool) -> Engine:
+        stack = self._opened.stacks[direction]
+        if few or self._depths == (0,):
+            return NumpyEngine(stack, self._depths)
+        if direction not in self._torch_engines:
+            self._torch_engines[direction] = TorchEngine(stack, self._depths, self.dtype)
+        return self._torch_engines[direction]
+
+    @made_once
+    def _torch_engines(self) -> dict[str, TorchEngine]:
+        return {}
+
+
+def _layers(layers: Sequence[int]) -> tuple[int, ...]:
+    given = tuple(checks.count("layers", layer, least=None) for layer in checks.iterable("layers", layers, "numbers of layers"))
+    if not given:
+        raise UsageError("layers is empty; name at least one")
+    return given
+
+
+def _describe_size(vocabulary: Vocabulary, pieces: int) -> str:
+    return f"{len(vocabulary) - pieces:,} words" + (f", {pieces:,} pieces of others" if pieces else "")
+
+
+def first_word_note(vocabulary: Vocabulary) -> str:
+    """What follows for a vocabulary that does not begin with the mark for unknown words."""
+    first = vocabulary.words[0]
+    return f"get the vector of {first!r}: the vocabulary begins with it, not with xxunk; is it the model's own, in its order?"
+
+
+def _depths(dims: tuple[int, ...], layers: Sequence[int]) -> set[int]:
+    """Which of the vectors of sizes `dims` that a stack has, the embedding and each layer's states, are meant by `layers`."""
+    for layer in layers:
+        if not -len(dims) <= layer < len(dims):
+            raise UsageError(f"layer {layer}: the model has layers 0 (the embedding) to {len(dims) - 1}")
+    depths = {layer % len(dims) for layer in layers}
+    if len(sizes := {dims[depth] for depth in depths}) > 1:
+        raise UsageError(f"layers of {' and '.join(map(str, sorted(sizes)))} states cannot be added up; choose others")
+    return depths
+
+
+def _states(engine: Engine, ids: np.ndarray) -> np.ndarray:
+    carried: list = []
+    states = []
+    for _, window in windows([ids]):
+        with library_code:
+            out, carried = engine.run(window, carried)
+        states.append(out[:, 0])
+    return np.concatenate(states)

@@ -1,0 +1,273 @@
+"""One generation of an index, searched: each of its segments in the fastest way, without what is deleted or filtered out."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+
+from vecsearch import ann
+from vecsearch.corpus.document import Document
+from vecsearch.errors import UsageError
+from vecsearch.forks import made_once
+from vecsearch.index.hits import Candidates, Hit, Neighbors, best_of_each
+from vecsearch.index.keywords import Keywords, best, best_passage
+from vecsearch.metric import SHORTEST, Metric
+from vecsearch.store.alive import documents_alive, documents_of
+from vecsearch.store.filters import Condition
+from vecsearch.store.segment import Segment
+from vecsearch.store.snapshot import Snapshot
+
+FEW_NUMBERS = 1 << 21
+"""Numbers in all vectors that may be found up to which each is looked at: an index would look at more to find these."""
+MANY_ROWS = 256
+"""Vectors that are asked for at once from which on they are read from the file, not from where it is mapped."""
+PASSAGES = 3
+"""Rows that are looked for, for each document, where documents have several."""
+FILTERS = 8
+"""Conditions whose answers are kept, a byte for each row: the same one is often asked with many queries."""
+
+
+def masks(snapshot: Snapshot, where: str | None) -> list[np.ndarray | None]:
+    """The rows that are not deleted and whose documents meet a condition. Raises UsageError as `Condition` does."""
+    if where is None:
+        return snapshot.alive
+    condition = _condition(snapshot, where)
+    found, first = [], 0
+    for number, (segment, alive) in enumerate(zip(snapshot.segments, snapshot.alive, strict=True)):
+        clusters = None
+        if snapshot.clustering:
+            clusters = snapshot.clustering.labels[first + segment.documents.first_rows()]
+        mask = np.zeros(segment.rows, bool)
+        mask[segment.documents.rows(condition.matching(number, clusters))] = True
+        first += segment.rows
+        found.append(mask if alive is None else mask & alive)
+    return found
+
+
+def remarks(snapshot: Snapshot, where: str) -> list[str]:
+    """What should be known of a condition's answer: texts that count as missing beside a number, names that mean two things."""
+    condition = _condition(snapshot, where)
+    passed: Counter[tuple[str, str]] = Counter()
+    for number, (segment, alive) in enumerate(zip(snapshot.segments, snapshot.alive, strict=True)):
+        for read, numbers in condition.passed_over(number).items():
+            starts = segment.documents.first_rows()[numbers]
+            passed[read] += len(starts) if alive is None else int(alive[starts].sum())
+    texts = [
+        f"{count:,} documents have a text as {field!r}, which the condition reads as {reading}: they count as if they had none"
+        for (field, reading), count in passed.items()
+        if count
+    ]
+    return [*condition.remarks, *texts]
+
+
+def _condition(snapshot: Snapshot, where: str) -> Condition:
+    parts = [segment.documents for segment in snapshot.segments]
+    return Condition(where, parts, clustered=snapshot.clustering is not None)
+
+
+class View:
+    """One generation of an index: its documents and vectors by row, and what is found among them.
+
+    It stays what it is while newer ones are made, and may be shared by threads.
+    """
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+        self._metric = Metric(snapshot.manifest.metric)
+        little = bool(snapshot.manifest.goal["memory"])
+        entries = zip(snapshot.segments, snapshot.manifest.segments, strict=True)
+        self._parts = [_Part(segment, entry, self._metric, little=little) for segment, entry in entries]
+        self._first = list(accumulate((segment.rows for segment in snapshot.segments), initial=0))[:-1]
+        self._masks = lru_cache(FILTERS)(lambda where: masks(snapshot, where))
+        self.documents_alive = documents_alive(snapshot)
+        """How many documents are not deleted."""
+
+    def alive(self) -> np.ndarray:
+        """The rows that are not deleted, rising: (r,) int64."""
+        parts = zip(self._first, self.snapshot.segments, self.snapshot.alive, strict=True)
+        rows = [first + (np.arange(part.rows) if alive is None else np.flatnonzero(alive)) for first, part, alive in parts]
+        return np.concatenate([np.empty(0, np.int64), *rows])
+
+    def first_rows(self) -> np.ndarray:
+        """The first row of each document that is not deleted, rising: (m,) int64; the others of a split one follow it."""
+        parts = zip(self._first, self.snapshot.segments, self.snapshot.alive, strict=True)
+        rows = []
+        for first, part, alive in parts:
+            starts = part.documents.first_rows()
+            rows.append(first + (starts if alive is None else starts[alive[starts]]))
+        return np.concatenate([np.empty(0, np.int64), *rows])
+
+    def rows(self, ids: Sequence[str]) -> list[list[int]]:
+        """The rows of each of the documents with these ids. Raises UsageError naming those that the index does not have."""
+        found = self.known(ids)
+        if missing := [id for id in ids if id not in found]:
+            raise UsageError(f"the index has no document with the id {', '.join(map(repr, missing[:5]))}")
+        return [found[id] for id in ids]
+
+    def known(self, ids: Sequence[str]) -> dict[str, list[int]]:
+        """The rows of those of the documents with these ids that are there."""
+        found: dict[str, list[int]] = {}
+        for first, segment, alive in zip(self._first, self.snapshot.segments, self.snapshot.alive, strict=True):
+            for id, number in segment.documents.known(ids).items():
+                rows = segment.documents.rows(np.array([number]))
+                if alive is None or alive[rows[0]]:
+                    found[id] = (first + rows).tolist()
+        return found
+
+    def vectors(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
+        """The stored vectors at `rows`: (n, dim) float32, as encoded."""
+        out = np.empty((len(rows), self.snapshot.manifest.dim), np.float32)
+        wanted = np.asarray(rows, np.int64)
+        for first, segment in zip(self._first, self.snapshot.segments, strict=True):
+            here = (wanted >= first) & (wanted < first + segment.rows)
+            local = wanted[here] - first
+            # For a row that is touched the system may map megabytes: many rows would make all of the file resident.
+            out[here] = segment.read(local) if len(local) > MANY_ROWS else segment.vectors[local]
+        return out
+
+    def stored(self, row: int) -> tuple[Document, str | None]:
+        """The document at a row, and the passage of it that the row stands for, if that is not all of it."""
+        place = bisect_right(self._first, row) - 1
+        documents, local = self.snapshot.segments[place].documents, row - self._first[place]
+        document = documents.get(documents.numbers(np.array([local])).tolist())[0]
+        span = documents.span(local)
+        return document, document.text[slice(*span)] if span else None
+
+    def search(
+        self, queries: np.ndarray, k: int, *, metric: Metric | None = None, exact: bool = False, where: str | None = None
+    ) -> Neighbors:
+        """The k best rows for each query (q, dim) float32; equal scores by row.
+
+        `metric` other than the index's own, or `exact`, looks at every vector. Raises UsageError for a condition that is not
+        understood.
+        """
+        metric = metric or self._metric
+        exact = exact or metric is not self._metric
+        scores, rows = np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
+        for part, first, mask in zip(self._parts, self._first, self._masks(where), strict=True):
+            more_scores, more = part.search(queries, k, metric, mask, exact=exact)
+            if first:
+                more = np.where(more < 0, -1, more + first)
+            scores, rows = (more_scores, more) if not rows.size else ann.merge((scores, more_scores), (rows, more), k)
+        return Neighbors(rows, scores)
+
+    def remarks(self, where: str) -> list[str]:
+        """As `remarks` has it, of this generation."""
+        return remarks(self.snapshot, where)
+
+    def hits(self, neighbors: Neighbors) -> list[list[Hit]]:
+        """The documents behind rows and scores, a list for each query."""
+        known: dict[int, tuple[Document, str | None]] = {}
+        return [
+            [
+                Hit(document.id, score, document.text, document.fields, passage, self.snapshot.cluster(row))
+                for row, score in zip(rows, scores, strict=True)
+                if row >= 0
+                for document, passage in (known.get(row) or known.setdefault(row, self.stored(row)),)
+            ]
+            for rows, scores in zip(neighbors.rows.tolist(), neighbors.scores.tolist(), strict=True)
+        ]
+
+    def nearest(self, queries: np.ndarray, k: int, **options: Any) -> list[list[Hit]]:
+        """The k best documents for each query; where texts are split, as many rows are looked for as that takes."""
+        wanted = k if self.snapshot.manifest.chunks is None else PASSAGES * k
+        while True:
+            neighbors = self.search(queries, wanted, **options)
+            hits = [best_of_each(found, k) for found in self.hits(neighbors)]
+            if wanted == k or neighbors.rows.shape[1] < wanted or all(len(found) == k for found in hits):
+                return hits
+            wanted *= 2
+
+    def keywords(self, texts: Sequence[str], k: int, *, where: str | None = None) -> list[list[Hit]]:
+        """The k best documents for each text by the words they share. Raises UsageError as `search` does."""
+        words, allowed = self._words, self._allowed(where)
+        return [self._with_words(text, best(words.scores(text), k, allowed)) for text in texts]
+
+    def candidates(
+        self, texts: Sequence[str], queries: np.ndarray, depth: int, *, exact: bool = False, where: str | None = None
+    ) -> Iterator[tuple[list[Hit], list[Hit], Candidates]]:
+        """For each text the `depth` best documents by meaning, of which `queries` (q, dim) float32 are the vectors, those by
+        words, and both with all their scores."""
+        by_meaning = self.nearest(queries, depth, exact=exact, where=where)
+        words, allowed = self._words, self._allowed(where)
+        for text, query, near in zip(texts, queries, by_meaning, strict=True):
+            scores = words.scores(text)
+            lists = near if query.any() else [], self._with_words(text, best(scores, depth, allowed))
+            yield *lists, self._both(query, scores, lists)
+
+    def _both(self, query: np.ndarray, words: Sequence[np.ndarray], lists: Sequence[Sequence[Hit]]) -> Candidates:
+        hits = list({hit.id: hit for hits in lists for hit in hits}.values())
+        rows = self.rows([hit.id for hit in hits])
+        firsts = np.array([own[0] for own in rows], np.int64)
+        parts = np.searchsorted(self._first, firsts, "right") - 1
+        by_words = np.zeros(len(hits))
+        for part, scores in enumerate(words):
+            here = parts == part
+            by_words[here] = scores[self.snapshot.segments[part].documents.numbers(firsts[here] - self._first[part])]
+        if not hits or not query.any():
+            return Candidates(hits, np.zeros(len(hits)), by_words)
+        vectors = self.vectors(np.concatenate(rows)).astype(np.float64)
+        products, lengths = vectors @ query, np.linalg.norm(vectors, axis=1) * np.linalg.norm(query)
+        # From the least that there could be, so that 0 is nothing.
+        cosine = self._metric is Metric.COSINE
+        above = products / np.maximum(lengths, SHORTEST) + 1 if cosine else products + lengths.max()
+        return Candidates(hits, np.maximum.reduceat(above, np.cumsum([0, *map(len, rows[:-1])])), by_words)
+
+    @made_once
+    def _words(self) -> Keywords:
+        return Keywords([segment.documents for segment in self.snapshot.segments], self.snapshot.manifest.language)
+
+    def _allowed(self, where: str | None) -> list[np.ndarray | None]:
+        parts = zip(self.snapshot.segments, self._masks(where), strict=True)
+        return [None if mask is None else documents_of(segment.documents, mask) for segment, mask in parts]
+
+    def _with_words(self, text: str, found: Sequence[tuple[float, int, int]]) -> list[Hit]:
+        return [self._keyword_hit(part, number, score, text) for score, part, number in found]
+
+    def _keyword_hit(self, part: int, number: int, score: float, text: str) -> Hit:
+        documents = self.snapshot.segments[part].documents
+        document = documents.get([number])[0]
+        passage = best_passage(documents, document, number, text)
+        row = self._first[part] + int(documents.rows(np.array([number]))[0])
+        return Hit(document.id, score, document.text, document.fields, passage, self.snapshot.cluster(row))
+
+
+class _Part:
+    """One segment, exactly and by its FAISS index."""
+
+    def __init__(self, segment: Segment, entry: dict, metric: Metric, *, little: bool) -> None:
+        self._segment = segment
+        self._exact = ann.ExactSearcher(segment.vectors, segment.norms)
+        self._approximate = None
+        if segment.index_path:
+            # What was built for little memory does not fill it with the vectors that are ranked again.
+            source = ann.Rows(segment.vectors, segment.norms, metric, read=segment.read if little else None)
+            self._approximate = ann.open_searcher(segment.index_path, entry["spec"], source, entry["effort"])
+
+    def search(
+        self, queries: np.ndarray, k: int, metric: Metric, mask: np.ndarray | None, *, exact: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Scores and rows, as `ann` gives them, of the best rows that the mask leaves."""
+        if mask is None:
+            return (
+                self._exact.search(queries, k, metric)
+                if exact or not self._approximate
+                else self._approximate.search(queries, k)
+            )
+        rows = np.flatnonzero(mask)
+        if exact or not self._approximate or len(rows) * self._segment.dim <= FEW_NUMBERS:
+            return self._exact.search(queries, k, metric, rows)
+        found = self._approximate.search_among(queries, k, mask)
+        if found is None:
+            return self._exact.search(queries, k, metric, rows)
+        scores, best = found
+        # What may be found can lie far from where the index looks for a query.
+        if len(short := np.flatnonzero((best < 0).any(axis=1))):
+            scores[short], best[short] = self._exact.search(queries[short], best.shape[1], metric, rows)
+        return scores, best

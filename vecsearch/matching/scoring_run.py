@@ -1,0 +1,247 @@
+"""A file of pairs of any length, scored block by block into files that appear when they are whole, and can be gone on with."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from itertools import islice
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vecsearch.corpus.pairs import Pair
+from vecsearch.errors import CorpusError, UsageError, writing
+from vecsearch.files import put_in_place, trim_memory, write_whole
+from vecsearch.matching.scorers import PairScorer
+from vecsearch.progress import Progress
+from vecsearch.resume import refuse_difference
+
+BLOCK = 8192
+"""Pairs that are scored at a time."""
+BLOCK_CHARACTERS = 16_000_000
+"""Their texts' characters: a block of long texts ends with the one that reaches so many."""
+DIGITS = 6
+"""Decimals of the scores that are written: float32 has about seven."""
+DELIMITERS = {".csv": ",", ".tsv": "\t"}
+SUFFIXES = (".jsonl", *DELIMITERS)
+ENCODE = json.JSONEncoder(ensure_ascii=False).encode
+Row = dict[str, Any]
+_BREAK = re.compile(r"[\t\n\r]")
+_QUOTABLE = re.compile(r'[,"\n\r]|\A\s')
+
+
+@dataclass(slots=True)
+class Scored:
+    """How far the pairs have come: how many were read, and how many rows each output has, by its name."""
+
+    pairs: int
+    rows: dict[str, int]
+    respaced: int = 0
+    """Cells of .tsv files in which tabs and line ends became spaces: the format has no place for them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A file for the rows for which `takes` of their columns (n,) is true: (n,) bool; by its suffix JSON lines, CSV or TSV."""
+
+    path: Path
+    takes: Callable[[Mapping[str, np.ndarray]], np.ndarray]
+
+
+def blocks(pairs: Iterable[Pair], size: int = BLOCK) -> Iterator[list[Pair]]:
+    """The pairs, `size` at a time, or fewer where texts are long."""
+    block: list[Pair] = []
+    characters = 0
+    for pair in pairs:
+        block.append(pair)
+        characters += len(pair.a) + len(pair.b)
+        if len(block) == size or characters >= BLOCK_CHARACTERS:
+            yield block
+            block, characters = [], 0
+    if block:
+        yield block
+
+
+def scored_rows(block: Sequence[Pair], columns: Mapping[str, np.ndarray]) -> list[Row]:
+    """The records of n pairs with their columns (n,), rounded. Raises CorpusError for a record that has one of these fields."""
+    values = [_plain(column) for column in columns.values()]
+    rows = []
+    for pair, *found in zip(block, *values, strict=True):
+        if taken := columns.keys() & pair.record.keys():
+            raise CorpusError(f'the pair {pair.a!r}, {pair.b!r} has a field "{min(taken)}" already; call it otherwise')
+        rows.append(pair.record | dict(zip(columns, found, strict=True)))
+    return rows
+
+
+class ScoringRun:
+    """Scores pairs into `outputs`; what another run of the same `settings` began is gone on with, if `resume` says so.
+
+    Until all pairs are scored, rows are in .NAME.part beside each output, and .NAME.progress beside the first says how far they
+    have come; at the end the parts get their names.
+    """
+
+    def __init__(self, outputs: Sequence[Output], settings: Mapping[str, Any], *, resume: bool, replace: bool = False) -> None:
+        """Raises UsageError for an output that cannot be or that is there, unless `replace`; for an unfinished one, unless
+        `resume` or `replace`; and for one of other settings."""
+        for output in outputs:
+            _check(output.path, replace=replace or resume)
+        self._first = first = outputs[0].path
+        self._progress = first.with_name(f".{first.name}.progress")
+        self._outputs = {str(output.path): output for output in outputs}
+        self._settings = {**settings, "outputs": list(self._outputs)}
+        if resume:
+            self.done, self._sizes = self._begun()
+        elif self._progress.exists() and not replace:
+            raise UsageError(f"{first} is unfinished: continue with --resume, or start again with --replace")
+        else:
+            self._forget()
+            self.done, self._sizes = Scored(0, dict.fromkeys(self._outputs, 0)), dict.fromkeys(self._outputs, 0)
+
+    def run(self, pairs: Iterator[Pair], scorer: PairScorer, share: Callable[[], float], progress: Progress) -> Scored:
+        """Score those of `pairs` that are not scored yet, the first being passed over. `share` says how much of them has been
+        read, 0 to 1; `progress` is told how many are done.
+
+        Raises: CorpusError; ResourceError where the disk refuses. What is scored stays, to be resumed.
+        """
+        if (there := sum(1 for _ in islice(pairs, self.done.pairs))) < self.done.pairs:
+            raise CorpusError(f"{there:,} pairs are there, but {self.done.pairs:,} were scored before; give the same file")
+        with ExitStack() as files:
+            parts = {name: Path(output.path.with_name(f".{output.path.name}.part")) for name, output in self._outputs.items()}
+            for name, part in parts.items():
+                if self._sizes[name] and not part.exists() and Path(name).exists():
+                    os.replace(name, part)  # it was stopped when this one had its name already
+            writers = {name: files.enter_context(_Rows(part, self._sizes[name])) for name, part in parts.items()}
+            for block in blocks(pairs):
+                columns = scorer.columns([pair.a for pair in block], [pair.b for pair in block])
+                rows = scored_rows(block, columns)
+                for name, output in self._outputs.items():
+                    chosen = [row for row, its in zip(rows, output.takes(columns).tolist(), strict=True) if its]
+                    writers[name].write(chosen, list(rows[0]))
+                    self.done.rows[name] += len(chosen)
+                self.done.respaced += sum(writer.taken_respaced() for writer in writers.values())
+                self.done.pairs += len(block)
+                self._keep({name: writer.flush() for name, writer in writers.items()})
+                trim_memory()
+                read = share()
+                progress.step("pairs", self.done.pairs, max(self.done.pairs, round(self.done.pairs / read)) if read else None)
+        for name, part in parts.items():
+            put_in_place(part, Path(name))
+        self._forget()
+        return self.done
+
+    def _forget(self) -> None:
+        with writing(self._progress):
+            self._progress.unlink(missing_ok=True)
+
+    def _keep(self, sizes: Mapping[str, int]) -> None:
+        state = {"settings": self._settings, "done": asdict(self.done), "bytes": sizes}
+        write_whole(self._progress, json.dumps(state, indent=1, ensure_ascii=False).encode() + b"\n")
+
+    def _begun(self) -> tuple[Scored, dict[str, int]]:
+        try:
+            state = json.loads(self._progress.read_bytes())
+            settings, done, sizes = dict(state["settings"]), Scored(**state["done"]), dict(state["bytes"])
+        except FileNotFoundError:
+            raise UsageError(f"nothing to resume: {self._progress} is not there; run the command without --resume") from None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UsageError(f"{self._progress} is damaged ({error!r}); start again with --replace") from None
+        refuse_difference(self._first, settings, self._settings, anew="with --replace instead of --resume")
+        return done, sizes
+
+
+class _Rows:
+    """Rows as lines of a file, appended behind its first `kept` bytes; its format is by the suffix before .part."""
+
+    def __init__(self, part: Path, kept: int) -> None:
+        self._part, self._delimiter = part, DELIMITERS.get(part.with_suffix("").suffix)
+        with writing(part):
+            self._file = part.open("r+" if kept else "w", encoding="utf-8", newline="")
+        if os.fstat(self._file.fileno()).st_size < kept:
+            self._file.close()
+            raise UsageError(f"{part} is shorter than what was written to it; start again with --replace")
+        self._respaced = 0
+        self._names = self._header() if kept and self._delimiter else None
+        self._file.seek(kept)
+        self._file.truncate()
+
+    def __enter__(self) -> _Rows:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        with writing(self._part):
+            self._file.close()
+
+    def write(self, rows: Sequence[Row], names: Sequence[str]) -> None:
+        """Append rows; `names` are the fields of the first one there is, written or not."""
+        with writing(self._part):
+            if self._delimiter is None:
+                self._file.writelines(f"{ENCODE(row)}\n" for row in rows)
+            else:
+                self._write_cells(rows, names)
+
+    def flush(self) -> int:
+        """How many bytes the file has, when they have reached the disk."""
+        with writing(self._part):
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            return os.fstat(self._file.fileno()).st_size
+
+    def taken_respaced(self) -> int:
+        """In how many cells tabs and line ends have become spaces since this was last asked."""
+        count, self._respaced = self._respaced, 0
+        return count
+
+    def _header(self) -> list[str]:
+        if self._delimiter == "\t":
+            return self._file.readline().removesuffix("\n").split("\t")
+        return next(csv.reader(self._file))
+
+    def _line(self, cells: Sequence[Any]) -> str:
+        texts = ["" if cell is None else str(cell) for cell in cells]
+        if self._delimiter == "\t":
+            plain = [_BREAK.sub(" ", text) for text in texts]
+            self._respaced += sum(map(str.__ne__, plain, texts))
+            return "\t".join(plain) + "\n"
+        # Python's own writer leaves a carriage return without quotes, where it ends a row.
+        return ",".join('"' + text.replace('"', '""') + '"' if _QUOTABLE.search(text) else text for text in texts) + "\n"
+
+    def _write_cells(self, rows: Sequence[Row], names: Sequence[str]) -> None:
+        if self._names is None:
+            self._names = list(names)
+            self._file.write(self._line(self._names))
+        for row in rows:
+            if more := row.keys() - set(self._names):
+                raise CorpusError(f'a pair has a field "{min(more)}", which the first has not; write .jsonl, or give it to all')
+            self._file.write(self._line([_cell(row.get(name)) for name in self._names]))
+
+
+def _check(path: Path, *, replace: bool) -> None:
+    if path.suffix not in SUFFIXES:
+        raise UsageError(f"{path}: scored pairs are written to {', '.join(SUFFIXES)} files; choose one of these suffixes")
+    if not path.parent.is_dir():
+        raise UsageError(f"there is no folder {path.parent} for {path}; make it first")
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder; name another file")
+    if os.path.lexists(path) and not replace:
+        raise UsageError(f"{path} is there already; name another file, or pass --replace to write in its place")
+
+
+def _plain(column: np.ndarray) -> list[Any]:
+    """The column (n,) as Python's own values; None for what is no number, which JSON does not know."""
+    if column.dtype == bool:
+        return column.tolist()
+    rounded = column.astype(np.float64).round(DIGITS).tolist()
+    return rounded if np.isfinite(column).all() else [value if isfinite(value) else None for value in rounded]
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, bool):
+        return int(value)
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value

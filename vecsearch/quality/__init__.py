@@ -1,1 +1,0 @@
-"""What scores are worth: functions over encoders and indexes."""
