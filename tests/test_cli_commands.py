@@ -16,6 +16,7 @@ import pyarrow.parquet
 import pytest
 
 from vecsearch.cli import pydocs
+from vecsearch.cli.progress import bars
 from vecsearch.encoders import UlmfitEncoder
 from vecsearch.index.index import Index
 
@@ -572,3 +573,22 @@ def test_where_nobody_watches_a_line_says_how_far_a_job_has_come(vecsearch, corp
     monkeypatch.setattr("vecsearch.cli.progress.LINE_SECONDS", 0)
     err = vecsearch(*build, tmp_path / "long").err
     assert re.search(r"^100%: 5 documents, [\d,]+/s \[00:0\d so far, 00:00 left\]$", err, re.MULTILINE), err
+
+
+def test_how_many_there_are_is_known_of_words_and_of_ready_vectors(vecsearch, tiny_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("vecsearch.cli.progress.LINE_SECONDS", 0)
+    np.save(tmp_path / "v.npy", np.eye(5, dtype=np.float32))
+    for source in (("--vectors", tmp_path / "v.npy"), ("--vocabulary", "--encoder", tiny_folder(("forward",)))):
+        err = vecsearch("build", *source, "-o", tmp_path / source[0]).err
+        assert re.search(r"^100%: \d+ documents, ", err, re.MULTILINE), err
+
+
+@pytest.mark.parametrize("resumed_by", ["", "again"])
+def test_only_work_that_stores_documents_says_that_it_can_be_resumed(capsys, resumed_by):
+    """Clustering counts documents as well, and stores none on the way."""
+    with pytest.raises(KeyboardInterrupt), bars(resumed_by=resumed_by) as progress:
+        progress.step("documents", 3, 9)
+        progress.note("on with it")
+        raise KeyboardInterrupt
+    said = "note: 3 documents are stored: again\n" if resumed_by else ""
+    assert capsys.readouterr().err == "on with it\n" + said

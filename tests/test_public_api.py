@@ -161,7 +161,7 @@ def index_cases(place: Place) -> Iterator[Case]:
     yield Case("Index.build of vectors", closed(Index.build), ready)
     options = {"metric": "ip", "spec": "exact", "goal": Goal(), "chunks": None, "language": "en", "keep": 3, "queries": None}
     yield Case("Options", lambda **its: Index.build("built", documents, Encoder(), Options(**its)).close(), options)
-    corpus = {"documents": documents, "name": "made", "options": {}, "tally": None}
+    corpus = {"documents": documents, "name": "made", "options": {}, "tally": None, "total": 2}
     yield Case("Corpus", lambda **its: Index.build("built", Corpus(**its), Encoder()).close(), corpus)
     yield Case("Index.open", closed(Index.open), {"folder": "own", "generation": None, "encoder": Encoder(), "check": True})
     asked = {"k": 3, "metric": "ip", "exact": True, "where": "year > 1990"}

@@ -20,6 +20,11 @@ class Progress:
 SILENT = Progress()
 
 
+def expected(done: int, share: float) -> int | None:
+    """The total, about, of which so many are done where that is this share of the work, 0 to 1; None where nothing is."""
+    return max(done, round(done / share)) if share else None
+
+
 def check_progress(progress: Progress) -> None:
     """Raise TypeError for what is no progress."""
     if not isinstance(progress, Progress):

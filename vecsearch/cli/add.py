@@ -6,10 +6,10 @@ import time
 
 import click
 
-from vecsearch.cli.bars import bars
 from vecsearch.cli.hits import note_unknown
 from vecsearch.cli.options import FOLDER, corpus_options, output_options, ready_options
 from vecsearch.cli.output import emit, note
+from vecsearch.cli.progress import RESUME, bars
 from vecsearch.cli.rules import at_least_one
 from vecsearch.errors import UsageError
 
@@ -52,7 +52,7 @@ def add(
     with Index.open(index, check=False) as opened:
         if source.dim not in (None, opened.dim):
             raise UsageError(f"{source.corpus.name} holds vectors of length {source.dim}, the index of length {opened.dim}")
-        with bars() as progress:
+        with bars(resumed_by=RESUME) as progress:
             changes = opened.add(source.corpus, vectors=source.vectors, resume=resume, progress=progress)
         manifest, documents, used = opened.manifest, len(opened), () if ready else (opened.encoder,)
     note(

@@ -6,7 +6,6 @@ import time
 
 import click
 
-from vecsearch.cli.bars import bars
 from vecsearch.cli.options import (
     FOLDER,
     WholeRange,
@@ -22,6 +21,7 @@ from vecsearch.cli.options import (
     require_words,
 )
 from vecsearch.cli.output import emit, note
+from vecsearch.cli.progress import RESUME, bars
 from vecsearch.cli.recall import note_recall
 from vecsearch.cli.rules import at_least_one, not_with, only_with
 from vecsearch.errors import UsageError
@@ -132,7 +132,7 @@ def build(
     asked = sources.read_query_vectors(queries, model, corpus) if queries is not None else None
     options = Options(Metric(metric or "cosine"), spec, goal, asked, chunks, language, keep or KEEP)
     started = time.perf_counter()
-    with bars() as progress:
+    with bars(resumed_by=RESUME) as progress:
         index = Index.build(
             output,
             source.corpus,

@@ -87,7 +87,7 @@ def _calibrated(
     metric: str,
     **choices: Any,
 ) -> Calibration:
-    from vecsearch.cli.bars import bars
+    from vecsearch.cli.progress import bars
     from vecsearch.encoders import DEFAULT
     from vecsearch.evaluation.evaluate import encode_pairs
     from vecsearch.matching.calibrate import calibrate

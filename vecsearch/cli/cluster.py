@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vecsearch.cli.bars import bars
 from vecsearch.cli.hits import note_unknown
 from vecsearch.cli.options import FOLDER, Number, WholeNumber, output_options
 from vecsearch.cli.output import emit, note
+from vecsearch.cli.progress import bars
 from vecsearch.cli.rules import not_with
 from vecsearch.errors import UsageError
 

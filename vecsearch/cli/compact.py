@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from vecsearch.cli.bars import bars
 from vecsearch.cli.options import FOLDER, language_option, output_options, recall_options
 from vecsearch.cli.output import emit
+from vecsearch.cli.progress import bars
 from vecsearch.cli.recall import note_recall
 
 
@@ -22,7 +22,7 @@ def compact(context: click.Context, index: str, language: str | None, as_json: b
     """Merge the segments of INDEX into one, without what was deleted, read its words again, and measure its recall again."""
     from vecsearch.index.update import compact
 
-    with bars("the next compact continues after them") as progress:
+    with bars(resumed_by="the next compact continues after them") as progress:
         compact(Path(index), language=language, progress=progress)
     _report(context, index, as_json)
 

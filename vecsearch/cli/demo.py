@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from vecsearch.cli.bars import bars
 from vecsearch.cli.hits import ShownFields, emit_hits
 from vecsearch.cli.options import FOLDER
 from vecsearch.cli.output import note
+from vecsearch.cli.progress import bars
 
 QUESTIONS = (
     "read a compressed file",
@@ -32,7 +32,7 @@ def demo(output: str) -> None:
         documents = list(python_documentation())
         started = time.perf_counter()
         with bars() as progress:
-            corpus = Corpus(documents, "the Python standard library")
+            corpus = Corpus(documents, "the Python standard library", total=len(documents))
             Index.build(output, corpus, open_encoder(dtype="auto"), resume=Path(output).exists(), progress=progress).close()
         seconds = time.perf_counter() - started
         note(f"{len(documents):,} documents in {seconds:.1f} s ({len(documents) / seconds:,.0f}/s) -> {output}")

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vecsearch.cli.bars import bars
 from vecsearch.cli.hits import note_unknown
 from vecsearch.cli.marks import encode_marked_blocks, marked_option
 from vecsearch.cli.options import FOLDER, corpus_options, dtype_option, encoder_options, open_named_encoder, require_words
 from vecsearch.cli.output import emit, note
+from vecsearch.cli.progress import bars
 from vecsearch.errors import UsageError
 
 if TYPE_CHECKING:

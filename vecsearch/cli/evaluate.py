@@ -98,7 +98,7 @@ def evaluate(
 
 
 def _judged(test: TestSet, encoder: Any, name: str, metrics: list[Any], ks: list[int]) -> Judged:
-    from vecsearch.cli.bars import bars
+    from vecsearch.cli.progress import bars
     from vecsearch.evaluation.evaluate import evaluate
 
     with bars() as progress:
@@ -116,7 +116,7 @@ def _row(test: str, encoder: str, key: tuple[str, Any, str], drawn: Any, judged:
 
 
 def _tune(folder: str, path: str, split: str, *, as_json: bool) -> None:
-    from vecsearch.cli.bars import bars
+    from vecsearch.cli.progress import bars
     from vecsearch.evaluation.sets import Retrieval, read_set
     from vecsearch.evaluation.tuning import K, tune
     from vecsearch.index.index import Index

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import click
 
-from vecsearch.cli.bars import bars
 from vecsearch.cli.options import FOLDER, WholeRange, output_options
 from vecsearch.cli.output import emit, note
+from vecsearch.cli.progress import bars
 from vecsearch.errors import UsageError
 
 READ_ROWS = 256

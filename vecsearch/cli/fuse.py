@@ -69,7 +69,7 @@ def fuse(
     vecsearch fuse pairs.jsonl --encoder english --encoder raw=english,pooling=raw -o fused
     vecsearch similarity --pairs results.csv --fusion fused --kept good.csv --dropped bad.csv
     """
-    from vecsearch.cli.bars import bars
+    from vecsearch.cli.progress import bars
     from vecsearch.evaluation.picture import check_picture
     from vecsearch.files import refuse_existing
     from vecsearch.matching.classifiers import require_skops
@@ -100,7 +100,7 @@ def fuse(
 def _features(labelled: Labelled, encoders: Mapping[str, Any]) -> dict[str, np.ndarray]:
     import numpy as np
 
-    from vecsearch.cli.bars import bars
+    from vecsearch.cli.progress import bars
     from vecsearch.matching.features import PairFeatures
 
     features = PairFeatures(encoders)

@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from vecsearch.cli.bars import bars
 from vecsearch.cli.options import NumberRange, WholeRange, pooling_options
 from vecsearch.cli.output import note
+from vecsearch.cli.progress import bars
 from vecsearch.errors import UsageError
 
 FILE = click.Path(path_type=Path)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from vecsearch.cli.bars import bars
 from vecsearch.cli.output import is_terminal
+from vecsearch.cli.progress import bars
 from vecsearch.cli.rules import not_with, only_with
 from vecsearch.errors import UsageError
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vecsearch.cli.bars import bars
 from vecsearch.cli.labelled import named_columns
 from vecsearch.cli.options import FOLDER, Number, apply_options, skip_bad_option
 from vecsearch.cli.output import emit, note
+from vecsearch.cli.progress import bars
 from vecsearch.cli.rules import at_most_one, only_with
 from vecsearch.errors import UsageError, VecsearchError
 

@@ -84,11 +84,11 @@ def _candidates(sample: Sample, goal: ann.Goal, metric: Metric) -> list[IndexKin
 
 def _ready(source: IndexInput) -> Sample:
     """Every so many-th of ready vectors."""
-    step, first, parts = -(-source.rows // LOOKED_AT), 0, []
+    step, first, parts = -(-source.corpus.total // LOOKED_AT), 0, []
     for block in source.vectors:
         parts.append(block[-first % step :: step])
         first += len(block)
-    return Sample(source.rows, sum(map(_text_bytes, source.corpus)), np.concatenate(parts), 0.0)
+    return Sample(source.corpus.total, sum(map(_text_bytes, source.corpus)), np.concatenate(parts), 0.0)
 
 
 def _encoded(source: IndexInput, encoder: Encoder) -> Sample:

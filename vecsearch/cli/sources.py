@@ -27,7 +27,6 @@ class IndexInput(NamedTuple):
     corpus: Corpus
     vectors: Iterable[np.ndarray] | None = None
     dim: int | None = None
-    rows: int | None = None
 
 
 def from_corpus(path: str, reading: dict[str, Any]) -> IndexInput:
@@ -38,24 +37,12 @@ def from_corpus(path: str, reading: dict[str, Any]) -> IndexInput:
 def from_vectors(path: str, ids: str | None, corpus: str | None, reading: dict[str, Any]) -> IndexInput:
     """Ready vectors, with the documents of a corpus, or with ids for documents."""
     file = open_vectors(path)
-    done, tally, stat = Counted(file), CorpusTally(), Path(path).stat()
+    tally, stat = CorpusTally(), Path(path).stat()
     documents = read_corpus(corpus, tally=tally, **reading) if corpus is not None else _named(file, ids)
     # A build resumes only with the very vectors that it began with.
     options = {"vectors_bytes": stat.st_size, "vectors_modified": stat.st_mtime_ns} | ({"corpus": corpus} if corpus else {})
-    tally.fraction = lambda: done.rows / file.rows
-    return IndexInput(Corpus(documents, str(Path(path).absolute()), options, tally), done, file.dim, file.rows)
-
-
-class Counted:
-    """The blocks of a vector file; `rows` is how many have been read."""
-
-    def __init__(self, file: VectorFile) -> None:
-        self._file, self.rows = file, 0
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        for block in self._file.blocks(BLOCK_ROWS):
-            self.rows += len(block)
-            yield block
+    named = Corpus(documents, str(Path(path).absolute()), options, tally, file.rows)
+    return IndexInput(named, file.blocks(BLOCK_ROWS), file.dim)
 
 
 def _named(file: VectorFile, ids: str | None) -> Iterator[Document]:
@@ -74,8 +61,9 @@ def from_vocabulary(encoder: Encoder, *, all_words: bool) -> IndexInput:
     words = encoder.words
     blocks = (encoder.encode_words(chosen[first : first + BLOCK_ROWS]) for first in range(0, len(chosen), BLOCK_ROWS))
     documents = (Document(_unique(words[i], i), words[i], where=f"word {i} of the vocabulary") for i in chosen)
-    corpus = Corpus(documents, "the encoder's vocabulary", {"all_words": all_words}, CorpusTally(extra=counts))
-    return IndexInput(corpus, blocks, encoder.dim, len(chosen))
+    tally = CorpusTally(extra=counts)
+    corpus = Corpus(documents, "the encoder's vocabulary", {"all_words": all_words}, tally, len(chosen))
+    return IndexInput(corpus, blocks, encoder.dim)
 
 
 def note_reading(tally: CorpusTally, name: str) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 
-from vecsearch.cli.bars import Bars, bars
 from vecsearch.cli.options import NumberRange, WholeNumber, WholeRange, output_options
 from vecsearch.cli.output import emit, note
+from vecsearch.cli.progress import Bars, bars
 from vecsearch.cli.rules import not_with, only_with
 from vecsearch.drawing import importing_matplotlib
 from vecsearch.errors import ResourceError, UsageError
@@ -160,19 +160,16 @@ def similarity(
 
     if dims and (len(dims) < 2 or min(dims) < 1 or dims[0] != dims[-1]):
         raise UsageError("--dims has the embedding first, and a last layer of the same size, to which it is added: 256,256")
-    beginning = {"dims": dims, "words_first": words_first}
     names = () if columns is None else tuple(columns.split(","))
     if names and len(names) not in (2, 3):
         raise UsageError(f"--columns names two texts and perhaps a score, not {len(names)}: a,b,score")
+    of_new = {name: value for name, value in (("dims", dims), ("words_first", words_first)) if value is not None}
+    named = DEFAULT if start is None else start
     with training_bars(output) as progress:
         trained = train_similarity(
             TrainingData(data, names, teacher, title, neighbors),
             output,
-            start=New(words, **{name: value for name, value in beginning.items() if value is not None})
-            if words
-            else DEFAULT
-            if start is None
-            else start,
+            start=New(words, **of_new) if words else named,
             plan=Plan(**plan),
             max_tokens=max_tokens,
             new_words=NEW_WORDS if new_words is None else new_words,

@@ -8,13 +8,15 @@ from typing import Any
 from vecsearch import checks
 from vecsearch.corpus.document import Document, checked_documents
 from vecsearch.corpus.source import CorpusTally
+from vecsearch.progress import expected
 
 
 class Corpus(Iterator[Document]):
     """Documents, one after another, with their provenance: the `name` of what they are read from, and the `options` by which.
 
     An index keeps both in its manifest, with what `tally` counted while they were read, and resumes only with the same ones.
-    Where nothing is known of the documents, any iterable of them does in place of this.
+    Where nothing is known of the documents, any iterable of them does in place of this. `total` is how many there are, where
+    that is known beforehand.
     """
 
     def __init__(
@@ -23,8 +25,9 @@ class Corpus(Iterator[Document]):
         name: str = "",
         options: Mapping[str, Any] | None = None,
         tally: CorpusTally | None = None,
+        total: int | None = None,
     ) -> None:
-        """Raises TypeError for a name that is no text, and for options that JSON cannot hold."""
+        """Raises TypeError for a name that is no text, for options that JSON cannot hold, and a total that is no number."""
         self._documents = iter(checks.iterable("documents", documents, "documents"))
         # What is no text in a path's bytes is shown as \udcff, which JSON can hold.
         self.name = checks.text("name", name).encode(errors="backslashreplace").decode()
@@ -32,6 +35,7 @@ class Corpus(Iterator[Document]):
         if tally is not None:
             checks.instance("tally", tally, CorpusTally, give="CorpusTally()")
         self.tally = tally
+        self.total = None if total is None else checks.count("total", total)
 
     def __next__(self) -> Document:
         return next(self._documents)
@@ -47,13 +51,12 @@ class Corpus(Iterator[Document]):
 
     def expected(self, done: int) -> int | None:
         """How many documents there will be, about, when so many are done; None where that is not known."""
-        share = self.tally.fraction() if self.tally else 0
-        return max(done, round(done / share)) if share else None
+        return self.total or expected(done, self.tally.fraction() if self.tally else 0)
 
 
 def checked_corpus(documents: Iterable[Document]) -> Corpus:
     """The documents as a corpus, looked at as `checked_documents` does. Raises as it does."""
     checked = checked_documents(documents)
     if isinstance(documents, Corpus):
-        return Corpus(checked, documents.name, documents.options, documents.tally)
+        return Corpus(checked, documents.name, documents.options, documents.tally, documents.total)
     return Corpus(checked)

@@ -23,7 +23,6 @@ CONFIG = "config.json"
 """What says of a folder which kind of encoder it holds."""
 DTYPES = ("auto", "float32", "bfloat16")
 """Precisions that encoders compute in, for those that have the choice."""
-"""Hears how many words have come, and how much of the work is done, 0 to 1."""
 
 
 class Encoder(ABC):

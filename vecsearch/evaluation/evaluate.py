@@ -21,7 +21,7 @@ from vecsearch.evaluation.intervals import Drawn, draw_mean, draw_pearson, draw_
 from vecsearch.evaluation.measures import of_ranking, ranking
 from vecsearch.evaluation.sets import Analogies, Pairs, Retrieval, TestSet
 from vecsearch.metric import Metric, normalise, norms, pair_scores
-from vecsearch.progress import SILENT, Progress, check_progress
+from vecsearch.progress import SILENT, Progress, check_progress, expected
 
 BLOCK = 1024
 """Texts that are encoded, and questions that are asked, at a time."""
@@ -224,5 +224,5 @@ class _Encoding:
             parts.append(encode_texts(self._encoder, texts[first : first + BLOCK]))
             self._done += len(parts[-1])
             share = self._fraction() if self._fraction else self._done / len(texts)
-            self._progress.step("texts", self._done, max(self._done, round(self._done / share)) if share else None)
+            self._progress.step("texts", self._done, expected(self._done, share))
         return np.concatenate(parts)

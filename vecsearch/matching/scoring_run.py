@@ -20,7 +20,7 @@ from vecsearch.corpus.pairs import Pair
 from vecsearch.errors import CorpusError, UsageError, writing
 from vecsearch.files import put_in_place, trim_memory, write_whole
 from vecsearch.matching.scorers import PairScorer
-from vecsearch.progress import Progress
+from vecsearch.progress import Progress, expected
 from vecsearch.resume import refuse_difference
 
 BLOCK = 8192
@@ -129,8 +129,7 @@ class ScoringRun:
                 self.done.pairs += len(block)
                 self._keep({name: writer.flush() for name, writer in writers.items()})
                 trim_memory()
-                read = share()
-                progress.step("pairs", self.done.pairs, max(self.done.pairs, round(self.done.pairs / read)) if read else None)
+                progress.step("pairs", self.done.pairs, expected(self.done.pairs, share()))
         for name, part in parts.items():
             put_in_place(part, Path(name))
         self._forget()

@@ -20,7 +20,7 @@ from vecsearch.encoders.ulmfit.folder import write_encoder
 from vecsearch.errors import CheckpointError
 from vecsearch.files import new_folder, refuse_existing, sha256
 from vecsearch.text.splitting import SplitRules
-from vecsearch.text.tokenizer import SentencePieceTokenizer, WordTokenizer
+from vecsearch.text.tokenizer import SentencePieceTokenizer, Tokenizer, WordTokenizer
 
 if TYPE_CHECKING:
     from fastai.learner import Learner
@@ -82,7 +82,7 @@ def import_checkpoint(
         for direction, part in read.items()
         for name, array in part.tensors.items()
     }
-    tokenizer = SentencePieceTokenizer(sentencepiece) if sentencepiece else WordTokenizer(SplitRules.from_spacy(lang))
+    tokenizer = _tokenizer(lang, sentencepiece)
     origin = {f"{direction}_file": path.name for direction, path in paths.items()}
     origin |= {f"{direction}_sha256": sha256(path) for direction, path in paths.items() if path.is_file()}
     origin |= {"vocabulary_file": forward.vocabulary_path.name, **(source or {})}
@@ -114,7 +114,7 @@ def from_learner(learn: Learner, *, lang: str = "en", sentencepiece: Path | None
     lang = checks.text("lang", lang)
     sentencepiece = None if sentencepiece is None else checks.path("sentencepiece", sentencepiece)
     tensors, vocabulary = read_learner(learn)
-    tokenizer = SentencePieceTokenizer(sentencepiece) if sentencepiece else WordTokenizer(SplitRules.from_spacy(lang))
+    tokenizer = _tokenizer(lang, sentencepiece)
     folder = Path(tempfile.mkdtemp(prefix="vecsearch."))
     try:
         named = {f"forward.{name}": array for name, array in tensors.items()}
@@ -125,6 +125,11 @@ def from_learner(learn: Learner, *, lang: str = "en", sentencepiece: Path | None
         raise
     weakref.finalize(encoder, _remove, folder, os.getpid())
     return encoder
+
+
+def _tokenizer(lang: str, sentencepiece: Path | None) -> Tokenizer:
+    """A SentencePiece model's, or spaCy's of a language."""
+    return SentencePieceTokenizer(sentencepiece) if sentencepiece else WordTokenizer(SplitRules.from_spacy(lang))
 
 
 def _remove(folder: Path, owner: int) -> None:

@@ -22,7 +22,7 @@ from vecsearch.encoders.words.word2vec_binary import Word2vecBinary
 from vecsearch.encoders.words.writer import FolderWriter
 from vecsearch.errors import CheckpointError, ResourceError, UsageError
 from vecsearch.files import cache_folder, caching, new_folder, refuse_existing
-from vecsearch.progress import SILENT, Progress, check_progress
+from vecsearch.progress import SILENT, Progress, check_progress, expected
 
 SUFFIXES = (".vec", ".bin", ".ftz", ".txt", ".w2v", ".glove")
 PROBED_BYTES = 4_096
@@ -99,7 +99,7 @@ def import_words(
     reading = 0.5 if file.subwords or ngrams else 1.0  # n-grams take about as long again
 
     def told(share: float) -> None:
-        progress.step("words", writer.rows, round(writer.rows / share) if share else None)
+        progress.step("words", writer.rows, expected(writer.rows, share))
 
     with new_folder(output) as folder, ExitStack() as files:
         writer = FolderWriter(folder, file.dim, dtype, files)
