@@ -3,10 +3,12 @@
     python benchmarks/teaching.py DATA TEACHER [--second TEACHER] [--texts 30000] [--epochs 3]
 
 DATA is the folder that `python -m vecsearch.training.english` learns from, with sts/ and retrieval/ beside it; TEACHER a
-sentence transformer's folder. Each encoder learns as many texts, `--texts`, read the same number of times; `--second` gives
-another teacher, which is compared on `--few` of the same texts, and together with the first. `sts_mean` is the mean of the
-four sets in benchmarks/similarity.py, `meaning` that of cranfield's and medline's nDCG@10, `titles` the mean reciprocal rank of
-a held-out text among the 2,858 that are asked for by their titles; `minutes` is the training without the teacher.
+sentence transformer's folder. Each encoder learns as many texts, `--texts`, read the same number of times. `--second` compares
+teachers instead of steps: the first, the second and the mean of both.
+
+`sts_mean` is the mean of the four sets in benchmarks/similarity.py, `sts_float16` the same with the embedding in float16
+instead of 8-bit numbers, `meaning` that of cranfield's and medline's nDCG@10, `titles` the mean reciprocal rank of a held-out
+text among the 2,858 that are asked for by their titles; `minutes` is the training without the teacher.
 """
 
 from __future__ import annotations
@@ -55,7 +57,6 @@ class Step:
     pairs: bool = False
     layers: bool = False
     teacher: str = "first"
-    few: bool = False
 
 
 PLAIN = Step("sentences of films, books, trivia, requests")
@@ -67,9 +68,9 @@ PAIRS = replace(MADE, name="+ titles find their texts", pairs=True)
 LAYERS = replace(PAIRS, name="+ the LSTM", layers=True)
 STEPS = (PLAIN, PIECES, BROAD, PASSAGES, MADE, PAIRS, LAYERS)
 TEACHERS = (
-    replace(PASSAGES, name="few texts, the teacher", few=True),
-    replace(PASSAGES, name="few texts, the second teacher", few=True, teacher="second"),
-    replace(PASSAGES, name="few texts, the mean of both", few=True, teacher="both"),
+    replace(PASSAGES, name="the teacher"),
+    replace(PASSAGES, name="the second teacher", teacher="second"),
+    replace(PASSAGES, name="the mean of both", teacher="both"),
 )
 
 
@@ -113,9 +114,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="what each step towards the model that ships brings")
     parser.add_argument("data", type=Path)
     parser.add_argument("teacher", type=Path)
-    parser.add_argument("--second", type=Path, help="another teacher's folder")
+    parser.add_argument("--second", type=Path, help="another teacher's folder: teachers are compared")
     parser.add_argument("--texts", type=int, default=30_000, help="default: %(default)s")
-    parser.add_argument("--few", type=int, default=4000, help="texts by which teachers are compared (default: %(default)s)")
     parser.add_argument(
         "--epochs", type=int, default=3, help="of the LSTM, and 10 of the words before it (default: %(default)s)"
     )
@@ -123,7 +123,7 @@ def main() -> None:
     rows = english.rows_of(options.data)
     random.Random(0).shuffle(rows)
     held_out = [d for name in HELD_OUT for d in english.of_broad(options.data, name) if english.is_held_out(name, d)]
-    steps = [*STEPS, *(TEACHERS if options.second else ())]
+    steps = TEACHERS if options.second else STEPS
     found = []
     with tempfile.TemporaryDirectory() as place:
         teachers: dict[str, Any] = {"first": Known(Teacher(options.teacher), Path(place) / "first")}
@@ -131,8 +131,9 @@ def main() -> None:
             teachers["second"] = Known(Teacher(options.second), Path(place) / "second")
             teachers["both"] = Both(teachers["first"], teachers["second"])
         for n, step in enumerate(steps):
-            groups = groups_of(rows, step, options.few if step.few else options.texts)
-            encoder, facts = trained(step, groups, teachers[step.teacher], Path(place) / str(n), options.epochs)
+            groups = groups_of(rows, step, options.texts)
+            encoder, exact, facts = trained(step, groups, teachers[step.teacher], Path(place) / str(n), options.epochs)
+            facts["sts_float16"] = sentences(exact, options.data)
             found.append({"step": step.name, **facts, **measured(encoder, options.data, held_out)})
             print(found[-1], flush=True)
     report("teaching", found)
@@ -150,7 +151,10 @@ def groups_of(rows: list[Mapping[str, Any]], step: Step, most: int) -> list[list
     return groups[:most]
 
 
-def trained(step: Step, groups: list[list[str]], teacher: Any, output: Path, epochs: int) -> tuple[Encoder, dict[str, Any]]:
+def trained(
+    step: Step, groups: list[list[str]], teacher: Any, output: Path, epochs: int
+) -> tuple[Encoder, Encoder, dict[str, Any]]:
+    """The encoder as it would ship, the same with its embedding in float16, and what it learnt from."""
     plan = Plan(epochs=epochs, batch=512, rate=0.005, dropout=0)
     texts = [text for group in groups for text in group]
     teacher = teacher if step.pieces else Whole(teacher)
@@ -173,13 +177,19 @@ def trained(step: Step, groups: list[list[str]], teacher: Any, output: Path, epo
             fitted = fit(network, examples, replace(plan, epochs=FIRST + epochs), checkpoint)
     checkpoint.remove()
     minutes = round((perf_counter() - started) / 60, 2)
-    begun.write(output, whole.tensors() | fitted.tensors, {}, half=True)
-    encoder = open_encoder(output, dtype="auto", **({} if step.layers else {"layers": [0]}))
-    return encoder, {"texts": len(texts), "words": len(begun.vocabulary), "minutes": minutes}
+    tensors = whole.tensors() | fitted.tensors
+    encoders = []
+    for folder, start in ((output, begun), (output.with_suffix(".float16"), replace(begun, in_eight_bits=False))):
+        start.write(folder, tensors, {}, half=True)
+        encoders.append(open_encoder(folder, dtype="auto", **({} if step.layers else {"layers": [0]})))
+    return encoders[0], encoders[1], {"texts": len(texts), "words": len(begun.vocabulary), "minutes": minutes}
+
+
+def sentences(encoder: Encoder, data: Path) -> float:
+    return round(float(np.mean([correlation(encoder, data / f"{part}.tsv") for part in MEAN])), 2)
 
 
 def measured(encoder: Encoder, data: Path, held_out: list[Any]) -> dict[str, float]:
-    sets = [correlation(encoder, data / f"{part}.tsv") for part in MEAN]
     found = {Path(part).name: round(reached(encoder, data / part, "ndcg@10"), 4) for part in RETRIEVAL}
     titles, texts = (
         normalise(encoder.encode(side)) for side in ([english.title_of(d) for d in held_out], [d.text for d in held_out])
@@ -187,7 +197,7 @@ def measured(encoder: Encoder, data: Path, held_out: list[Any]) -> dict[str, flo
     likeness = titles @ texts.T
     ranks = (likeness > np.diag(likeness)[:, None]).sum(axis=1) + 1
     return {
-        "sts_mean": round(float(np.mean(sets)), 2),
+        "sts_mean": sentences(encoder, data),
         **found,
         "meaning": round(float(np.mean(list(found.values()))), 4),
         "titles": round(float((1 / ranks).mean()), 4),
