@@ -14,7 +14,7 @@ import click
 import numpy as np
 import pytest
 
-from vecsearch.cli.main import cli
+from vecsearch.cli.main import COMMANDS, cli
 
 COMMAND = [sys.executable, "-m", "vecsearch.cli"]
 ROOT = Path(__file__).parent.parent
@@ -48,6 +48,10 @@ def test_every_command_and_every_option_has_help(vecsearch, words):
         command = command.commands[word]
     assert command.help
     assert [option.name for option in command.params if isinstance(option, click.Option) and not option.help] == []
+
+
+def test_the_overview_says_what_each_command_says_of_itself():
+    assert {name: command.get_short_help_str(61) for name, command in cli.commands.items()} == COMMANDS
 
 
 def numbers(*kinds: type) -> list[tuple[str, click.Parameter]]:
@@ -101,7 +105,7 @@ def test_an_empty_name_is_no_choice_that_was_not_made(vecsearch, tmp_path, optio
         ("encode CORPUS -o x.npy", True),
         ("similarity --pairs PAIRS -o x.csv", True),
         ("calibrate PAIRS -o x", True),
-        ("fuse PAIRS --encoder english -o x", True),
+        ("fuse PAIRS --model logistic -o x", True),
         ("train lm CORPUS -o x", False),
         ("train similarity CORPUS -o x", False),
         ("evaluate PAIRS", False),

@@ -46,9 +46,10 @@ def bench(
     export: str | None,
     as_json: bool,
 ) -> None:
-    """Recall, latency and throughput of an INDEX, or of kinds of index over ready VECTORS or an ann-benchmarks HDF5 file.
+    """Measure recall, latency and throughput of kinds of index.
 
-    Exact search is measured beside them. Times are of warm searches; memory and the time to open are those of a new process.
+    That of an INDEX, or kinds of index over ready VECTORS or an ann-benchmarks HDF5 file; exact search is measured beside
+    them. Times are of warm searches; memory and the time to open are those of a new process.
 
     \b
     vecsearch bench indexes/films

@@ -89,7 +89,9 @@ def build(
     resume: bool,
     as_json: bool,
 ) -> None:
-    """Make an index of CORPUS: .txt, .jsonl, .csv, .tsv, .parquet, .h5, a BEIR folder, or - for stdin; .gz and .xz as well.
+    """Make an index of CORPUS.
+
+    CORPUS is a .txt, .jsonl, .csv, .tsv, .parquet or .h5 file, also with .gz or .xz; a BEIR folder; or - for stdin.
 
     \b
     vecsearch build films.jsonl -o indexes/films

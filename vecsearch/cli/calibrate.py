@@ -48,10 +48,11 @@ def calibrate(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Learn from labelled PAIRS which score makes a match, and how likely one is at each score.
+    """Learn from labelled PAIRS which score makes a match.
 
-    PAIRS are two texts and a label, 1 for a match and 0 for none. Precision, recall and F1 are of pairs that were held out
-    when the threshold was chosen, and so are the figures of the probabilities; low and high hold 95 % of samples.
+    How likely a match is at each score is learnt as well. PAIRS are two texts and a label, 1 for a match and 0 for none.
+    Precision, recall and F1 are of pairs that were held out when the threshold was chosen, and so are the figures of the
+    probabilities; low and high hold 95 % of samples.
 
     \b
     vecsearch calibrate pairs.jsonl -o calibration.json

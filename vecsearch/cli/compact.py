@@ -19,7 +19,10 @@ from vecsearch.cli.recall import note_recall
 @output_options
 @click.pass_context
 def compact(context: click.Context, index: str, language: str | None, as_json: bool) -> None:
-    """Merge the segments of INDEX into one, without what was deleted, read its words again, and measure its recall again."""
+    """Merge the segments of INDEX into one.
+
+    What was deleted is left out, the words of its texts are read again, and its recall is measured again.
+    """
     from vecsearch.index.update import compact
 
     with bars(resumed_by="the next compact continues after them") as progress:
@@ -42,9 +45,9 @@ def rebuild(
     spec: str | None,
     as_json: bool,
 ) -> None:
-    """Make the FAISS index of INDEX again from its vectors: one that is damaged, or towards another recall or of another kind.
+    """Make the FAISS index of INDEX again from its vectors.
 
-    Nothing is encoded.
+    It may be damaged, or is to have another recall or be of another kind. Nothing is encoded.
     """
     from vecsearch.ann import EXACT, Goal
     from vecsearch.cli.sources import read_query_vectors

@@ -47,7 +47,7 @@ def encode(
     max_tokens: int | None,
     dtype: str,
 ) -> None:
-    """Vectors of the texts of CORPUS, without an index: row i is the corpus's i-th document."""
+    """Vectors of the texts of CORPUS, without an index. Row i is the corpus's i-th document."""
     from vecsearch.cli.sources import note_how_read
     from vecsearch.corpus.readers import read_corpus
     from vecsearch.encoders import encode_blocks

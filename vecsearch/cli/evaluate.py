@@ -51,8 +51,9 @@ def evaluate(
     dtype: str,
     as_json: bool,
 ) -> None:
-    """How well encoders agree with people on each SET, with 95 % intervals, and which encoder is better.
+    """How well encoders agree with people on each SET.
 
+    Values have 95 % intervals, and where there are several encoders, it is said which is better.
     A SET is a file of scored pairs of texts or words (.tsv, .csv, .jsonl: Pearson's and Spearman's correlation), a .txt of
     analogies (accuracy), or a BEIR folder (nDCG, MAP, MRR, recall and precision at k).
 

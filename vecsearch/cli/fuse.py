@@ -59,11 +59,12 @@ def fuse(
     plot: str | None,
     as_json: bool,
 ) -> None:
-    """Learn from labelled PAIRS to tell matches by the scores of several encoders together.
+    """Learn to tell matches by the scores of several encoders.
 
-    Beside cosine and inner product of each encoder a model sees how long the texts are, how many of their words an encoder does
-    not know, and what words and letters they have in common. It is compared with each encoder alone on pairs that were held
-    out; then it says what each feature is worth: how far average precision falls when its values are shuffled.
+    It is learnt from labelled PAIRS. Beside cosine and inner product of each encoder a model sees how long the texts are, how
+    many of their words an encoder does not know, and what words and letters they have in common. It is compared with each
+    encoder alone on pairs that were held out; then it says what each feature is worth: how far average precision falls when
+    its values are shuffled.
 
     \b
     vecsearch fuse pairs.jsonl --encoder english --encoder raw=english,pooling=raw -o fused

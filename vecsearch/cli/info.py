@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.argument("index", type=FOLDER)
 @output_options
 def info(index: str, as_json: bool) -> None:
-    """What INDEX holds, how it was made, and what was counted while it was. Checks the sizes of its files, not their bytes."""
+    """What INDEX holds, how it was made, and what was counted. Checks the sizes of its files, not their bytes."""
     from vecsearch.store.snapshot import file_problems, read_manifest
 
     manifest = read_manifest(Path(index))

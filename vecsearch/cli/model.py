@@ -20,7 +20,7 @@ SIF = "Of word vectors: weigh a text's words by A / (A + frequency), the frequen
 
 @click.group()
 def model() -> None:
-    """Turn fastai's ULMFiT checkpoints and files of word vectors into encoders, and look into one."""
+    """Make encoders, join several, and look into one."""
 
 
 @model.command("import")

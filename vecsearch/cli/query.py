@@ -104,10 +104,11 @@ def query(
     as_json: bool,
     **how: Any,
 ) -> None:
-    """The K documents of INDEX that answer each of TEXTS best; - in their place reads them from stdin, one a line.
+    """The K documents of INDEX that answer each of TEXTS best.
 
-    Texts are found by --hybrid: by meaning and by words together. A vocabulary is asked by --meaning, as is everything with
-    --metric, --min-score, --explain, --marked or --vectors, whose scores are the metric's own.
+    A - in their place reads them from stdin, one a line. Texts are found by --hybrid: by meaning and by words together. A
+    vocabulary is asked by --meaning, as is everything with --metric, --min-score, --explain, --marked or --vectors, whose
+    scores are the metric's own.
 
     With --marked a [[marked]] word asks as this sentence uses it: "he sat on the [[bank]] of the river".
     Names, codes and words that the model does not know are found by --keywords, and by --hybrid.

@@ -62,12 +62,13 @@ def similarity(
     as_json: bool,
     **streamed: Any,
 ) -> None:
-    """Cosine and inner product of the texts A and B, or of each pair of a file, with their percentiles among random pairs.
+    """How alike two texts are, or the pairs of a file.
 
-    A raw score says little: 0.33 may be high for one model and low for another. The percentile is the share of random
-    pairs, of words of the model, of documents of the index or of texts of the file, that score lower. With --marked a
-    [[marked]] word is compared as its sentence uses it. --calibration adds how likely the two are a match, and whether they
-    are taken for one; --fusion the same by several encoders.
+    That is their cosine and inner product, with their percentiles among random pairs. A raw score says little: 0.33 may be
+    high for one model and low for another. The percentile is the share of random pairs, of words of the model, of documents of
+    the index or of texts of the file, that score lower. With --marked a [[marked]] word is compared as its sentence uses it.
+    --calibration adds how likely the two are a match, and whether they are taken for one; --fusion the same by several
+    encoders.
 
     --pairs scores a file of any length as it is read: to stdout, or to -o; --threshold splits it into --kept and --dropped.
 

@@ -14,7 +14,10 @@ from vecsearch.cli.output import note
 @click.argument("index", type=FOLDER)
 @click.pass_context
 def verify(context: click.Context, index: str) -> None:
-    """Check every byte of INDEX against its hash, and its parts against one another. Exit code 1 if anything is wrong."""
+    """Check every byte of INDEX against its hash.
+
+    Its parts are checked against one another as well. The exit code is 1 if anything is wrong.
+    """
     from vecsearch.index.verify import verify_apart
 
     found = verify_apart(Path(index))
