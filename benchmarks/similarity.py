@@ -22,7 +22,7 @@ import numpy as np
 from report import report
 from static_model import StaticModel
 
-from vecsearch.cli.options import named_encoders
+from vecsearch.cli.encoders import open_all, parsed
 from vecsearch.corpus.pairs import read_pairs
 from vecsearch.encoders import DEFAULT, Encoder
 from vecsearch.evaluation.evaluate import evaluate
@@ -58,7 +58,7 @@ def opened(argument: str) -> tuple[str, Encoder]:
     config = Path(folder) / "config.json"
     if config.is_file() and json.loads(config.read_bytes()).get("model_type") == "model2vec":
         return name, StaticModel(Path(folder))
-    return next(iter(named_encoders((argument,), dtype="auto").items()))
+    return next(iter(open_all([parsed(argument)], dtype="auto").items()))
 
 
 def correlation(encoder: Encoder, path: Path) -> float:

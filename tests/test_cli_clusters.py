@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from conftest import documents
+from conftest import documents, rows
 
 from vecsearch.corpus.document import Document
 from vecsearch.index.index import Index
@@ -22,11 +22,6 @@ def index(tmp_path):
     rows = [Document(f"d{i}", text, {"kind": text.split()[1], "n": i}) for i, text in enumerate(TEXTS)]
     Index.build(tmp_path / "i", rows, vectors=[heaps.astype(np.float32)]).close()
     return tmp_path / "i"
-
-
-def rows(ran) -> list[dict]:
-    assert ran.code == 0, ran.err
-    return [json.loads(line) for line in ran.out.splitlines()]
 
 
 def test_clusters_are_made_kept_shown_and_asked_within(vecsearch, index):

@@ -174,7 +174,6 @@ def test_a_command_line_that_makes_no_sense(vecsearch, arguments):
         ("build c.txt --all-words -o x", "--all-words --vocabulary"),
         ("build --vectors v.npy --skip-bad -o x", "--skip-bad CORPUS"),
         ("build --vocabulary --text-field t -o x", "--text-field CORPUS"),
-        ("build --vectors v.npy --pooling max -o x", "--vectors --pooling --encoder"),
         ("build --vectors v.npy --dtype float32 -o x", "--vectors --dtype --encoder"),
         ("build c.txt --memory 1GB -o x", "--memory --recall --spec"),
         ("build c.txt --queries q.npy -o x", "--queries --recall --spec"),
@@ -187,7 +186,7 @@ def test_a_command_line_that_makes_no_sense(vecsearch, arguments):
         ("query x", "TEXTS --queries --vectors"),
         ("query x text --queries q.txt", "TEXTS --queries"),
         ("query x --queries= --vectors v.npy", "--queries --vectors"),
-        ("similarity a b --index x --pooling max", "--index --pooling"),
+        ("similarity a b --index x --encoder english,pooling=max", "--index --encoder"),
         ("similarity --pairs x --index x --marked", "--index --pairs"),
         ("similarity --pairs x --marked", "--marked --pairs"),
         ("cluster x --duplicates 0.9 --by density", "--duplicates --by"),
@@ -259,7 +258,7 @@ LINES = [f"the king of river {i} sat in the city of war {i % 7}\n" for i in rang
 
 @pytest.fixture
 def build(tmp_path, tiny_folder):
-    return [*COMMAND, "build", "-", "--encoder", tiny_folder(), "--pooling", "raw", "-o"]
+    return [*COMMAND, "build", "-", "--encoder", f"{tiny_folder()},pooling=raw", "-o"]
 
 
 def stored_rows(folder):

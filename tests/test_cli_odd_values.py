@@ -72,6 +72,7 @@ COMMANDS = {
     "model import": "mini.txt -o imported",
     "model postprocess": "tiny nowhere.txt -o turned",
     "model words": "tiny nowhere.txt -o grown",
+    "model join": "tiny mini.txt -o both",
     "model info": "tiny",
     "train lm": "nowhere.txt -o spoken",
     "train similarity": "nowhere.tsv -o alike",

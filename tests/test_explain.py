@@ -303,7 +303,7 @@ def test_a_pooling_that_is_no_mean(vecsearch, tmp_path, tiny_folder, pooling):
     Index.build(tmp_path / "i", documents("the king"), UlmfitEncoder(tiny_folder(), pooling=pooling)).close()
     ran = vecsearch("query", tmp_path / "i", "a king", "--explain")
     assert (ran.code, ran.out) == (2, "")
-    assert f"not with {pooling} pooling; build the index with --pooling mean or raw" in ran.err
+    assert f"not with {pooling} pooling; build the index with pooling=mean or pooling=raw" in ran.err
 
 
 def test_an_encoder_of_your_own(tmp_path, axis):

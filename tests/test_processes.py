@@ -26,7 +26,7 @@ from word_files import glove_text
 from vecsearch import ann, forks
 from vecsearch.ann.threads import threads
 from vecsearch.corpus.document import Document
-from vecsearch.encoders import JoinedEncoder, UlmfitEncoder, open_encoder
+from vecsearch.encoders import ConcatenatedEncoder, UlmfitEncoder, open_encoder
 from vecsearch.errors import UsageError
 from vecsearch.index.build import Options
 from vecsearch.index.hits import Hit, Neighbors
@@ -211,7 +211,7 @@ def encoders(tiny_folder, tmp_path_factory):
     return {
         "ulmfit": lambda: UlmfitEncoder(tiny_folder(), pooling="concat", max_tokens=500),
         "words": lambda: open_encoder(words),
-        "joined": lambda: JoinedEncoder([UlmfitEncoder(tiny_folder()), open_encoder(words)], [2, 1]),
+        "joined": lambda: ConcatenatedEncoder([UlmfitEncoder(tiny_folder()), open_encoder(words)], [2, 1]),
         "own": AxisEncoder,
     }
 

@@ -39,7 +39,7 @@ from vecsearch.bench.workload import open_workload
 from vecsearch.clustering.map import make_map
 from vecsearch.corpus.pairs import read_pairs
 from vecsearch.corpus.passages import Chunks
-from vecsearch.encoders import JoinedEncoder
+from vecsearch.encoders import ConcatenatedEncoder
 from vecsearch.encoders.ulmfit.pooling import Pooling
 from vecsearch.evaluation.evaluate import compare, encode_pairs, evaluate
 from vecsearch.evaluation.sets import read_set
@@ -213,7 +213,7 @@ def other_cases(place: Place) -> Iterator[Case]:
     options = {"pooling": "mean", "layers": [1], "max_tokens": 5, "dtype": "float32"}
     yield Case("open_encoder", open_encoder, {"name": "tiny", **options})
     yield Case("UlmfitEncoder", UlmfitEncoder, {"folder": "nowhere", **options})
-    yield Case("JoinedEncoder", JoinedEncoder, {"parts": [Encoder(), Encoder()], "weights": [1, 2]})
+    yield Case("ConcatenatedEncoder", ConcatenatedEncoder, {"parts": [Encoder(), Encoder()], "weights": [1, 2]})
     for kind, encoder in (("ULMFiT", UlmfitEncoder("tiny")), ("words", open_encoder("mini.txt"))):
         yield Case(f"encode of {kind}", encoder.encode, {"texts": ["the king"]})
         yield Case(f"shares of {kind}", encoder.shares, {"text": "the king"})
@@ -222,7 +222,7 @@ def other_cases(place: Place) -> Iterator[Case]:
     yield Case("encode_in_context", ulmfit.encode_in_context, {"texts": ["on the [[bank]]"]})
     yield Case("tokens", ulmfit.tokens, {"text": "the king"})
     yield Case("states", ulmfit.states, {"text": "the king"})
-    yield Case("encode of joined", JoinedEncoder([Encoder(), Encoder()]).encode, {"texts": ["abc"]})
+    yield Case("encode of joined", ConcatenatedEncoder([Encoder(), Encoder()]).encode, {"texts": ["abc"]})
 
 
 def function_cases(place: Place) -> Iterator[Case]:

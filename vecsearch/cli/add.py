@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import click
 
@@ -30,12 +31,9 @@ def add(
     corpus: str | None,
     vectors: str | None,
     ids: str | None,
-    text_fields: tuple[str, ...],
-    id_field: str | None,
-    format: str | None,
-    skip_bad: bool,
     resume: bool,
     as_json: bool,
+    **reading: Any,
 ) -> None:
     """Add the documents of CORPUS to INDEX.
 
@@ -45,7 +43,6 @@ def add(
     from vecsearch.cli import sources
     from vecsearch.index.index import Index
 
-    reading = {"text_fields": text_fields, "id_field": id_field, "format": format, "skip_bad": skip_bad}
     ready = vectors is not None
     source = sources.from_vectors(vectors, ids, corpus, reading) if ready else sources.from_corpus(corpus, reading)
     started = time.perf_counter()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from vecsearch.cli.options import FOLDER, WholeNumber, metric_option, output_options
+from vecsearch.cli.options import FOLDER, WholeNumber, WholeRange, metric_option, output_options
 from vecsearch.cli.output import emit, note
 from vecsearch.errors import UsageError, writing
 
@@ -29,7 +30,7 @@ _POINT_COLUMNS = ("kind", "effort", "recall", "low", "high", "p50_ms", "p95_ms",
 @click.option("-k", type=WholeNumber(), default=10, show_default=True, help="Hits per query.")
 @click.option("--queries", type=FOLDER, metavar="FILE", help="Query vectors (.npy, .h5). By default rows are held out.")
 @click.option("--number", type=WholeNumber(), default=1000, show_default=True, help="Queries to ask, drawn at random.")
-@click.option("--threads", type=WholeNumber(), default=1, show_default=True, help="Threads of a search.")
+@click.option("--threads", type=WholeRange(1), default=1, show_default=True, help="Threads of a search.")
 @metric_option
 @click.option("-o", "--output", type=FOLDER, metavar="FOLDER", help="Write bench.jsonl, bench.png and bench.html there.")
 @click.option("--export", type=FOLDER, metavar="FILE", help="Write base, queries and neighbors as ann-benchmarks HDF5.")
@@ -56,8 +57,6 @@ def bench(
     vecsearch bench states.npy --spec HNSW32 --spec HNSW32,SQ8 -o bench
     vecsearch bench glove-100-angular.hdf5 --spec IVF1024,PQ50x4fs -k 10
     """
-    if threads < 1:
-        raise UsageError(f"--threads is {threads}; a search needs at least 1")
     import numpy as np
 
     from vecsearch.bench.bench import measure, record, run_facts
@@ -87,13 +86,12 @@ def bench(
             export_annbench(export, workload)
         if workload.own_rows is not None and (specs or workload.built.path):
             note("note: the queries are rows of the index, and a graph finds rows more easily than what is new: see --queries")
-        run, measured = run_facts(workload, threads=threads), []
-        if as_json:
-            emit([record(run)], as_json=True)
-        for facts in measuring:
-            measured.append(facts)
+        told = []
+        for facts in chain([run_facts(workload, threads=threads)], measuring):
+            told.append(facts)
             if as_json:  # at once: what is measured is not lost when the rest is stopped
                 emit([record(facts)], as_json=True)
+    run, *measured = told
     if not as_json:
         _emit_tables(measured)
     if output:

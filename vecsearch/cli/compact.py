@@ -8,9 +8,8 @@ from typing import Any
 import click
 
 from vecsearch.cli.options import FOLDER, language_option, output_options, recall_options
-from vecsearch.cli.output import emit
 from vecsearch.cli.progress import bars
-from vecsearch.cli.recall import note_recall
+from vecsearch.cli.recall import report_index
 
 
 @click.command()
@@ -68,14 +67,8 @@ def rebuild(
 
 
 def _report(context: click.Context, index: str, as_json: bool) -> None:
-    """Say what the index is now; exit code 1 where it does not reach its recall."""
     from vecsearch.index.build import goal_of
     from vecsearch.store.snapshot import read_manifest
 
     manifest = read_manifest(Path(index))
-    spec, goal = goal_of(manifest.goal)
-    reached = note_recall(manifest, spec, goal)
-    row = {name: getattr(manifest, name) for name in ("rows", "dim", "metric", "spec", "generation")}
-    emit([{"index": index, **row}], as_json=as_json)
-    if not reached:
-        context.exit(1)
+    report_index(context, index, manifest, *goal_of(manifest.goal), as_json=as_json)

@@ -10,17 +10,16 @@ import click
 
 from vecsearch.cli.asking import Asking, How
 from vecsearch.cli.conditions import cluster_option, where_option
+from vecsearch.cli.encoders import NamedEncoder, encoder_option, open_named
 from vecsearch.cli.hits import ShownFields, emit_hits, min_score_option, note_limits, show_option
 from vecsearch.cli.marks import marked_option
 from vecsearch.cli.options import (
     FOLDER,
     NumberRange,
     WholeRange,
-    encoder_choice,
     exact_option,
     generation_option,
     metric_option,
-    open_named_encoder,
     output_options,
 )
 from vecsearch.cli.output import note
@@ -81,7 +80,7 @@ class Batch(NamedTuple):
 )
 @click.option("--format", "format", metavar="NAME", help="Format of --queries, where the suffix does not tell: jsonl, csv …")
 @click.option("--vectors", type=click.Path(), metavar="FILE", help="Query vectors from a .npy or .h5 file.")
-@encoder_choice("Encoder for an index that carries none; it must be the index's own.")
+@encoder_option("Encoder for an index that carries none; it must be the index's own.")
 @show_option
 @output_options
 @exactly_one("TEXTS", "--queries", "--vectors")
@@ -98,8 +97,7 @@ def query(
     format: str | None,
     vectors: str | None,
     generation: int | None,
-    encoders: tuple[str, ...],
-    encoder_weights: tuple[float, ...],
+    encoder: NamedEncoder | None,
     show: tuple[str, ...],
     as_json: bool,
     **how: Any,
@@ -120,8 +118,8 @@ def query(
     if format is not None and queries is None:
         raise UsageError("--format needs --queries")
     asked, shown = How(**how), ShownFields(show)
-    encoder = open_named_encoder(encoders, encoder_weights) if encoders or encoder_weights else None
-    with Index.open(index, generation=generation, encoder=encoder) as opened:
+    own = open_named(encoder) if encoder else None
+    with Index.open(index, generation=generation, encoder=own) as opened:
         asking = Asking(opened, asked, texts=vectors is None)
         batches = _text_batches(texts, queries, format) if vectors is None else _vector_batches(vectors, opened.dim)
         for batch in batches:

@@ -195,7 +195,7 @@ class UlmfitEncoder(FromPath):
         if self.pooling not in (Pooling.MEAN, Pooling.RAW):
             raise UsageError(
                 f"what each word contributes is known where vectors are means of states, not with {self.pooling} pooling; "
-                "build the index with --pooling mean or raw"
+                "build the index with pooling=mean or pooling=raw"
             )
         tokens = self.tokens(text)[: self.max_tokens]
         ids = self._ids(tokens, Tally())
