@@ -304,7 +304,6 @@ def test_the_page_is_whole_by_itself(tmp_path):
         (["v.npy", "--spec", "NOSUCH"], 2, "FAISS does not accept the spec 'NOSUCH'"),
         (["v.npy", "--spec", "HNSW8", "-k", 0], 2, "k is 0"),
         (["v.npy", "--spec", "HNSW8", "--number", 0], 2, "the number of queries 0"),
-        (["v.npy", "--spec", "HNSW8", "--threads", 0], 2, "--threads"),
         (["v.npy", "--spec", "HNSW8", "--queries", "a.hdf5", "-o", "v.npy/x"], 5, "v.npy/x"),
         (["nothing.npy", "--spec", "HNSW8"], 3, "nothing.npy does not exist"),
         (["one.npy", "--spec", "HNSW8"], 3, "one.npy has 1 vector"),
