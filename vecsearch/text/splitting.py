@@ -13,8 +13,7 @@ from operator import add
 from typing import Any
 
 from vecsearch.errors import UsageError
-from vecsearch.text.affixes import matcher, prefix_length, suffix_length
-from vecsearch.text.plain import never_matches_plain
+from vecsearch.text.affixes import leaves_words, prefix_length, suffix_length
 from vecsearch.text.rules import SPECIAL_TOKENS
 
 _PLAIN = re.compile("[a-z]+").fullmatch
@@ -109,13 +108,11 @@ class TokenSplitter:
     """Splits texts exactly as spaCy's `Tokenizer` with these rules does."""
 
     def __init__(self, rules: SplitRules) -> None:
-        self._prefix = prefix_length(rules.prefix.compile())
-        self._suffix = suffix_length(rules.suffix.compile())
-        self._infixes = rules.infix.compile().finditer
-        self._token_match = matcher(_linear(rules.token_match)) if rules.token_match else None
+        prefix, suffix, infix = rules.prefix.compile(), rules.suffix.compile(), rules.infix.compile()
+        self._prefix, self._suffix, self._infixes = prefix_length(prefix), suffix_length(suffix), infix.finditer
+        self._plain = _PLAIN if all(map(leaves_words, (prefix, suffix, infix))) else _never
+        self._token_match = _linear(rules.token_match).match if rules.token_match else None
         self._url_match = _linear(rules.url_match).match if rules.url_match else _never
-        patterns = (rules.prefix, rules.suffix, rules.infix, rules.token_match, rules.url_match)
-        self._plain = _PLAIN if all(never_matches_plain(p.pattern, p.flags) for p in patterns if p) else _never
         self._cases = {case: tuple(parts) for case, parts in rules.special_cases.items()}
         self._longest_case = max(map(len, self._cases), default=0)
         self.case_tokens: set[str] = set()
@@ -186,7 +183,7 @@ class TokenSplitter:
         most, cases = self._longest_case, self._cases  # what is longer is no case, and hashing a long string is slow
         if end - start <= most and chunk[start:end] in cases:
             return start, end
-        if self._token_match and self._token_match(chunk, start, end):
+        if self._token_match and self._token_match(chunk[start:end]):
             return start, end
         first = start + self._prefix(chunk, start, end)
         if first > start and end - first <= most and chunk[first:end] in cases:
@@ -199,7 +196,7 @@ class TokenSplitter:
     def _split_core(self, string: str) -> tuple[str, ...]:
         if string in self._cases:
             return self._cases[string]
-        if (self._token_match and self._token_match(string, 0, len(string))) or self._url_match(string):
+        if (self._token_match and self._token_match(string)) or self._url_match(string):
             return (string,)
         tokens = []
         start = 0
