@@ -33,8 +33,8 @@ PLACES = {
     "safetensors": {"encoders", "training"},
     "transformers": {"encoders/sentence/transformer.py"},
     "tokenizers": {"encoders/sentence/base.py"},
-    "onnxruntime": {"encoders/sentence/onnx.py"},
-    "onnxruntime_extensions": {"encoders/sentence/onnx.py"},
+    "onnxruntime": {"encoders/sentence/onnx_model.py"},
+    "onnxruntime_extensions": {"encoders/sentence/onnx_model.py"},
     "fastai": {
         "encoders/ulmfit/fastai_files.py",
         "encoders/ulmfit/importing.py",

@@ -11,7 +11,8 @@ from vecsearch import checks
 from vecsearch.encoders.base import DTYPES, Encoder, Tally, encode_blocks, said_in
 from vecsearch.encoders.joined import KIND as JOINED_KIND
 from vecsearch.encoders.joined import JoinedEncoder, joined_folders
-from vecsearch.encoders.sentence.onnx import OnnxEncoder, OnnxTextEncoder, is_onnx, takes_texts
+from vecsearch.encoders.sentence.onnx import OnnxEncoder, OnnxTextEncoder
+from vecsearch.encoders.sentence.onnx_model import is_onnx, takes_texts
 from vecsearch.encoders.sentence.transformer import TransformerEncoder
 from vecsearch.encoders.ulmfit.encoder import UlmfitEncoder
 from vecsearch.encoders.ulmfit.folder import KIND as ULMFIT_KIND
