@@ -16,7 +16,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vecsearch.errors import UsageError
-from vecsearch.text import tokenizer as tokenizer_module
 from vecsearch.text.splitting import SplitRules, TokenSplitter
 from vecsearch.text.tokenizer import WordTokenizer
 
@@ -157,20 +156,16 @@ def test_french():
     french.check(python_paragraphs(200)[:200])
 
 
-def test_a_memo_that_overflows_changes_nothing(english, monkeypatch):
-    monkeypatch.setattr(tokenizer_module._Memo, "most", 7)
-    monkeypatch.setattr("vecsearch.text.splitting._MOST_KNOWN", 7)
-    small = WordTokenizer(english.rules)
+def test_a_memo_that_overflows_changes_nothing(english):
+    small = WordTokenizer(english.rules, remembered=7)
     for text in python_paragraphs(100):
         assert small.tokens(text) == english.ours.tokens(text)
-        assert len(small._memo) <= 7
 
 
-def test_threads_share_a_tokenizer(english, monkeypatch):
-    monkeypatch.setattr(tokenizer_module._Memo, "most", 50)
+def test_threads_share_a_tokenizer(english):
     texts = python_paragraphs(300)
     expected = [english.ours.tokens(text) for text in texts]
-    shared = WordTokenizer(english.rules)
+    shared = WordTokenizer(english.rules, remembered=50)
     found: list[list[list[str]]] = []
     threads = [threading.Thread(target=lambda: found.append([shared.tokens(text) for text in texts])) for _ in range(4)]
     for thread in threads:

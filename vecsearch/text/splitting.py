@@ -19,7 +19,6 @@ from vecsearch.text.rules import SPECIAL_TOKENS
 _PLAIN = re.compile("[a-z]+").fullmatch
 _NOT_PLAIN = re.compile("[^a-z]").search
 _RUN = re.compile(r"\S+|\s+")
-_MOST_KNOWN = 1 << 16
 _LONGEST_KNOWN = 64
 _FLAGS = {int(re.UNICODE), int(re.UNICODE | re.IGNORECASE)}
 _Sequences = dict[str, "_Sequences"]
@@ -107,7 +106,7 @@ def _pattern(method: Any) -> SplitPattern:
 class TokenSplitter:
     """Splits texts exactly as spaCy's `Tokenizer` with these rules does."""
 
-    def __init__(self, rules: SplitRules) -> None:
+    def __init__(self, rules: SplitRules, *, remembered: int = 1 << 16) -> None:
         prefix, suffix, infix = rules.prefix.compile(), rules.suffix.compile(), rules.infix.compile()
         self._prefix, self._suffix, self._infixes = prefix_length(prefix), suffix_length(suffix), infix.finditer
         self._plain = _PLAIN if all(map(leaves_words, (prefix, suffix, infix))) else _never
@@ -118,6 +117,7 @@ class TokenSplitter:
         self.case_tokens: set[str] = set()
         """Every token that special cases are found by, when affixes have cut them."""
         self._known: dict[str, tuple[str, ...]] = {}
+        self._most_known = remembered
         self._sequences = self._case_sequences()
 
     def split(self, text: str) -> list[str]:
@@ -210,7 +210,7 @@ class TokenSplitter:
 
     def _remember(self, chunk: str, tokens: tuple[str, ...]) -> None:
         if len(chunk) <= _LONGEST_KNOWN:
-            if len(self._known) >= _MOST_KNOWN:
+            if len(self._known) >= self._most_known:
                 self._known.clear()
             self._known[chunk] = tokens
 
