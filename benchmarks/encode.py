@@ -33,7 +33,7 @@ from vecsearch.corpus.document import Document
 from vecsearch.corpus.readers import read_corpus
 from vecsearch.encoders import UlmfitEncoder, open_encoder
 from vecsearch.encoders.ulmfit.folder import write_encoder
-from vecsearch.index.build import BLOCK_DOCUMENTS
+from vecsearch.index.blocks import BLOCK_DOCUMENTS
 from vecsearch.index.index import Index
 
 EMBEDDING, HIDDEN, LAYERS = 400, 1152, 3

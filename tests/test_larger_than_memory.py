@@ -25,6 +25,7 @@ from vecsearch.index.index import Index
 from vecsearch.metric import Metric, norms
 from vecsearch.store import segment as segment_module
 from vecsearch.store.layout import VECTORS
+from vecsearch.store.snapshot import open_snapshot
 
 ROWS, DIM = 3_000, 24
 SPECS = ("PCA16,IVF16x2,PQ8x4fs_64", "PCA16,IVF16,SQ8", "PCA16,HNSW16,SQ8")
@@ -49,8 +50,10 @@ def index(request, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def segment(tmp_path_factory):
-    with build(tmp_path_factory.mktemp("rows") / "index", made()) as index:
-        yield index._view.snapshot.segments[0]
+    folder = tmp_path_factory.mktemp("rows") / "index"
+    build(folder, made()).close()
+    with open_snapshot(folder) as snapshot:
+        yield snapshot.segments[0]
 
 
 # -- rows that are read ------------------------------------------------------------------------------------------------
@@ -94,8 +97,9 @@ def test_rows_that_follow_each_other_are_read_at_once(segment, monkeypatch):
 
 
 def test_a_file_that_became_shorter_is_refused(tmp_path):
-    with build(tmp_path / "index", made()) as index:
-        segment = index._view.snapshot.segments[0]
+    build(tmp_path / "index", made()).close()
+    with open_snapshot(tmp_path / "index") as snapshot:
+        segment = snapshot.segments[0]
         os.truncate(segment.folder / VECTORS, 4096)
         with pytest.raises(DamagedIndexError, match=f"{VECTORS} ends before the end of row 999"):
             segment.read(np.array([10, 999]))
@@ -105,9 +109,12 @@ def test_a_file_that_became_shorter_is_refused(tmp_path):
 @pytest.mark.parametrize("metric", list(Metric))
 def test_reading_finds_what_mapping_finds(spec, metric, tmp_path):
     vectors, queries = made(), made(ROWS + 50)[ROWS:]
-    with build(tmp_path / "index", vectors, spec=spec, metric=metric, goal=LITTLE) as index:
+    with (
+        build(tmp_path / "index", vectors, spec=spec, metric=metric, goal=LITTLE) as index,
+        open_snapshot(index.folder) as snapshot,
+    ):
         assert index.manifest.recall["memory"] == LITTLE.memory
-        segment = index._view.snapshot.segments[0]
+        segment = snapshot.segments[0]
         mapped = ann.open_searcher(
             segment.index_path, spec, ann.Rows(segment.vectors, segment.norms, metric), index.manifest.effort
         )
@@ -187,7 +194,7 @@ def test_an_array_in_memory_stays_as_it_is():
 
 @linux
 def test_the_faiss_file_is_mapped(index, tmp_path):
-    path = index._view.snapshot.segments[0].index_path
+    (path,) = index.folder.rglob("*.faiss")
     sizes = [
         int(line.split()[0].split("-")[1], 16) - int(line.split()[0].split("-")[0], 16)
         for line in Path("/proc/self/maps").read_text().splitlines()
@@ -212,14 +219,14 @@ def answers(index):
 
 
 def test_an_index_that_was_moved_answers_the_same(index, tmp_path):
-    shutil.copytree(index._view.snapshot.folder, tmp_path / "copy")
+    shutil.copytree(index.folder, tmp_path / "copy")
     os.rename(tmp_path / "copy", tmp_path / "moved")
     with Index.open(tmp_path / "moved") as moved:
         assert answers(moved) == answers(index)
 
 
 def test_opening_and_searching_write_nothing(index, tmp_path):
-    shutil.copytree(index._view.snapshot.folder, tmp_path / "index")
+    shutil.copytree(index.folder, tmp_path / "index")
     for path in [*(tmp_path / "index").rglob("*"), tmp_path / "index"]:
         path.chmod(0o555 if path.is_dir() else 0o444)
     before = state(tmp_path / "index")
@@ -231,7 +238,7 @@ def test_opening_and_searching_write_nothing(index, tmp_path):
 
 def test_an_index_on_a_read_only_disk_answers_the_same(index, tmp_path):
     (tmp_path / "disk").mkdir()
-    shutil.copytree(index._view.snapshot.folder, tmp_path / "index")
+    shutil.copytree(index.folder, tmp_path / "index")
     script = f'mount --bind $1 $2 && mount -o remount,bind,ro $2 && ! touch $2/x 2>/dev/null && {sys.executable} -c "$3" "$2"'
     search = (
         "import json, sys, numpy as np; from vecsearch.index.index import Index\n"
@@ -299,7 +306,7 @@ def test_nothing_is_left_of_kinds_that_do_not_reach_the_recall(two_kinds):
     with two_kinds(0.02, reached=False) as index:
         assert index.manifest.spec == ann.EXACT
         assert not any(name.endswith(".faiss") for name in index.manifest.files)
-        assert not list(index._view.snapshot.folder.rglob("*.faiss"))
+        assert not list(index.folder.rglob("*.faiss"))
 
 
 BUILDS = """

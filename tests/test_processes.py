@@ -31,6 +31,7 @@ from vecsearch.errors import UsageError
 from vecsearch.index.build import Options
 from vecsearch.index.hits import Hit, Neighbors
 from vecsearch.index.index import Index
+from vecsearch.index.view import View
 from vecsearch.store.snapshot import open_snapshot
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
@@ -380,7 +381,7 @@ def test_what_a_thread_was_in_the_middle_of_for_long_is_refused_in_the_child(fol
             inside.set()
             leave.wait(SECONDS)
 
-    with Index(snapshot, None) as index, ThreadPoolExecutor(2) as pool:
+    with Index(View(snapshot, None)) as index, ThreadPoolExecutor(2) as pool:
         reader = pool.submit(read)
         assert inside.wait(SECONDS)
         waits = pool.submit(index.search, QUERIES, 5, where=where)
@@ -444,9 +445,9 @@ FORKS_WHILE_IT_BUILDS = """
 import json, os, subprocess, sys
 import numpy as np
 from vecsearch import Document, Encoder, Index, Options, Progress, VecsearchError, ann
-from vecsearch.index import build as building
+from vecsearch.index import blocks
 folder, place, ending = sys.argv[1:4]
-building.BLOCK_DOCUMENTS = 100
+blocks.BLOCK_DOCUMENTS = 100
 first, child = os.getpid(), None
 asks, tells = os.pipe(), os.pipe()
 
@@ -718,7 +719,7 @@ ARGUMENTS = {
     "neighbors": lambda: Neighbors(np.zeros((1, 1), np.int64), np.ones((1, 1), np.float32)),
 }
 """An argument of each name that a method of an index needs."""
-OPENS_OR_CLOSES = {"build", "open", "close", "folder"}
+OPENS_OR_CLOSES = {"build", "open", "close", "folder", "repair", "verify"}
 PUBLIC = sorted({name for name in dir(Index) if not name.startswith("_")} - OPENS_OR_CLOSES)
 
 

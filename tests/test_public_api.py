@@ -164,6 +164,9 @@ def index_cases(place: Place) -> Iterator[Case]:
     corpus = {"documents": documents, "name": "made", "options": {}, "tally": None, "total": 2}
     yield Case("Corpus", lambda **its: Index.build("built", Corpus(**its), Encoder()).close(), corpus)
     yield Case("Index.open", closed(Index.open), {"folder": "own", "generation": None, "encoder": Encoder(), "check": True})
+    yield Case("Index.verify", Index.verify, {"folder": "own"})
+    rebuilding = {"spec": "exact", "goal": Goal(), "queries": None, "progress": SILENT}
+    yield Case("Index.repair", Index.repair, {"folder": "own", **rebuilding})
     asked = {"k": 3, "metric": "ip", "exact": True, "where": "year > 1990"}
     by_text = {"texts": ["the king"], **asked}
 
@@ -175,7 +178,7 @@ def index_cases(place: Place) -> Iterator[Case]:
     yield Case("add of vectors", of("add"), with_vectors)
     yield Case("delete", of("delete"), {"ids": ["storm"], "where": "year = 1990"})
     yield Case("compact", of("compact"), {"queries": None, "language": "en", "progress": SILENT})
-    yield Case("rebuild", of("rebuild"), {"spec": "exact", "goal": Goal(), "queries": None, "progress": SILENT})
+    yield Case("rebuild", of("rebuild"), rebuilding)
     yield Case("collect", of("collect"), {"keep": 3})
     yield Case("rollback", of("rollback"), {"generation": 2})
     for name in ("documents", "vectors"):
@@ -405,6 +408,6 @@ def test_every_public_name_is_looked_at(place):
     called = {case.name.split(" ")[0].split(".")[0] for cases in GROUPS for case in cases(place)}
     returned = {"Candidates", "Changes", "Clustering", "Hit", "Manifest", "Neighbors", "Tally"}
     assert set(vecsearch.__all__) - called == returned | {"Encoder", "Progress", "VecsearchError", "from_learner"}
-    methods = {name for name in vars(Index) if not name.startswith("_") and callable(getattr(Index, name))}
+    methods = {name for name in dir(Index) if not name.startswith("_") and callable(getattr(Index, name))}
     without_arguments = {"alive", "close", "document_rows", "refresh"}
     assert methods - {case.name.removeprefix("Index.").split(" ")[0] for case in index_cases(place)} == without_arguments

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from vecsearch.encoders.ulmfit.importing import from_learner
     from vecsearch.errors import VecsearchError
     from vecsearch.index.build import Options
+    from vecsearch.index.changes import Changes
     from vecsearch.index.hits import Candidates, Fusion, Hit, Neighbors
     from vecsearch.index.index import Index
-    from vecsearch.index.update import Changes
     from vecsearch.metric import Metric
     from vecsearch.progress import Progress
     from vecsearch.store.clusters import Clustering
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Candidates": "vecsearch.index.hits",
-    "Changes": "vecsearch.index.update",
+    "Changes": "vecsearch.index.changes",
     "Chunks": "vecsearch.corpus.passages",
     "Clustering": "vecsearch.store.clusters",
     "Corpus": "vecsearch.corpus.corpus",

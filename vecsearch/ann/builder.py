@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import nan
 from pathlib import Path
 from typing import Any
@@ -56,11 +56,11 @@ class Outcome:
     """
 
     spec: str
-    effort: dict[str, int]
-    recall: Recall | None
-    reached: bool
-    ms: float
-    trials: list[dict[str, Any]]
+    effort: dict[str, int] = field(default_factory=dict)
+    recall: Recall | None = None
+    reached: bool = True
+    ms: float = nan
+    trials: list[dict[str, Any]] = field(default_factory=list)
 
     def as_dict(self, goal: Goal) -> dict[str, Any] | None:
         """The recall as the manifest keeps it, with what was asked for; None where nothing was measured."""
@@ -94,7 +94,7 @@ class Builder:
         """
         if why := self._why_exact():
             self._progress.note(f"exact search: {why}")
-            return Outcome(EXACT, {}, None, True, nan, [])
+            return Outcome(EXACT)
         trials = self._trials()
         figures = [trial.as_dict() for trial in trials]
         best, index = None, None
@@ -114,7 +114,7 @@ class Builder:
         if best is None or (not best.reached and self._exact_fits()):
             path.unlink(missing_ok=True)
             self._progress.note("exact search: no other kind reaches the recall")
-            return Outcome(EXACT, {}, None, True, nan, figures)
+            return Outcome(EXACT, trials=figures)
         return self._finished(read(path) if index is None else index, best, path)
 
     def build_kind(self, spec: str, path: Path) -> Outcome:

@@ -49,7 +49,7 @@ def rebuild(
     from vecsearch.ann import EXACT, Goal
     from vecsearch.cli.sources import read_query_vectors
     from vecsearch.encoders import open_encoder
-    from vecsearch.index import update as updating
+    from vecsearch.index.index import Index
     from vecsearch.store.snapshot import read_manifest
 
     asked: dict[str, Any] = {}
@@ -60,13 +60,13 @@ def rebuild(
         encoder = read_manifest(folder).encoder
         asked["queries"] = read_query_vectors(queries, open_encoder(folder / encoder["folder"]) if encoder else None, None)
     with bars() as progress:
-        updating.rebuild(folder, progress=progress, **asked)
+        Index.repair(folder, progress=progress, **asked)
     _report(context, index, as_json)
 
 
 def _report(context: click.Context, index: str, as_json: bool) -> None:
     """Say what the index is now; exit code 1 where it does not reach its recall."""
-    from vecsearch.index.build import goal_of
+    from vecsearch.index.indexing import goal_of
     from vecsearch.store.snapshot import read_manifest
 
     manifest = read_manifest(Path(index))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from vecsearch.corpus.corpus import Corpus
-    from vecsearch.index.build import Block
+    from vecsearch.index.blocks import Block
     from vecsearch.progress import Progress
 
 
@@ -51,7 +51,7 @@ def encode(
     from vecsearch.cli.sources import note_how_read
     from vecsearch.corpus.readers import read_corpus
     from vecsearch.encoders import encode_blocks
-    from vecsearch.index.build import encoded
+    from vecsearch.index.blocks import encoded
     from vecsearch.vectors.write import write_vectors
 
     if output and not Path(output).parent.is_dir():

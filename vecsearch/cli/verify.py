@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from vecsearch.cli.options import FOLDER
@@ -15,9 +13,9 @@ from vecsearch.cli.output import note
 @click.pass_context
 def verify(context: click.Context, index: str) -> None:
     """Check every byte of INDEX against its hash, and its parts against one another. Exit code 1 if anything is wrong."""
-    from vecsearch.index.verify import verify_apart
+    from vecsearch.index.index import Index
 
-    found = verify_apart(Path(index))
+    found = Index.verify(index)
     for line in found.notes:
         note(f"note: {line}")
     for problem in found.problems:
