@@ -177,7 +177,7 @@ def build(folder: Path, rows: int, options: argparse.Namespace) -> dict[str, Any
             "repeated_rows": max(0, rows - data.real),
             "dim": data.dim,
             "spec": manifest.spec,
-            **manifest.effort,
+            **manifest.search_parameters,
             "recall": manifest.recall and round(manifest.recall["mean"], 4),
             "recall_low": manifest.recall and round(manifest.recall["low"], 4),
             "store_s": round(progress.stored - started, 1),

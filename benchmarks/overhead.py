@@ -21,7 +21,7 @@ from vecsearch import Index
 from vecsearch.ann.approximate import exact_scores
 from vecsearch.ann.construction import read
 from vecsearch.ann.points import Points
-from vecsearch.ann.spec import copies, set_effort
+from vecsearch.ann.spec import copies, set_parameters
 from vecsearch.ann.threads import threads
 from vecsearch.metric import norms
 from vecsearch.vectors.read import open_vectors
@@ -53,8 +53,8 @@ class Faiss:
     def __init__(self, folder: Path, index: Index) -> None:
         manifest = index.manifest
         self._faiss = read(next(folder.rglob("*.faiss")))
-        set_effort(self._faiss, manifest.effort)
-        self._candidates = max(copies(manifest.spec) * K, manifest.effort["candidates"])
+        set_parameters(self._faiss, manifest.search_parameters)
+        self._candidates = max(copies(manifest.spec) * K, manifest.search_parameters["candidates"])
         self._vectors = index.vectors(range(len(index)))
         self._points = Points(norms(self._vectors), index.metric)
 

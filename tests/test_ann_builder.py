@@ -51,7 +51,7 @@ def searcher_of(source, path, outcome):
     if outcome.spec == ann.EXACT:
         exact = ann.ExactSearcher(source.vectors, source.norms)
         return lambda queries, k: exact.search(queries, k, source.metric)
-    return ann.open_searcher(path, outcome.spec, source, outcome.effort).search
+    return ann.open_searcher(path, outcome.spec, source, outcome.search_parameters).search
 
 
 def recall_of(source, path, outcome, queries, k) -> Recall:
@@ -87,7 +87,7 @@ def test_a_recall_that_no_kind_reaches_is_left_to_exact_search(quick, tmp_path, 
     heard = Told()
     source = rows_of(made_vectors("gaussian", 2_000, DIM, 0), Metric.COSINE)
     outcome = builder(source, ann.Goal(0.8, 10), progress=heard).build(tmp_path / "i")
-    assert (outcome.spec, outcome.effort, outcome.recall, outcome.reached) == ("exact", {}, None, True)
+    assert (outcome.spec, outcome.search_parameters, outcome.recall, outcome.reached) == ("exact", {}, None, True)
     assert (
         outcome.trials and heard.notes[-1] == "exact search: no other kind reaches the recall" and not (tmp_path / "i").exists()
     )
@@ -148,8 +148,9 @@ def test_held_out_rows_are_measured_from_outside_and_found_afterwards(tmp_path, 
     )
     outcome = builder(source, ann.Goal(None, 10)).build_kind(spec, tmp_path / "i")
     assert sizes == [543 * ann.copies(spec)] and outcome.reached and outcome.recall.queries == 19
-    effort = outcome.effort | {name: 600 for name in ("nprobe", "efSearch") if name in outcome.effort} | {"candidates": 1_200}
-    searcher = ann.open_searcher(tmp_path / "i", spec, source, effort)
+    parameters = outcome.search_parameters
+    parameters |= {name: 600 for name in ("nprobe", "efSearch") if name in parameters} | {"candidates": 1_200}
+    searcher = ann.open_searcher(tmp_path / "i", spec, source, parameters)
     scores, rows = searcher.search(source.vectors[:50], 100)
     truth, _ = ann.ExactSearcher(source.vectors, source.norms).search(source.vectors[:50], 100, metric)
     np.testing.assert_allclose(scores, truth, rtol=1e-5, atol=1e-5 * np.abs(truth).max())
@@ -221,10 +222,10 @@ def test_vectors_whose_products_are_beyond_float32_are_refused(tmp_path, spec):
 
 
 @pytest.mark.parametrize(
-    "effort", [{}, {"nprobe": 4}, {"efSearch": 16, "candidates": 40}, {"candidates": 40}, {"nprobe": 0, "candidates": 40}]
+    "wrong", [{}, {"nprobe": 4}, {"efSearch": 16, "candidates": 40}, {"candidates": 40}, {"nprobe": 0, "candidates": 40}]
 )
-def test_an_effort_that_does_not_fit_the_file_is_damage(tmp_path, effort):
+def test_search_parameters_that_do_not_fit_the_file_are_damage(tmp_path, wrong):
     source = rows_of(made_vectors("gaussian", 200, 8, 0), Metric.COSINE)
     builder(source, ann.Goal()).build_kind("IVF8,Flat", tmp_path / "i")
     with pytest.raises(DamagedIndexError, match=r"does not fit its manifest.*nprobe and candidates.*vecsearch rebuild"):
-        ann.open_searcher(tmp_path / "i", "IVF8,Flat", source, effort)
+        ann.open_searcher(tmp_path / "i", "IVF8,Flat", source, wrong)

@@ -146,7 +146,8 @@ def test_leave_out(data, n, k, has_own):
 
 def point(recall: float, qps: float, **facts) -> Point:
     latencies = {"p50_ms": 1.0, "p95_ms": 2.0, "p99_ms": 3.0, "single_queries": 100, "threads": 1}
-    given = {"kind": "HNSW32", "effort": {"efSearch": 8}, "stored": False, "recall_low": recall, "recall_high": recall}
+    given = {"kind": "HNSW32", "search_parameters": {"efSearch": 8}, "stored": False}
+    given |= {"recall_low": recall, "recall_high": recall}
     return Point(**given | latencies | {"recall": recall, "qps": qps} | facts)
 
 
@@ -204,7 +205,7 @@ def test_an_approximate_index_as_it_is(vecsearch, table, tmp_path, spec):
     facts = json.loads(vecsearch("info", folder, "--json").out)
     _, costs, points = measured(vecsearch("bench", folder, "--number", 50))
     assert [(cost["kind"], cost["build_s"]) for cost in costs] == [("exact", None), (spec, None)]
-    assert [(p["kind"], p["effort"]) for p in points if p["stored"]] == [(spec, facts["effort"])]
+    assert [(p["kind"], p["search_parameters"]) for p in points if p["stored"]] == [(spec, facts["search_parameters"])]
     assert [p["kind"] for p in points].count(spec) > 1 and points[-1]["recall"] > 0.9
 
 
@@ -273,7 +274,7 @@ class Page(HTMLParser):
 def test_the_page_is_whole_by_itself(tmp_path):
     from matplotlib.image import imread
 
-    points = [point(1.0, 50.0, kind="exact", effort={}), point(0.9, 900.0, stored=True), point(0.0, 800.0)]
+    points = [point(1.0, 50.0, kind="exact", search_parameters={}), point(0.9, 900.0, stored=True), point(0.0, 800.0)]
     costs = [bench.Cost("HNSW32", 1.25, 2, 5_000_000, 6_000_000, 7.5, 8.5)]
     write_report(tmp_path, RUN | {"vectors_bytes": 32_000}, [*costs, *points])
     page = Page((tmp_path / "bench.html").read_text(encoding="utf-8"))

@@ -44,7 +44,7 @@ def test_clusters_are_made_kept_shown_and_asked_within(vecsearch, index):
     told = json.loads(vecsearch("info", index, "--json").out)["clusters"]
     assert (told["way"], told["count"], told["k"], told["ari"]) == ("kmeans", 3, 3, 1.0) and "2" in told["silhouettes"]
     table = vecsearch("clusters", index, "--table").out.splitlines()
-    assert table[0].split() == ["cluster", "documents", "tightness", "name", "medoid"] and len(table) == 4
+    assert table[0].split() == ["cluster", "documents", "cohesion", "name", "medoid"] and len(table) == 4
     number = next(row["cluster"] for row in found if row["name"] == "flies, rocket")
     np.save(index.parent / "q.npy", np.ones((1, 6), np.float32))
     hits = rows(vecsearch("query", index, "--vectors", index.parent / "q.npy", "--cluster", number, "-k", "99"))

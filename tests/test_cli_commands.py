@@ -534,7 +534,7 @@ def test_info_and_verify(vecsearch, index, corpus):
     own = [path for path in files if path.name != "CURRENT" and not path.name.startswith("manifest")]
     assert facts["size_bytes"] == sum(path.stat().st_size for path in own)
     table = vecsearch("info", index, "--table")
-    assert table.code == 0 and "rows             5\n" in table.out
+    assert table.code == 0 and "rows              5\n" in table.out
     (index / "notes.txt").write_text("mine")
     ran = vecsearch("verify", index)
     assert (ran.code, ran.out) == (0, f"{index}: OK\n") and "notes.txt is not part of the index" in ran.err

@@ -272,7 +272,7 @@ def test_texts_without_a_common_word_give_no_names(texts):
     assert distinctive_words(texts, np.array([0, 1]), 2) == [[], []]
 
 
-def test_medoid_tightness_and_figures(tmp_path):
+def test_medoid_cohesion_and_figures(tmp_path):
     from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score, silhouette_score
 
     vectors, heap = blobs(300, 8, 5, spread=0.2)
@@ -284,7 +284,7 @@ def test_medoid_tightness_and_figures(tmp_path):
             own = np.flatnonzero(made.labels == cluster.number)
             assert cluster.documents == len(own)
             centre = points[own].mean(axis=0)
-            assert cluster.tightness == pytest.approx(float(np.mean(points[own] @ centre / np.linalg.norm(centre))), abs=1e-5)
+            assert cluster.cohesion == pytest.approx(float(np.mean(points[own] @ centre / np.linalg.norm(centre))), abs=1e-5)
             likeness = (points[own] @ points[own].T).sum(axis=1)
             assert cluster.medoid == f"d{own[likeness.argmax()]}" == cluster.typical[0] and len(cluster.typical) == 5
         assert [cluster.documents for cluster in made.clusters] == sorted(np.bincount(made.labels), reverse=True)
@@ -435,7 +435,7 @@ def test_equal_vectors_and_few_documents(tmp_path, way, rows):
         labels = set(made.labels.tolist())
         assert labels <= {0, -1} and len(made.clusters) == int(0 in labels)
         if way == "kmeans" or (way == "communities" and rows > 1):
-            assert labels == {0} and made.clusters[0].tightness == pytest.approx(1)
+            assert labels == {0} and made.clusters[0].cohesion == pytest.approx(1)
 
 
 def test_an_index_without_vectors_to_compare(tmp_path):

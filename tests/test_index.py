@@ -246,7 +246,7 @@ def test_an_approximate_index_says_its_recall_and_can_search_exactly(tmp_path, s
         exact, near = index.search(vectors[:50], 10, exact=True), index.search(vectors[:50], 10)
         recall = np.mean([len(np.intersect1d(a, b)) / 10 for a, b in zip(exact.rows, near.rows, strict=True)])
         assert index.manifest.recall["low"] - 0.1 < recall and index.manifest.recall["target"] is None
-        assert set(index.manifest.effort) == {"efSearch" if "HNSW" in spec else "nprobe", "candidates"}
+        assert set(index.manifest.search_parameters) == {"efSearch" if "HNSW" in spec else "nprobe", "candidates"}
         other = index.search(vectors[:50], 10, metric=Metric.INNER_PRODUCT)
         np.testing.assert_allclose(other.scores, -np.sort(-(vectors[:50] @ vectors.T), axis=1)[:, :10], atol=1e-4)
 

@@ -116,7 +116,7 @@ def test_reading_finds_what_mapping_finds(spec, metric, tmp_path):
         assert index.manifest.recall["memory"] == LITTLE.memory
         segment = snapshot.segments[0]
         mapped = ann.open_searcher(
-            segment.index_path, spec, ann.Rows(segment.vectors, segment.norms, metric), index.manifest.effort
+            segment.index_path, spec, ann.Rows(segment.vectors, segment.norms, metric), index.manifest.search_parameters
         )
         # As many rows as FAISS has none for: it answers them with -1.
         for k in (1, 10, ROWS + 1):

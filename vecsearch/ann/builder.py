@@ -15,7 +15,7 @@ from vecsearch.ann.construction import Rows, add, construct, read, write
 from vecsearch.ann.planner import EXACT_NUMBERS, exact_bytes
 from vecsearch.ann.questions import Questions
 from vecsearch.ann.recall import Recall, most_provable
-from vecsearch.ann.spec import copies, is_graph, reason, usual_effort
+from vecsearch.ann.spec import copies, is_graph, reason, usual_parameters
 from vecsearch.ann.trials import Trial, Trials
 from vecsearch.ann.tuner import measure, prove, seconds_per_query
 from vecsearch.errors import UsageError
@@ -48,7 +48,7 @@ class Goal:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The kind that was built, the effort it searches with, its recall as proved, and whether that is what was asked for.
+    """The kind that was built, its search parameters, its recall as proved, and whether that is what was asked for.
 
     `ms` are the milliseconds of a query of a batch on one thread. Where there was nothing to measure, for search is exact or
     there are too few rows to hold any out, `recall` is None and `ms` NaN. `trials` are the kinds
@@ -56,7 +56,7 @@ class Outcome:
     """
 
     spec: str
-    effort: dict[str, int] = field(default_factory=dict)
+    search_parameters: dict[str, int] = field(default_factory=dict)
     recall: Recall | None = None
     reached: bool = True
     ms: float = nan
@@ -125,7 +125,7 @@ class Builder:
         """An index over the rows that are kept, tuned and proved."""
         self._progress.note(f"building {spec}")
         index = construct(spec, self._source, self._questions.kept, progress=self._progress)
-        searcher = ApproximateSearcher(index, copies(spec), self._source, usual_effort(index, self._goal.k))
+        searcher = ApproximateSearcher(index, copies(spec), self._source, usual_parameters(index, self._goal.k))
         try:
             return index, self._proved(spec, searcher, trials)
         except RuntimeError as error:
@@ -136,13 +136,13 @@ class Builder:
     def _proved(self, spec: str, searcher: ApproximateSearcher, trials: list[dict[str, Any]]) -> Outcome:
         goal, questions = self._goal, self._questions
         if not questions.size:
-            return Outcome(spec, searcher.effort, None, goal.recall is None, nan, trials)
+            return Outcome(spec, searcher.search_parameters, None, goal.recall is None, nan, trials)
         if goal.recall is None:
             recall, reached = measure(searcher, questions.sample(1)), True
         else:
             recall, reached = prove(searcher, questions, goal.recall)
         ms = 1000 * seconds_per_query(searcher, questions.queries(0), questions.k)
-        return Outcome(spec, searcher.effort, recall, reached, ms, trials)
+        return Outcome(spec, searcher.search_parameters, recall, reached, ms, trials)
 
     def _finished(self, index: Any, outcome: Outcome, path: Path) -> Outcome:
         add(index, copies(outcome.spec), self._source, self._questions.held_out, progress=self._progress)

@@ -1,4 +1,4 @@
-"""How well and how fast kinds of index answer: recall, latency and throughput at every effort, and what a kind costs."""
+"""How well and how fast kinds of index answer: recall, latency and throughput by search parameters; what a kind costs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from vecsearch import ann, checks
 from vecsearch.ann.recall import Recall, recalls
-from vecsearch.ann.spec import usual_effort
+from vecsearch.ann.spec import usual_parameters
 from vecsearch.ann.truth import leave_out
 from vecsearch.bench.opening import opening
 from vecsearch.bench.workload import Built, Workload
@@ -49,13 +49,13 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One kind at one effort: recall@k with its 95 % interval, single-query latencies, queries/s of a batch; all warm.
+    """One kind, set in one way: recall@k with its 95 % interval, single-query latencies, queries/s of a batch; all warm.
 
-    `stored` marks the effort that an index searches with; `single_queries` is how many the latencies are of.
+    `stored` marks the search parameters that an index searches with; `single_queries` is how many the latencies are of.
     """
 
     kind: str
-    effort: Mapping[str, int]
+    search_parameters: Mapping[str, int]
     stored: bool
     recall: float
     recall_low: float
@@ -94,7 +94,7 @@ def _measured(workload: Workload, specs: Sequence[str], folder: Path, threads: i
         index = ann.construct(spec, rows, np.arange(len(rows)))
         ann.write(index, path)
         seconds = time.perf_counter() - started
-        kind = Built(spec, path, usual_effort(index, workload.k))
+        kind = Built(spec, path, usual_parameters(index, workload.k))
         del index  # what is measured is the file, as a search opens it
         yield from _measure_kind(workload, kind, threads, build_s=seconds)
         path.unlink()
@@ -109,7 +109,7 @@ def _measure_exact(workload: Workload, threads: int) -> Iterator[Cost | Point]:
 
 
 def _measure_kind(workload: Workload, kind: Built, threads: int, *, build_s: float | None = None) -> Iterator[Cost | Point]:
-    """The cost of a kind, a point at its effort if it is the index itself, and one at each effort of its ladder."""
+    """The cost of a kind, a point with its search parameters if it is the index itself, and one at each rung of its ladder."""
     yield Cost(
         kind.spec,
         build_s=build_s,
@@ -118,16 +118,16 @@ def _measure_kind(workload: Workload, kind: Built, threads: int, *, build_s: flo
         **opening(workload, kind, threads),
     )
     rows = ann.Rows(workload.vectors, workload.norms, workload.metric)
-    searcher = ann.open_searcher(kind.path, kind.spec, rows, kind.effort)
+    searcher = ann.open_searcher(kind.path, kind.spec, rows, kind.search_parameters)
     if kind is workload.built:
-        yield _point(workload, kind.spec, searcher.search, kind.effort, threads, stored=True)
+        yield _point(workload, kind.spec, searcher.search, kind.search_parameters, threads, stored=True)
     for rung in ladder(searcher, workload.k):
-        searcher.set_effort(rung)
+        searcher.set_parameters(rung)
         yield _point(workload, kind.spec, searcher.search, rung, threads, stored=False)
 
 
 def ladder(searcher: ann.ApproximateSearcher, k: int) -> list[dict[str, int]]:
-    """Efforts for k hits that the searcher's kind of index can search with, from the cheapest to the dearest."""
+    """Search parameters for k hits that the searcher's kind of index can search with, from the cheapest to the dearest."""
     name = searcher.setting
     if name is None:
         return [{"candidates": share * k} for share in (1, 2, 4, 10, 20)]
@@ -139,7 +139,7 @@ def ladder(searcher: ann.ApproximateSearcher, k: int) -> list[dict[str, int]]:
     return [{name: value, "candidates": min(value, 20 * k)} for value in values or [most]]
 
 
-def _point(workload: Workload, kind: str, search: Search, effort: Mapping[str, int], threads: int, *, stored: bool) -> Point:
+def _point(workload: Workload, kind: str, search: Search, setting: Mapping[str, int], threads: int, *, stored: bool) -> Point:
     queries, k = workload.queries, workload.k
     with ann.threads(threads):
         found = search(queries, k + (workload.own_rows is not None))
@@ -151,7 +151,7 @@ def _point(workload: Workload, kind: str, search: Search, effort: Mapping[str, i
     p50, p95, p99 = np.percentile(singles, [50, 95, 99]).tolist()
     return Point(
         kind=kind,
-        effort=dict(effort),
+        search_parameters=dict(setting),
         stored=stored,
         recall=recall.mean,
         recall_low=recall.low,

@@ -26,11 +26,11 @@ LEAST_AGREEMENT = 0.98
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """A kind that was built: its FAISS file, None for exact search, and the effort it searches with."""
+    """A kind that was built: its FAISS file, None for exact search, and the search parameters that it is searched with."""
 
     spec: str
     path: Path | None
-    effort: Mapping[str, int]
+    search_parameters: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ def _of_index(source: Path, k: int, number: int, queries: str | Path | None, rng
         own_rows = _drawn_rows(segment.rows, min(number, segment.rows), rng)
         asked = segment.vectors[own_rows]
     base = Base(segment.folder, segment.vectors, segment.norms)
-    built = Built(manifest.spec, segment.index_path, manifest.effort)
+    built = Built(manifest.spec, segment.index_path, manifest.search_parameters)
     return _workload(source, base, asked, Metric(manifest.metric), k, own_rows=own_rows, built=built)
 
 

@@ -20,7 +20,7 @@ SEED = 0
 """The same rows are held out each time, so that two runs can be compared."""
 
 _COST_COLUMNS = ("kind", "build_s", "size_bytes", "resident_bytes", "open_cold_ms", "first_query_ms")
-_POINT_COLUMNS = ("kind", "effort", "recall", "low", "high", "p50_ms", "p95_ms", "p99_ms", "qps")
+_POINT_COLUMNS = ("kind", "search_parameters", "recall", "low", "high", "p50_ms", "p95_ms", "p99_ms", "qps")
 
 
 @click.command()
@@ -100,16 +100,17 @@ def bench(
 
 
 def _emit_tables(measured: Sequence[Cost | Point]) -> None:
-    from vecsearch.ann.spec import effort_text
+    from vecsearch.ann.spec import parameters_text
     from vecsearch.bench.bench import Cost, record
 
     costs = [record(facts) for facts in measured if isinstance(facts, Cost)]
     points = [record(facts) for facts in measured if not isinstance(facts, Cost)]
     for point in points:
-        point["effort"] = "* " * point["stored"] + effort_text(point["effort"])  # a narrow table cuts the end
+        # A narrow table cuts the end.
+        point["search_parameters"] = "* " * point["stored"] + parameters_text(point["search_parameters"])
         point["low"], point["high"] = point["recall_low"], point["recall_high"]
         point["qps"] = round(point["qps"])
     emit(costs, as_json=False, columns=_COST_COLUMNS)
     emit(points, as_json=False, columns=_POINT_COLUMNS)
     if any(point["stored"] for point in points):
-        note("* the effort that the index searches with")
+        note("* the search parameters of the index itself")

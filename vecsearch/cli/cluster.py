@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from vecsearch.index.index import Index
     from vecsearch.store.clusters import Clustering
 
-COLUMNS = ["cluster", "documents", "tightness", "name", "medoid"]
+COLUMNS = ["cluster", "documents", "cohesion", "name", "medoid"]
 
 
 @click.command()

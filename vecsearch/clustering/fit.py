@@ -80,14 +80,14 @@ def cluster(
     check_progress(progress)
     points = Points(index)
     settings.check(int(points.known.sum()))
-    found, centres, reach, used = _WAYS[settings.way](points, settings, progress)
+    found, centres, least, used = _WAYS[settings.way](points, settings, progress)
     # The largest is number 0.
     order = np.argsort(-np.bincount(found[found >= 0], minlength=len(centres)), kind="stable")
     new = np.full(len(order) + 1, NO_CLUSTER, np.int32)  # the last is that of label −1
     new[order] = np.arange(len(order))
     found = new[found]
     progress.note(f"describing {len(order):,} clusters")
-    clusters, quality = describe(points, found, len(order), reach[order], seed=settings.seed, field=labels)
+    clusters, quality = describe(points, found, len(order), least[order], seed=settings.seed, field=labels)
     made = Clustering(settings.way, used, quality, clusters, centres[order], _of_rows(points, found))
     updating.cluster(index.folder, made, index.manifest)
     index.refresh()
@@ -95,7 +95,7 @@ def cluster(
 
 
 Found = tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]
-"""Labels (n,), centres (c, dim), the reach of each (c,), NaN for any, and the settings that were used."""
+"""Labels (n,), centres (c, dim), the least score with which each takes another in (c,), NaN for any; the settings used."""
 
 
 def _by_kmeans(points: Points, settings: Settings, progress: Progress) -> Found:
@@ -137,12 +137,12 @@ def _by_communities(points: Points, settings: Settings, progress: Progress) -> F
 
 
 def _by_density(points: Points, settings: Settings, progress: Progress) -> Found:
-    labels, reach = density(points, settings.size, progress=progress)
-    centres = np.zeros((len(reach), points.dim))
+    labels, least = density(points, settings.size, progress=progress)
+    centres = np.zeros((len(least), points.dim))
     for numbers, vectors in points.blocks():
         inside = labels[numbers] >= 0
-        centres += sums_of(normalise(vectors[inside]), labels[numbers][inside], len(reach))
-    return labels, normalise(centres.astype(np.float32)), reach, {"size": settings.size}
+        centres += sums_of(normalise(vectors[inside]), labels[numbers][inside], len(least))
+    return labels, normalise(centres.astype(np.float32)), least, {"size": settings.size}
 
 
 _WAYS: dict[str, Callable[[Points, Settings, Progress], Found]] = {
@@ -213,5 +213,5 @@ def _nearest(points: Points, clustering: Clustering, vectors: np.ndarray) -> np.
     else:
         spherical = points.spherical or clustering.way == "communities"
         found, scores = nearest_centres(normalise(vectors) if spherical else vectors, clustering.centres, spherical=spherical)
-    reach = np.array([-np.inf if cluster.reach is None else cluster.reach for cluster in clustering.clusters])
-    return np.where((norms(vectors) > 0) & (found >= 0) & (scores >= reach[found] - ROUNDING), found, NO_CLUSTER)
+    least = np.array([-np.inf if cluster.min_similarity is None else cluster.min_similarity for cluster in clustering.clusters])
+    return np.where((norms(vectors) > 0) & (found >= 0) & (scores >= least[found] - ROUNDING), found, NO_CLUSTER)

@@ -53,7 +53,7 @@ def indexed(
             "rows": shape[0],
             "documents": len(segment.documents),
             "spec": outcome.spec,
-            "effort": outcome.effort,
+            "effort": outcome.search_parameters,
             "recall": outcome.as_dict(wanted),
             "faiss": None if outcome.spec == ann.EXACT else name,
         }

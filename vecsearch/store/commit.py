@@ -94,10 +94,10 @@ def collect_garbage(folder: Path, kept: Iterable[Manifest]) -> list[str]:
 
 
 def remove_files(folder: Path, paths: Collection[str]) -> None:
-    """Remove the files at these relative paths, and the folders below `folder` that are empty then."""
+    """Remove the files at these relative paths that are there, and the folders below `folder` that are empty then."""
     with writing(folder):
         for path in paths:
-            os.unlink(folder / path)
+            (folder / path).unlink(missing_ok=True)
     parents = {parent.as_posix() for path in paths for parent in Path(path).parents} - {"."}
     _remove_empty(folder, sorted(parents, reverse=True))
 

@@ -8,7 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
+
 from vecsearch.errors import DamagedIndexError, ResourceError
+from vecsearch.files import HEADER_BYTES, npy_header
 
 CURRENT = "CURRENT"
 CURRENT_TMP = "CURRENT.tmp"
@@ -121,3 +124,18 @@ def reading(path: Path) -> Iterator[None]:
         raise ResourceError(f"cannot read {path}: permission denied; ask for the right to read it") from error
     except OSError as error:
         raise damaged(path, f"cannot be read ({error.strerror or error})") from error
+
+
+def array_bytes(array: np.ndarray) -> bytes:
+    """A .npy file of ours: the header of 128 bytes, then the numbers."""
+    return npy_header(array.shape, array.dtype.str) + np.ascontiguousarray(array).tobytes()
+
+
+def read_array(path: Path, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+    """The numbers in a .npy file of ours, of this shape. Raises DamagedIndexError for anything else."""
+    with reading(path):
+        data = path.read_bytes()
+    size = HEADER_BYTES + int(np.prod(shape)) * np.dtype(dtype).itemsize
+    if data[:HEADER_BYTES] != npy_header(shape, dtype) or len(data) != size:
+        raise damaged(path, f"does not hold numbers of the shape {shape}")
+    return np.frombuffer(data, dtype, offset=HEADER_BYTES).reshape(shape)

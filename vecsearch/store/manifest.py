@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -63,8 +64,8 @@ class Manifest:
         return self.largest["spec"]
 
     @property
-    def effort(self) -> dict[str, int]:
-        """How hard the largest segment is searched."""
+    def search_parameters(self) -> dict[str, int]:
+        """The search parameters of the largest segment, `effort` on disk."""
         return self.largest["effort"]
 
     @property
@@ -105,6 +106,17 @@ class Manifest:
         except ValueError as problem:
             raise damaged(name, str(problem)) from None
         return cls(**{field.name: values[field.name] for field in fields(cls)})
+
+
+def named_files(values: Mapping[str, Any]) -> set[str]:
+    """The relative paths of all files that a manifest's values name, but for the encoder's."""
+    paths = {values["deletes"]["file"]} if values["deletes"] else set()
+    for segment in values["segments"]:
+        names = [VECTORS, NORMS, DOCUMENTS, *([segment["faiss"]] if segment["faiss"] else [])]
+        paths |= {f"{SEGMENTS}/{segment['name']}/{name}" for name in names}
+    if values["clusters"]:
+        paths |= {values["clusters"][name] for name in ("labels", "centres", "summary")}
+    return paths
 
 
 def _stays_inside(path: str) -> bool:
