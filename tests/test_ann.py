@@ -82,9 +82,9 @@ def searcher_of(spec: str, vectors: np.ndarray, metric: Metric, path: Path, **pa
 @pytest.mark.parametrize("spec", SPECS)
 def test_a_spec_becomes_that_index_and_its_hits_carry_exact_scores(tmp_path, spec, metric):
     vectors = vectors_of(3, 1500, 32)
-    search_parameters = {"nprobe": 8} if "IVF" in spec else {"efSearch": 128} if "HNSW" in spec else {}
-    searcher = searcher_of(spec, vectors, metric, tmp_path / "i", **search_parameters)
-    index = faiss.downcast_index(searcher._index)
+    parameters = {"nprobe": 8} if "IVF" in spec else {"efSearch": 128} if "HNSW" in spec else {}
+    searcher = searcher_of(spec, vectors, metric, tmp_path / "i", **parameters)
+    index = faiss.downcast_index(faiss.read_index(str(tmp_path / "i")))
     assert isinstance(faiss.downcast_index(index.index) if isinstance(index, faiss.IndexIDMap) else index, SPECS[spec])
     queries = vectors[5:25] + np.float32(0.01)
     scores, rows = searcher.search(queries, 10)

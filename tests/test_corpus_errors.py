@@ -111,7 +111,7 @@ def test_a_bad_csv_row_is_named_and_skipped(tmp_path, content, message, texts, s
 @pytest.mark.parametrize("excess", [0, 1, 40, 500])
 def test_a_line_that_is_too_long_is_named_and_passed_over(tmp_path, monkeypatch, name, excess):
     monkeypatch.setattr("vecsearch.corpus.lines.LONGEST", 100)
-    monkeypatch.setattr("vecsearch.corpus.lines._REST", 30)
+    monkeypatch.setattr("vecsearch.corpus.lines.REST_BYTES", 30)
     start, end = {"txt": (b"", b"\n"), "jsonl": (b'{"text": "', b'"}\n'), "csv": (b"", b"\n")}[name.split(".")[1]]
     long = b"x" * (100 - len(start + end) + excess)
     content = b"text\n" * (name == "c.csv") + b"".join(start + text + end for text in (b"one", long, b"three", long))

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from vecsearch import ann
-from vecsearch.ann import builder, construction, exact
+from vecsearch.ann import construction, exact
 from vecsearch.ann.trials import Trial
 from vecsearch.corpus.document import Document
 from vecsearch.errors import DamagedIndexError
@@ -23,6 +23,7 @@ from vecsearch.files import release
 from vecsearch.index.build import Options
 from vecsearch.index.index import Index
 from vecsearch.metric import Metric, norms
+from vecsearch.progress import SILENT
 from vecsearch.store import segment as segment_module
 from vecsearch.store.layout import VECTORS
 from vecsearch.store.snapshot import open_snapshot
@@ -258,55 +259,38 @@ def test_an_index_on_a_read_only_disk_answers_the_same(index, tmp_path):
 
 
 def test_parts_of_an_index_are_trained_on_what_each_needs(monkeypatch):
-    asked = []
-    spread = construction._spread
-
-    def spy(source, rows, count, transforms):
-        sample = spread(source, rows, count, transforms)
-        asked.append(sample.shape)
-        return sample
-
-    monkeypatch.setattr(construction, "_spread", spy)
     monkeypatch.setattr(construction, "TRAINING_ROWS", 500)
-    vectors = made()
-    source = ann.Rows(vectors, norms(vectors), Metric.COSINE)
+    asked, vectors = [], made()
+    source = ann.Rows(vectors, norms(vectors), Metric.COSINE, read=lambda rows: asked.append(len(rows)) or vectors[rows])
     index = ann.construct("PCA16,IVF16,SQ8", source, np.arange(ROWS))
     assert index.is_trained and index.ntotal == ROWS
-    assert asked == [(500, DIM), (-(-ROWS // -(-ROWS // (16 * construction.ROWS_PER_LIST))), 16)]
-
-
-@pytest.fixture
-def two_kinds(monkeypatch, tmp_path):
-    """Builds with two kinds tried, of which the second promises to be faster, and is as fast as `second` says."""
-
-    def built(second, *, reached=True):
-        trials = [Trial(SPECS[0], 0.0, 1, True, 1.0, 1.0, 1.0), Trial(SPECS[2], 0.0, 1, True, 1.0, 0.1, 0.1)]
-        monkeypatch.setattr(builder.Builder, "_trials", lambda self: trials)
-        monkeypatch.setattr(builder, "EXACT_NUMBERS", 0)
-        monkeypatch.setattr(builder, "prove", lambda searcher, questions, target: (PROVED, reached))
-        times = iter([0.01, second])
-        monkeypatch.setattr(builder, "seconds_per_query", lambda *_: next(times))
-        return build(tmp_path / "index", made(), goal=ann.Goal(0.5))
-
-    return built
+    half = ROWS // 2  # evenly spread, at most ROWS_PER_LIST of each list
+    assert half <= 16 * construction.ROWS_PER_LIST < ROWS and asked == [500, half, ROWS]
 
 
 PROVED = ann.Recall(10, 100, 0.9, 0.8, 0.95)
 
 
-@pytest.mark.parametrize(("second", "spec"), [(0.001, SPECS[2]), (0.02, SPECS[0])])
-def test_of_two_kinds_the_faster_is_kept_with_every_row(two_kinds, second, spec):
-    with two_kinds(second) as index:
-        assert index.manifest.spec == spec
-        found = index.search(made(), 1)
-        assert (found.rows[:, 0] >= 0).all()
+def best_of_two(path, second, *, reached=True):
+    """Two kinds were tried, of which the second promised to be faster; built, it takes `second` ms, and the first 10."""
+    trials = [Trial(SPECS[0], 0.0, 1, True, 1.0, 1.0, 1.0), Trial(SPECS[2], 0.0, 1, True, 1.0, 0.1, 0.1)]
+    times, vectors = iter([10, second]), made()
+    source = ann.Rows(vectors, norms(vectors), Metric.COSINE)
+    builder = ann.Builder(source, ann.Goal(0.5), queries=None, progress=SILENT, judge=lambda *_: (PROVED, reached, next(times)))
+    return source, builder.build_best(trials, path)
 
 
-def test_nothing_is_left_of_kinds_that_do_not_reach_the_recall(two_kinds):
-    with two_kinds(0.02, reached=False) as index:
-        assert index.manifest.spec == ann.EXACT
-        assert not any(name.endswith(".faiss") for name in index.manifest.files)
-        assert not list(index.folder.rglob("*.faiss"))
+@pytest.mark.parametrize(("second", "spec"), [(1, SPECS[2]), (20, SPECS[0])])
+def test_of_two_kinds_the_faster_is_kept_with_every_row(tmp_path, second, spec):
+    source, outcome = best_of_two(tmp_path / "i", second)
+    assert outcome.spec == spec
+    _, rows = ann.open_searcher(tmp_path / "i", spec, source, outcome.search_parameters).search(source.vectors, 1)
+    assert (rows[:, 0] >= 0).all()
+
+
+def test_nothing_is_left_of_kinds_that_do_not_reach_the_recall(tmp_path):
+    _, outcome = best_of_two(tmp_path / "i", 20, reached=False)
+    assert outcome.spec == ann.EXACT and not list(tmp_path.iterdir())
 
 
 BUILDS = """

@@ -101,9 +101,10 @@ def writer(tmp_path):
 
 
 def test_what_was_not_committed_is_forgotten(tmp_path, writer):
-    writer._vectors.write(5, ones(3))
-    writer._norms.write(5, np.ones(1, np.float32))
     writer.close()
+    for name, rows in (("vectors.npy", ones(3)), ("norms.npy", np.ones(1, np.float32))):
+        with (tmp_path / name).open("ab") as file:
+            file.write(rows.tobytes())
     again = SegmentWriter(tmp_path, 2)
     again.append(some(1, 5), 2 * ones(1))
     assert again.finish() == again.finish() == 6

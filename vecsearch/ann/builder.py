@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import nan
 from pathlib import Path
@@ -17,7 +18,7 @@ from vecsearch.ann.questions import Questions
 from vecsearch.ann.recall import Recall, most_provable
 from vecsearch.ann.spec import copies, is_graph, reason, usual_parameters
 from vecsearch.ann.trials import Trial, Trials
-from vecsearch.ann.tuner import measure, prove, seconds_per_query
+from vecsearch.ann.tuner import Judge, judge
 from vecsearch.errors import UsageError
 from vecsearch.metric import EXACT
 from vecsearch.progress import Progress
@@ -72,7 +73,7 @@ class Outcome:
 class Builder:
     """Builds an index over `source` towards `goal`; `progress` is told what it does, and how many vectors it added.
 
-    `queries` (q, d) float32 stand in for held-out rows.
+    `queries` (q, d) float32 stand in for held-out rows. `judge` says what an index is worth.
     """
 
     def __init__(
@@ -82,7 +83,9 @@ class Builder:
         *,
         queries: np.ndarray | None,
         progress: Progress,
+        judge: Judge = judge,
     ) -> None:
+        self._judge = judge
         self._source, self._goal = source, goal
         self._questions = Questions(source, queries, goal.k)
         self._progress = progress
@@ -95,7 +98,10 @@ class Builder:
         if why := self._why_exact():
             self._progress.note(f"exact search: {why}")
             return Outcome(EXACT)
-        trials = self._trials()
+        return self.build_best(self._trials(), path)
+
+    def build_best(self, trials: Sequence[Trial], path: Path) -> Outcome:
+        """Write the fastest index of the kinds that were tried, the best first, as `build` does."""
         figures = [trial.as_dict() for trial in trials]
         best, index = None, None
         reached = [trial for trial in trials if trial.reached]
@@ -127,22 +133,12 @@ class Builder:
         index = construct(spec, self._source, self._questions.kept, progress=self._progress)
         searcher = ApproximateSearcher(index, copies(spec), self._source, usual_parameters(index, self._goal.k))
         try:
-            return index, self._proved(spec, searcher, trials)
+            recall, reached, ms = self._judge(searcher, self._questions, self._goal.recall)
         except RuntimeError as error:
             raise UsageError(
                 f"an index of the spec {spec!r} cannot be searched: {reason(error)}; choose another --spec"
             ) from None
-
-    def _proved(self, spec: str, searcher: ApproximateSearcher, trials: list[dict[str, Any]]) -> Outcome:
-        goal, questions = self._goal, self._questions
-        if not questions.size:
-            return Outcome(spec, searcher.search_parameters, None, goal.recall is None, nan, trials)
-        if goal.recall is None:
-            recall, reached = measure(searcher, questions.sample(1)), True
-        else:
-            recall, reached = prove(searcher, questions, goal.recall)
-        ms = 1000 * seconds_per_query(searcher, questions.queries(0), questions.k)
-        return Outcome(spec, searcher.search_parameters, recall, reached, ms, trials)
+        return index, Outcome(spec, searcher.search_parameters, recall, reached, ms, trials)
 
     def _finished(self, index: Any, outcome: Outcome, path: Path) -> Outcome:
         add(index, copies(outcome.spec), self._source, self._questions.held_out, progress=self._progress)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from math import nan
 
 import numpy as np
 
@@ -35,6 +36,21 @@ class Tuned:
     search_parameters: dict[str, int]
     recall: Recall
     seconds: float
+
+
+Judge = Callable[[ApproximateSearcher, Questions, float | None], tuple[Recall | None, bool, float]]
+"""What gives the recall of an index, whether that is the target's, and the milliseconds of a query of a batch."""
+
+
+def judge(searcher: ApproximateSearcher, questions: Questions, target: float | None) -> tuple[Recall | None, bool, float]:
+    """The recall, proved where there is a target, and measured where there is none; None and NaN where nothing can be asked."""
+    if not questions.size:
+        return None, target is None, nan
+    if target is None:
+        recall, reached = measure(searcher, questions.sample(1)), True
+    else:
+        recall, reached = prove(searcher, questions, target)
+    return recall, reached, 1000 * seconds_per_query(searcher, questions.queries(0), questions.k)
 
 
 def prove(searcher: ApproximateSearcher, questions: Questions, target: float) -> tuple[Recall, bool]:
