@@ -302,9 +302,14 @@ def test_models_of_another_kind_or_that_lead_astray_are_refused(tmp_path):
         require_skops().dump(model, tmp_path / "model.skops")
         with pytest.raises(CheckpointError, match=said):
             read_model(tmp_path, "forest", 4 if model is forest else 3)
-    for field, value, said in (("left", 0, "a child that is none"), ("feature_idx", 77, "a feature that is none")):
+    for side in (0, -2, 10**6):
+        forest.estimators_[0].tree_.children_left[0] = side
+        write_model(tmp_path, forest, "forest")
+        with pytest.raises(CheckpointError, match="a child outside"):
+            read_model(tmp_path, "forest", 3)
+    for field, value, said in (("left", 0, "a child outside"), ("feature_idx", 77, "not one of the 3")):
         boosting = CLASSIFIERS["boosting"]().fit(features, matches)
-        nodes = boosting._predictors[0][0].nodes
+        nodes = boosting._predictors[0][0].nodes  # scikit-learn has no public way to them
         nodes[field][~nodes["is_leaf"].astype(bool)] = value
         write_model(tmp_path, boosting, "boosting")
         with pytest.raises(CheckpointError, match=said):

