@@ -242,12 +242,17 @@ def test_what_is_known_of_a_text_does_not_help_with_it(quick):
 # -- the file ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(params=["platt", "isotonic"])
-def saved(request, tmp_path, quick):
-    pairs, scores = made(200)
-    found = calibrate(pairs, scores, Metric.COSINE, AXIS, method=request.param, rule=Rule("recall", 0.9))
-    found.save(tmp_path / "calibration.json")
-    return tmp_path / "calibration.json", found
+@pytest.fixture(scope="module", params=METHODS)
+def learnt(request):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vecsearch.evaluation.intervals.DRAWS", 20)
+        return calibrate(*made(200), Metric.COSINE, AXIS, method=request.param, rule=Rule("recall", 0.9))
+
+
+@pytest.fixture
+def saved(learnt, tmp_path):
+    learnt.save(tmp_path / "calibration.json")
+    return tmp_path / "calibration.json", learnt
 
 
 def test_a_file_holds_all_and_the_same_input_gives_the_same_bytes(saved, quick):
@@ -257,8 +262,7 @@ def test_a_file_holds_all_and_the_same_input_gives_the_same_bytes(saved, quick):
     asked = np.linspace(-1, 2, 50)
     assert (loaded.probability(asked) == found.probability(asked)).all()
     assert 2 <= len(loaded.curve["recall"]) <= POINTS < 200
-    pairs, scores = made(200)
-    again = calibrate(pairs, scores, Metric.COSINE, AXIS, method=found.way, rule=Rule("recall", 0.9))
+    again = calibrate(*made(200), Metric.COSINE, AXIS, method=found.way, rule=Rule("recall", 0.9))
     assert again.to_bytes() == found.to_bytes()
 
 

@@ -5,10 +5,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vecsearch.errors import writing
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+GREY = "#888888"
+DOT = {"fmt": "o", "markersize": 5, "capsize": 3}
+"""A value with its interval, for `Axes.errorbar`."""
 
 
 @contextmanager
@@ -29,3 +39,22 @@ def new_figure(width: float, height: float) -> Figure:
         from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
+
+
+def spans(values: Any, lows: Any, highs: Any) -> np.ndarray:
+    """How far intervals reach below and above values (n,), as `Axes.errorbar` wants them: (2, n). Rounding, and a value at the
+    edge of its samples, may leave it a little outside of its interval: that is no length below 0."""
+    return np.maximum(0, [np.subtract(values, lows), np.subtract(highs, values)])
+
+
+def lighten(axes: Axes, *, grid: str = "both") -> None:
+    """A small title, faint lines across "x" or "both" axes, and no frame at the top and the right."""
+    axes.title.set_fontsize(10)
+    axes.grid(axis=grid, color=GREY, alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def save_figure(figure: Figure, path: str | PathLike[str]) -> None:
+    """Write a figure in the format of the file's suffix. Raises ResourceError where the disk refuses."""
+    with writing(path):
+        figure.savefig(path, dpi=160, facecolor="white")

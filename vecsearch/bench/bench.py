@@ -77,7 +77,7 @@ def measure(workload: Workload, specs: Sequence[str], folder: Path, *, threads: 
     specs, threads = checks.texts("specs", specs, call="measure"), checks.count("threads", threads, least=1)
     folder = checks.path("folder", folder)
     for spec in specs:
-        ann.check_spec(spec, workload.vectors.shape[1], workload.metric)
+        ann.check_spec(spec, workload.base.vectors.shape[1], workload.base.metric)
     return _measured(workload, specs, folder, threads)
 
 
@@ -85,7 +85,7 @@ def _measured(workload: Workload, specs: Sequence[str], folder: Path, threads: i
     yield from _measure_exact(workload, threads)
     if workload.built and workload.built.path:
         yield from _measure_kind(workload, workload.built, threads)
-    rows = ann.Rows(workload.vectors, workload.norms, workload.metric)
+    rows = workload.base
     for spec in specs:
         if spec == ann.EXACT:
             continue
@@ -103,7 +103,8 @@ def _measured(workload: Workload, specs: Sequence[str], folder: Path, threads: i
 def _measure_exact(workload: Workload, threads: int) -> Iterator[Cost | Point]:
     costs = opening(workload, Built(ann.EXACT, None, {}), threads)
     yield Cost(ann.EXACT, build_s=None, build_threads=None, size_bytes=0, **costs)
-    search = partial(ann.ExactSearcher(workload.vectors, workload.norms).search, metric=workload.metric)
+    base = workload.base
+    search = partial(ann.ExactSearcher(base.vectors, base.norms).search, metric=base.metric)
     own = workload.built is not None and workload.built.spec == ann.EXACT
     yield _point(workload, ann.EXACT, search, {}, threads, stored=own)
 
@@ -117,8 +118,7 @@ def _measure_kind(workload: Workload, kind: Built, threads: int, *, build_s: flo
         size_bytes=kind.path.stat().st_size,
         **opening(workload, kind, threads),
     )
-    rows = ann.Rows(workload.vectors, workload.norms, workload.metric)
-    searcher = ann.open_searcher(kind.path, kind.spec, rows, kind.effort)
+    searcher = ann.open_searcher(kind.path, kind.spec, workload.base, kind.effort)
     if kind is workload.built:
         yield _point(workload, kind.spec, searcher.search, kind.effort, threads, stored=True)
     for rung in ladder(searcher, workload.k):
@@ -165,15 +165,16 @@ def _point(workload: Workload, kind: str, search: Search, effort: Mapping[str, i
     )
 
 
-def latencies_ms(search: Search, queries: np.ndarray, k: int) -> np.ndarray:
-    """Milliseconds of each query (d,) of `queries` (q, d) asked alone, (<= q,) float64, after a pass that warms up."""
-    warm = _pass_ms(search, queries, k)
-    return _pass_ms(search, queries[: len(warm)], k)
+def latencies_ms(search: Search, queries: np.ndarray, k: int, *, seconds: float = SINGLE_S) -> np.ndarray:
+    """Milliseconds of each query (d,) of `queries` (q, d) asked alone, (<= q,) float64, after a pass that warms up; of at least
+    LEAST_SINGLES, then of no more when a pass has taken so many `seconds`."""
+    warm = _pass_ms(search, queries, k, seconds)
+    return _pass_ms(search, queries[: len(warm)], k, seconds)
 
 
-def _pass_ms(search: Search, queries: np.ndarray, k: int) -> np.ndarray:
+def _pass_ms(search: Search, queries: np.ndarray, k: int, seconds: float) -> np.ndarray:
     times = []
-    deadline = time.perf_counter() + SINGLE_S
+    deadline = time.perf_counter() + seconds
     for row in range(len(queries)):
         query = queries[row : row + 1]
         started = time.perf_counter_ns()
@@ -207,13 +208,13 @@ def run_facts(workload: Workload, *, threads: int) -> dict[str, Any]:
     """What a run was about: data set, sizes, metric, k, queries, threads, machine and versions."""
     return {
         "data": workload.name,
-        "rows": len(workload.vectors),
-        "dim": workload.vectors.shape[1],
-        "metric": str(workload.metric),
+        "rows": len(workload.base),
+        "dim": workload.base.vectors.shape[1],
+        "metric": str(workload.base.metric),
         "k": workload.k,
         "queries": len(workload.queries),
         "threads": threads,
-        "vectors_bytes": workload.vectors.nbytes,
+        "vectors_bytes": workload.base.vectors.nbytes,
         "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "cpu": processor(),
         "cores": os.cpu_count(),

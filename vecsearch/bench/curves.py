@@ -13,7 +13,7 @@ import numpy as np
 
 from vecsearch.ann.spec import effort_text
 from vecsearch.bench.bench import Cost, Point, pareto, record
-from vecsearch.drawing import importing_matplotlib, new_figure
+from vecsearch.drawing import GREY, importing_matplotlib, new_figure, save_figure
 from vecsearch.errors import writing
 
 _INK = "#010203"
@@ -39,8 +39,7 @@ def plot_curves(path: Path, run: Mapping[str, Any], points: Sequence[Point]) -> 
     """Write the recall–QPS plot as a PNG. Raises ResourceError where the disk refuses."""
     figure = _figure(run, points, ink="black")
     figure.suptitle(_title(run), fontsize=11, parse_math=False)
-    with writing(path):
-        figure.savefig(path, dpi=160, facecolor="white")
+    save_figure(figure, path)
 
 
 def write_page(path: Path, run: Mapping[str, Any], costs: Sequence[Cost], points: Sequence[Point]) -> None:
@@ -74,10 +73,10 @@ def _figure(run: Mapping[str, Any], points: Sequence[Point], *, ink: str) -> Any
     _scale(axes, min(point.recall for point in points))
     axes.set_xlabel(f"recall@{run['k']}", color=ink)
     axes.set_ylabel("queries per second, in one batch", color=ink)
-    axes.grid(color="#888888", alpha=0.3)
-    axes.grid(which="minor", color="#888888", alpha=0.12)
+    axes.grid(color=GREY, alpha=0.3)
+    axes.grid(which="minor", color=GREY, alpha=0.12)
     axes.tick_params(which="both", colors=ink)
-    axes.spines[:].set_color("#888888")
+    axes.spines[:].set_color(GREY)
     axes.legend(labelcolor=ink, frameon=False, fontsize=9)
     return figure
 

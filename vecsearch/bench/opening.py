@@ -31,7 +31,7 @@ def opening(workload: Workload, kind: Built, threads: int) -> dict[str, float]:
         "spec": kind.spec,
         "path": kind.path and str(kind.path),
         "effort": dict(kind.effort),
-        "metric": workload.metric,
+        "metric": workload.base.metric,
         "k": workload.k,
         "threads": threads,
         "query": workload.queries[0].tolist(),

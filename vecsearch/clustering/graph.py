@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
 FIRST = 32
-"""Neighbors that `alike` looks for at first; for points that are like all of these FOURFOLD as many, again and again."""
+"""Neighbors that `alike` looks for at first."""
 FOURFOLD = 4
 MOST = 2048
 """Neighbors of a point that `alike` looks for at the most: bounds memory where a threshold is low."""
@@ -57,9 +57,10 @@ class Alike:
         return self.numbers[self.starts[number] : self.starts[number + 1]]
 
 
-def alike(points: Points, threshold: float, *, progress: Progress = SILENT) -> Alike:
-    """The points that have a cosine of at least `threshold` with each other; zero vectors are like none."""
-    asked, k, threshold = np.flatnonzero(points.known), FIRST, threshold - ROUNDING
+def alike(points: Points, threshold: float, *, first: int = FIRST, progress: Progress = SILENT) -> Alike:
+    """The points that have a cosine of at least `threshold` with each other; zero vectors are like none. So many neighbors are
+    looked for `first`, FOURFOLD as many for points that are like all of these, again and again."""
+    asked, k, threshold = np.flatnonzero(points.known), first, threshold - ROUNDING
     edges: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     while True:
         found, scores = neighbors(points, asked, k, progress=progress)

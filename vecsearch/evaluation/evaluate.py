@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -120,12 +120,28 @@ def encode_pairs(
     """Vectors of both sides of n pairs of texts, each text encoded once: two (n, dim) float32."""
     check_encoder(encoder, kept=False)
     check_progress(progress)
+    a, b = both_sides(a, b)
+    texts, at = np.unique(np.array([*a, *b], object), return_inverse=True)
+    vectors = _encoded(encoder, texts.tolist(), progress)
+    return vectors[at[: len(a)]], vectors[at[len(a) :]]
+
+
+def both_sides(a: Sequence[str], b: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Both sides of pairs. Raises TypeError for what are no texts, UsageError for more of them on one side."""
     a, b = checks.texts("a", a), checks.texts("b", b)
     if len(a) != len(b):
         raise UsageError(f"there are {len(a):,} texts on one side and {len(b):,} on the other; a pair has one of each")
-    texts, at = np.unique(np.array([*a, *b], object), return_inverse=True)
-    vectors = _Encoding(encoder, progress).all(texts.tolist())
-    return vectors[at[: len(a)]], vectors[at[len(a) :]]
+    return a, b
+
+
+def _encoded(encoder: Encoder, texts: Sequence[str], progress: Progress) -> np.ndarray:
+    """Vectors of the texts, (n, dim) float32, encoded block by block."""
+    vectors = np.empty((len(texts), encoder.dim), np.float32)
+    for first in range(0, len(texts), BLOCK):
+        block = texts[first : first + BLOCK]
+        vectors[first : first + len(block)] = encode_texts(encoder, block)
+        progress.step("texts", first + len(block), len(texts))
+    return vectors
 
 
 def _on_pairs(test: Pairs, encoder: Encoder, metrics: Sequence[Metric], progress: Progress) -> Judged:
@@ -144,7 +160,7 @@ def _on_analogies(test: Analogies, encoder: Encoder, metrics: Sequence[Metric], 
     """By 3CosAdd (Mikolov, Yih and Zweig 2013), the words of the question left out of the answer."""
     asked = {word for question in test.questions for word in question}
     candidates = list(dict.fromkeys([*islice(_words(encoder), CANDIDATES), *sorted(asked)]))
-    vectors = _Encoding(encoder, progress).all(candidates)
+    vectors = _encoded(encoder, candidates, progress)
     row = {word: i for i, word in enumerate(candidates)}
     questions = np.array([[row[word] for word in question] for question in test.questions])  # (n, 4)
     known = vectors.any(axis=1)[questions].all(axis=1)
@@ -180,17 +196,17 @@ def _on_retrieval(
     test: Retrieval, encoder: Encoder, metrics: Sequence[Metric], ks: Sequence[int], progress: Progress
 ) -> Judged:
     tally = CorpusTally()
-    encoding = _Encoding(encoder, progress, lambda: tally.fraction())
-    queries = encoding.all(list(test.queries.values()))
+    queries = _encoded(encoder, list(test.queries.values()), progress)
     ids: list[str] = []
     best = {metric: (np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)) for metric in metrics}
     documents = read_corpus(test.folder, tally=tally)
     while block := list(islice(documents, BLOCK)):
-        vectors = encoding.all([document.text for document in block])
+        vectors = encode_texts(encoder, [document.text for document in block])
         for metric, found in best.items():
             scores, rows = nearest([(vectors, norms(vectors))], queries, max(ks), metric)
             best[metric] = merge((found[0], scores), (found[1], rows + len(ids)), max(ks))
         ids += [document.id for document in block]
+        progress.step("documents", len(ids), expected(len(ids), tally.fraction()))
     judged = Judged(n={"": len(queries)}, notes=list(test.notes))
     for metric, (scores, rows) in best.items():
         ranked = [ranking([ids[row] for row in of_query], its) for its, of_query in zip(scores.tolist(), rows, strict=True)]
@@ -208,21 +224,3 @@ def _on_retrieval(
     if missing := len({id for grades in test.grades.values() for id in grades} - there):
         judged.notes.append(f"{missing:,} judged documents are not in the corpus; those that are relevant count as not found")
     return judged
-
-
-class _Encoding:
-    """Encodes block by block, and tells how far it has come: by `fraction`, or by the texts of the only call."""
-
-    def __init__(self, encoder: Encoder, progress: Progress, fraction: Callable[[], float] | None = None) -> None:
-        self._encoder, self._progress, self._fraction = encoder, progress, fraction
-        self._done = 0
-
-    def all(self, texts: Sequence[str]) -> np.ndarray:
-        """Vectors of the texts: (n, dim) float32."""
-        parts = [np.empty((0, self._encoder.dim), np.float32)]
-        for first in range(0, len(texts), BLOCK):
-            parts.append(encode_texts(self._encoder, texts[first : first + BLOCK]))
-            self._done += len(parts[-1])
-            share = self._fraction() if self._fraction else self._done / len(texts)
-            self._progress.step("texts", self._done, expected(self._done, share))
-        return np.concatenate(parts)

@@ -7,8 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
-from vecsearch import checks
 from vecsearch.encoders import Encoder
+from vecsearch.evaluation.evaluate import both_sides
 from vecsearch.matching.remembering import REMEMBERED_BYTES, RememberingEncoder
 from vecsearch.metric import Metric, pair_scores
 
@@ -25,7 +25,7 @@ class PairFeatures:
 
     def columns(self, a: Sequence[str], b: Sequence[str]) -> dict[str, np.ndarray]:
         """For n pairs, (n,) float64 each: what `names` says, in its order."""
-        a, b = checks.texts("a", a), checks.texts("b", b)
+        a, b = both_sides(a, b)
         found = {}
         words = [[WORD.findall(text.lower()) for text in side] for side in (a, b)]
         for name, encoder in self._encoders.items():

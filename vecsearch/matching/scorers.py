@@ -9,7 +9,7 @@ import numpy as np
 
 from vecsearch import checks
 from vecsearch.encoders import Encoder
-from vecsearch.errors import UsageError
+from vecsearch.evaluation.evaluate import both_sides
 from vecsearch.matching.calibration import Calibration
 from vecsearch.matching.remembering import RememberingEncoder
 from vecsearch.metric import Background, Metric, pair_scores
@@ -38,7 +38,7 @@ class EncoderScorer:
         self._calibration = calibration
         if calibration is not None:
             checks.instance("calibration", calibration, Calibration, give="Calibration.load(path)")
-        self._background = self._random_pairs(*_sides(a, b))
+        self._background = self._random_pairs(*both_sides(a, b))
 
     @property
     def encoded(self) -> int:
@@ -47,7 +47,7 @@ class EncoderScorer:
 
     def columns(self, a: Sequence[str], b: Sequence[str]) -> dict[str, np.ndarray]:
         """Of n pairs, (n,) each: "cosine", "cosine_percentile", "ip", "ip_percentile"; if calibrated "probability", "match"."""
-        a, b = _sides(a, b)
+        a, b = both_sides(a, b)
         vectors = self._encoder.encode([*a, *b])
         found: dict[str, np.ndarray] = {}
         for metric in Metric:
@@ -67,11 +67,3 @@ class EncoderScorer:
         left, right = np.array(chosen, np.int64).reshape(-1, 2).T
         vectors = self._encoder.encode([*sides[0], *sides[1]])
         return Background(vectors[left], vectors[len(sides[0]) :][right])
-
-
-def _sides(a: Sequence[str], b: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Both sides of pairs. Raises TypeError for what are no texts, UsageError for more of them on one side."""
-    a, b = checks.texts("a", a), checks.texts("b", b)
-    if len(a) != len(b):
-        raise UsageError(f"there are {len(a):,} texts on one side and {len(b):,} on the other; a pair has one of each")
-    return a, b

@@ -55,16 +55,16 @@ class Output:
     takes: Callable[[Mapping[str, np.ndarray]], np.ndarray]
 
 
-def blocks(pairs: Iterable[Pair], size: int = BLOCK) -> Iterator[list[Pair]]:
-    """The pairs, `size` at a time, or fewer where texts are long."""
+def blocks(pairs: Iterable[Pair], size: int = BLOCK, characters: int = BLOCK_CHARACTERS) -> Iterator[list[Pair]]:
+    """The pairs, `size` at a time, or fewer where their texts have so many `characters`."""
     block: list[Pair] = []
-    characters = 0
+    length = 0
     for pair in pairs:
         block.append(pair)
-        characters += len(pair.a) + len(pair.b)
-        if len(block) == size or characters >= BLOCK_CHARACTERS:
+        length += len(pair.a) + len(pair.b)
+        if len(block) == size or length >= characters:
             yield block
-            block, characters = [], 0
+            block, length = [], 0
     if block:
         yield block
 
@@ -104,9 +104,17 @@ class ScoringRun:
             self._forget()
             self.done, self._sizes = Scored(0, dict.fromkeys(self._outputs, 0)), dict.fromkeys(self._outputs, 0)
 
-    def run(self, pairs: Iterator[Pair], scorer: PairScorer, share: Callable[[], float], progress: Progress) -> Scored:
-        """Score those of `pairs` that are not scored yet, the first being passed over. `share` says how much of them has been
-        read, 0 to 1; `progress` is told how many are done.
+    def run(
+        self,
+        pairs: Iterator[Pair],
+        scorer: PairScorer,
+        share: Callable[[], float],
+        progress: Progress,
+        *,
+        block_pairs: int = BLOCK,
+    ) -> Scored:
+        """Score those of `pairs` that are not scored yet, the first being passed over, so many at a time. `share` says how much
+        of them has been read, 0 to 1; `progress` is told how many are done.
 
         Raises: CorpusError; ResourceError where the disk refuses. What is scored stays, to be resumed.
         """
@@ -118,7 +126,7 @@ class ScoringRun:
                 if self._sizes[name] and not part.exists() and Path(name).exists():
                     os.replace(name, part)  # it was stopped when this one had its name already
             writers = {name: files.enter_context(_Rows(part, self._sizes[name])) for name, part in parts.items()}
-            for block in blocks(pairs):
+            for block in blocks(pairs, block_pairs):
                 columns = scorer.columns([pair.a for pair in block], [pair.b for pair in block])
                 rows = scored_rows(block, columns)
                 for name, output in self._outputs.items():

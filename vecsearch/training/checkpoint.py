@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,9 @@ from vecsearch.resume import refuse_difference
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
+
+SAVE_SECONDS = 120
+"""Between two checkpoints: what an interruption costs at the most."""
 
 
 def below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -40,6 +44,12 @@ class Checkpoint:
         self.folder = checkpoint_folder(output)
         self._file = self.folder / "state.safetensors"
         self._options = options
+        self._saved = time.monotonic()
+
+    @property
+    def is_due(self) -> bool:
+        """Whether SAVE_SECONDS have passed since the last time."""
+        return time.monotonic() - self._saved > SAVE_SECONDS
 
     @contextmanager
     def preparing(self, *, resume: bool) -> Iterator[None]:
@@ -79,6 +89,7 @@ class Checkpoint:
 
         stored = {name: tensor.contiguous() for name, tensor in tensors.items()}
         write_whole(self._file, save(stored, {"facts": json.dumps(facts)}))
+        self._saved = time.monotonic()
 
     def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """What was kept last; None before the first time. Raises DataError when the file is damaged."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
@@ -19,13 +18,10 @@ from vecsearch.progress import SILENT, Progress
 from vecsearch.training.checkpoint import Checkpoint, below, copied
 from vecsearch.training.network import Network
 
-SAVE_SECONDS = 120
-"""Between two checkpoints: what an interruption costs at the most."""
 CLIP = 1.0
 """Length that a gradient is cut to."""
 TRIMMED_EVERY = 10
 """Steps after which freed memory goes back to the system."""
-
 
 Optimisers = list[torch.optim.Optimizer]
 
@@ -123,7 +119,6 @@ def fit(
         state.start = state.best = examples.score(network)
         progress.note(f"before training: {state.start:.4f}")
     batches: list[Any] = []
-    saved = time.monotonic()
     while state.step < steps:
         epoch, within = divmod(state.step, per_epoch)
         if not within or not batches:
@@ -142,9 +137,8 @@ def fit(
             progress.note(f"step {state.step:,} of {steps:,}: {score:.4f}")
             if score > state.best:
                 state.best, best = score, copied(network)
-        if time.monotonic() - saved > SAVE_SECONDS:
+        if checkpoint.is_due:
             _save(checkpoint, network, optimisers, state, best)
-            saved = time.monotonic()
     network.load_state_dict(best)
     return Fitted(network.tensors(), state.best, state.start, state.scores)
 
