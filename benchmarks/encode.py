@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from statistics import median
-from time import perf_counter
 
 import numpy as np
 import torch
+from cost import seconds
 from fastai.text.core import SpacyTokenizer, TokenizeWithRules
 from fastai.text.data import Numericalize, pad_input_chunk
 from fastai.text.models.awdlstm import AWD_LSTM
@@ -69,12 +69,6 @@ def matrix_rate(dtype: str) -> float:
         times = [seconds(lambda r=rows, w=weights: torch.nn.functional.linear(r, w)) for _ in range(6)]
         best = max(best, 2 * m * k * n / median(times[1:]))
     return best
-
-
-def seconds(work: Callable[[], object]) -> float:
-    start = perf_counter()
-    work()
-    return perf_counter() - start
 
 
 class Fastai:

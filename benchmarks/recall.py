@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from report import report
+from report import listed, report
 
 from vecsearch import ann
 from vecsearch.ann.recall import recalls
@@ -46,10 +46,6 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--queries", type=int, default=2000, help="new queries (default: %(default)s)")
     parser.add_argument("--foreign", type=Path, help="a file of queries of another distribution")
     return parser.parse_args()
-
-
-def listed(kind: type) -> Any:
-    return lambda text: [kind(part) for part in text.split(",")]
 
 
 def read(path: Path) -> np.ndarray:

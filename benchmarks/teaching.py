@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 from report import report
-from similarity import MEAN, RETRIEVAL, correlation, reached
+from similarity import MEAN, RETRIEVAL, correlation, ranks, reached
 
 from vecsearch.encoders import Encoder, open_encoder
 from vecsearch.metric import normalise
@@ -181,16 +181,12 @@ def trained(step: Step, groups: list[list[str]], teacher: Any, output: Path, epo
 def measured(encoder: Encoder, data: Path, held_out: list[Any]) -> dict[str, float]:
     sets = [correlation(encoder, data / f"{part}.tsv") for part in MEAN]
     found = {Path(part).name: round(reached(encoder, data / part, "ndcg@10"), 4) for part in RETRIEVAL}
-    titles, texts = (
-        normalise(encoder.encode(side)) for side in ([english.title_of(d) for d in held_out], [d.text for d in held_out])
-    )
-    likeness = titles @ texts.T
-    ranks = (likeness > np.diag(likeness)[:, None]).sum(axis=1) + 1
+    places = ranks(encoder, [english.title_of(document) for document in held_out], [document.text for document in held_out])
     return {
         "sts_mean": round(float(np.mean(sets)), 2),
         **found,
         "meaning": round(float(np.mean(list(found.values()))), 4),
-        "titles": round(float((1 / ranks).mean()), 4),
+        "titles": round(float((1 / places).mean()), 4),
     }
 
 
