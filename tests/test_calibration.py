@@ -378,8 +378,12 @@ def written(tmp_path, rows):
     [
         ([(f"a{i}", f"b{i}", i % 2) for i in range(19)], None, "holds 19 pairs; at least 20 are needed"),
         ([(f"a{i}", f"b{i}", 1) for i in range(30)], None, "all 30 pairs are matches; label some of both"),
-        ([(f"a{i}", f"b{i}", 0) for i in range(30)], None, "all 30 pairs are none; label some of both"),
-        ([(f"a{i}", f"b{i}", i) for i in range(30)], 99, "all 30 pairs are none; choose another score than --positive 99"),
+        ([(f"a{i}", f"b{i}", 0) for i in range(30)], None, "all 30 pairs are non-matches; label some of both"),
+        (
+            [(f"a{i}", f"b{i}", i) for i in range(30)],
+            99,
+            "all 30 pairs are non-matches; choose another score than --positive 99",
+        ),
         ([(f"a{i}", f"b{i}", i) for i in range(30)], None, "pair 3: the label is 2, not 0 or 1; --positive"),
         ([(f"a{i}", f"b{i}") for i in range(30)], None, "pair 1 has no label; name the columns"),
     ],
@@ -394,7 +398,7 @@ def test_graded_scores_are_matches_from_a_score_on(tmp_path):
     assert pairs.matches.tolist() == [i >= 20 for i in range(30)]
 
 
-@pytest.mark.parametrize("label, what", [(1, "matches"), (0, "pairs that are none")])
+@pytest.mark.parametrize("label, what", [(1, "matches"), (0, "non-matches")])
 def test_too_few_groups_are_refused(tmp_path, label, what):
     rows = [("hub", f"b{i}", label) for i in range(20)] + [(f"a{i}", f"c{i}", 1 - label) for i in range(20)]
     rows += [(f"x{i}", f"y{i}", label) for i in range(FOLDS - 2)]

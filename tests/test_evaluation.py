@@ -212,7 +212,7 @@ def test_missing_files_of_a_beir_folder_are_named(beir):
         read_set(folder, split="train")
     assert read_set(folder, split="dev").grades == {"q": {"1": 1}}
     (folder / "queries.jsonl").unlink()
-    with pytest.raises(CorpusError, match=r"has no queries.jsonl, so it is no BEIR folder"):
+    with pytest.raises(CorpusError, match=r"has no queries\.jsonl"):
         read_set(folder)
 
 
@@ -226,7 +226,7 @@ def test_missing_files_of_a_beir_folder_are_named(beir):
         ("p.tsv", "", "holds no pairs"),
         ("p.txt", "one two three four\nfive six\n", "line 2: 2 words; an analogy has four"),
         ("p.txt", ": section\n\n", "holds no analogies"),
-        ("p.txt", b"a b c \xff", r"no text in UTF-8 \(byte 6\)"),
+        ("p.txt", b"a b c \xff", r"not UTF-8 \(byte 6\)"),
     ],
 )
 def test_a_set_that_cannot_be_used_is_refused(tmp_path, name, text, message):

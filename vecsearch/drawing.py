@@ -34,7 +34,7 @@ def importing_matplotlib() -> Iterator[None]:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure of so many inches, whose parts keep clear of one another."""
+    """An empty figure of this size in inches, whose parts do not overlap."""
     with importing_matplotlib():
         from matplotlib.figure import Figure
 
@@ -42,8 +42,8 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def spans(values: Any, lows: Any, highs: Any) -> np.ndarray:
-    """How far intervals reach below and above values (n,), as `Axes.errorbar` wants them: (2, n). Rounding, and a value at the
-    edge of its samples, may leave it a little outside of its interval: that is no length below 0."""
+    """How far intervals reach below and above values (n,), as `Axes.errorbar` wants them: (2, n). A value may lie a little
+    outside of its interval, by rounding or at the edge of its samples: the length is then 0."""
     return np.maximum(0, [np.subtract(values, lows), np.subtract(highs, values)])
 
 

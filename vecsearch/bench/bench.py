@@ -22,12 +22,11 @@ from vecsearch.bench.opening import opening
 from vecsearch.bench.workload import Built, Workload
 
 SINGLE_S = 5.0
-"""Seconds for one pass of single queries; a kind so slow that they pass before the last query is asked fewer,"""
+"""Seconds after which a pass of single queries ends, even if not all were asked."""
 LEAST_SINGLES = 100
-"""but at least so many that a 99th percentile means something."""
-BATCH_ROUNDS = 3
-BATCH_S = 0.5
-"""A batch is repeated so many times, and for so many seconds, at the least."""
+"""Single queries of a pass at the least: with fewer a 99th percentile means nothing."""
+BATCH_ROUNDS, BATCH_S = 3, 0.5
+"""How often, and for how many seconds, a batch is repeated at the least."""
 
 _STEPS = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
 
@@ -166,8 +165,8 @@ def _point(workload: Workload, kind: str, search: Search, effort: Mapping[str, i
 
 
 def latencies_ms(search: Search, queries: np.ndarray, k: int, *, seconds: float = SINGLE_S) -> np.ndarray:
-    """Milliseconds of each query (d,) of `queries` (q, d) asked alone, (<= q,) float64, after a pass that warms up; of at least
-    LEAST_SINGLES, then of no more when a pass has taken so many `seconds`."""
+    """Milliseconds of each query (d,) of `queries` (q, d) asked alone, (<= q,) float64, after a pass that warms up. A pass ends
+    after so many `seconds`, but not before LEAST_SINGLES."""
     warm = _pass_ms(search, queries, k, seconds)
     return _pass_ms(search, queries[: len(warm)], k, seconds)
 

@@ -26,7 +26,7 @@ from vecsearch.store.clusters import NO_CLUSTER, NOT_ASSIGNED, Clustering
 
 WAYS = ("kmeans", "communities", "density")
 SIZE = 10
-"""Documents that a community, or a density cluster, has at the least unless something else is asked for."""
+"""The smallest size of a community or a density cluster, by default."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,9 @@ class Settings:
             object.__setattr__(self, "threshold", checks.number("threshold", self.threshold))
 
     def check(self, documents: int) -> None:
-        """Raise UsageError for settings that no clusters of so many documents can have."""
+        """Raise UsageError for settings that cannot be met with so many documents."""
         if not documents:
-            raise UsageError("there is no document with a vector in the index, so there are no clusters")
+            raise UsageError("no document of the index has a vector, so there is nothing to cluster")
         if self.k is not None and not 1 <= self.k <= documents:
             raise UsageError(f"k is {self.k}, and {documents:,} documents have a vector: ask for 1 to {documents:,} clusters")
         if self.threshold is not None and not -1 <= self.threshold <= 1:
@@ -71,8 +71,8 @@ def cluster(
     """Put the documents of an index into clusters, largest first, and keep these with it; `index` shows them at once.
 
     `labels` names a field of the documents whose values the clusters are compared with. The same index and settings give the
-    same clusters. `progress` is told how many documents were looked at in this step, and what is done. Raises
-    UsageError for settings that no clusters can have, ResourceError where the disk refuses; the index is then what it was.
+    same clusters. `progress` is called with the documents that a step has seen, and notes what is done. Raises
+    UsageError for settings that cannot be met, ResourceError where the disk refuses; the index is then unchanged.
     """
     checks.instance("index", index, Index, give="an Index")
     settings = Settings() if settings is None else checks.instance("settings", settings, Settings, give="Settings(k=10)")

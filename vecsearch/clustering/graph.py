@@ -50,7 +50,7 @@ class Alike:
     numbers: np.ndarray
     cosines: np.ndarray
     crowded: int
-    """How many points may be like more than MOST others, of which only so many are named."""
+    """How many points have MOST others like them or more, of which only MOST are kept."""
 
     def to(self, number: int) -> np.ndarray:
         """The points that are like this one, best first: (m,) int32."""
@@ -58,8 +58,8 @@ class Alike:
 
 
 def alike(points: Points, threshold: float, *, first: int = FIRST, progress: Progress = SILENT) -> Alike:
-    """The points that have a cosine of at least `threshold` with each other; zero vectors are like none. So many neighbors are
-    looked for `first`, FOURFOLD as many for points that are like all of these, again and again."""
+    """The points that have a cosine of at least `threshold` with each other; zero vectors have no such points. For each
+    point `first` neighbors are searched for; where all of these are alike, FOURFOLD as many, and so on."""
     asked, k, threshold = np.flatnonzero(points.known), first, threshold - ROUNDING
     edges: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     while True:

@@ -51,10 +51,10 @@ class Fit:
 def kmeans(
     read: Read, n: int, k: int, *, spherical: bool, seed: int, threads: int | None = None, progress: Progress = SILENT
 ) -> Fit:
-    """At most `k` clusters of the points 0 … n−1, fewer where not so many differ: the labels are those of `assign`.
+    """At most `k` clusters of the points 0 … n−1, fewer where fewer points differ; the labels are those of `assign`.
 
-    `threads` are as many as there are cores, unless said. `progress` is told how many documents of the sample were looked at in
-    this round.
+    `threads` is by default the number of cores. `progress` is called with how many documents of the sample this round has
+    seen.
     """
     rng = np.random.default_rng(seed)
     order = rng.permutation(n)
@@ -162,7 +162,7 @@ def _round(
 
 
 def _first_centres(read: Read, order: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
-    """k points of a sample, far from each other (Arthur and Vassilvitskii 2007, k-means++), fewer where not so many differ."""
+    """k points of a sample, far from each other (Arthur and Vassilvitskii 2007, k-means++), fewer where fewer differ."""
     from sklearn.cluster import kmeans_plusplus
 
     size = max(SEEDED[0] * k, SEEDED[1])

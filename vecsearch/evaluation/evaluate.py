@@ -1,4 +1,4 @@
-"""An encoder on a test set: what it reaches, how sure that is, and which of two encoders is better."""
+"""Encoders on a test set: their figures with intervals, and which of two encoders is better."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ CANDIDATES = 30_000
 
 @dataclass(slots=True)
 class Judged:
-    """An encoder on a set: for each metric and measure its value with its samples. A part of a set stands under its name."""
+    """An encoder's figures on a set, by part of the set ("" for all of it), metric and measure, each with its samples."""
 
     drawn: dict[tuple[str, Metric, str], Drawn] = field(default_factory=dict)
     n: dict[str, int] = field(default_factory=dict)
     """Pairs, questions or queries, of the set ("") and of its parts."""
     notes: list[str] = field(default_factory=list)
-    """What of the set the encoder does not know."""
+    """What does not count as it should: unknown words, missing documents."""
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """How far `encoder` is ahead of `than`, with the interval of the difference and the p-value that there is none."""
+    """The difference of `encoder` and `than`, with its interval, and the p-value of there being none."""
 
     part: str
     metric: Metric
@@ -68,7 +68,7 @@ def evaluate(
     ks: Sequence[int] = (10,),
     progress: Progress = SILENT,
 ) -> Judged:
-    """What an encoder reaches on a set by each metric: Pearson's and Spearman's correlation, accuracy, or the measures of a
+    """An encoder's figures on a set by each metric: Pearson's and Spearman's correlation, accuracy, or the measures of a
     ranking cut at each of `ks`.
 
     Raises: errors of the corpus of a BEIR folder.
@@ -101,7 +101,7 @@ def compare(judged: dict[str, Judged]) -> Iterator[Comparison]:
     for name, found in judged.items():
         checks.instance(f"judged[{name!r}]", found, Judged, give="what evaluate returned")
     if not judged:
-        raise UsageError("nothing is judged, so nothing can be compared; evaluate at least two encoders")
+        raise UsageError("judged is empty; evaluate at least two encoders")
     return _compared(judged)
 
 

@@ -17,9 +17,9 @@ from vecsearch.forks import is_forked
 SEED = 0
 TREES = 200
 SMALLEST_LEAF = 5
-"""Pairs in a leaf of the forest at the least: a leaf of one pair would know it by heart."""
+"""Pairs in a leaf of the forest at the least: a leaf of a single pair would only memorise it."""
 TRUSTED = ("sklearn.tree._tree.Tree", "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor")
-"""The types that a kept model may hold beside those that skops knows to be harmless."""
+"""The types that a stored model may contain in addition to those that skops trusts by itself."""
 
 
 class Classifier(Protocol):
@@ -53,8 +53,8 @@ def boosting() -> Classifier:
 
 @cache
 def _one_thread_in_children() -> None:
-    """From now on have scikit-learn compute with one thread in each forked process, as this one may be: it would wait for the
-    parent's."""
+    """Have scikit-learn compute with one thread in every process forked from now on, and in this one if it was: OpenMP would
+    wait for threads that only the parent has."""
     from threadpoolctl import threadpool_limits
 
     os.register_at_fork(after_in_child=lambda: threadpool_limits(1, user_api="openmp"))
@@ -90,7 +90,7 @@ def read_model(folder: Path, name: str, features: int) -> Callable[[np.ndarray],
     try:
         predict = _logistic(path, features) if name == "logistic" else _trees(path, name, features)
         if not 0 <= predict(np.zeros((1, features)))[0] <= 1:
-            raise ValueError("what it gives is no probability")
+            raise ValueError("its output is not a probability")
         return predict
     except UsageError:
         raise
@@ -115,7 +115,7 @@ def _logistic(path: Path, features: int) -> Callable[[np.ndarray], np.ndarray]:
     if {key: value.shape for key, value in values.items()} != shapes or not all(np.isfinite(v).all() for v in values.values()):
         raise ValueError(f"not {features} finite means, scales and weights, and one intercept")
     if not (values["scales"] > 0).all():
-        raise ValueError("a scale that is not above 0")
+        raise ValueError("a scale is not greater than 0")
     weights = values["weights"] / values["scales"]
     intercept = values["intercept"] - values["means"] @ weights
     return lambda rows: expit(rows @ weights + intercept)
@@ -124,11 +124,11 @@ def _logistic(path: Path, features: int) -> Callable[[np.ndarray], np.ndarray]:
 def _trees(path: Path, name: str, features: int) -> Callable[[np.ndarray], np.ndarray]:
     io = require_skops()
     if strange := [kind for kind in io.get_untrusted_types(file=path) if kind not in TRUSTED]:
-        raise ValueError(f"it holds {strange[0]}, which no such model does")
+        raise ValueError(f"it contains {strange[0]}, which no model of ours does")
     model = io.load(path, trusted=list(TRUSTED))
     kind = type(CLASSIFIERS[name]())
     if type(model) is not kind or model.n_features_in_ != features or model.classes_.tolist() != [False, True]:
-        raise ValueError(f"no {kind.__name__} of {features} features")
+        raise ValueError(f"it is not a {kind.__name__} of {features} features")
     for left, right, feature, leaf in _trees_of(model):
         inner = np.flatnonzero(~leaf)
         for side in (left[inner].astype(np.int64), right[inner].astype(np.int64)):

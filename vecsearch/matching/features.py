@@ -1,4 +1,4 @@
-"""What can be known of a pair of texts: its scores by each of several encoders, and what its words and letters say."""
+"""Features of a pair of texts: its scores by each of several encoders, and how much its words and letters agree."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WORD = re.compile(r"\w+")
 
 
 class PairFeatures:
-    """Columns of numbers for pairs of texts, by `encoders` of any number, each under its name."""
+    """Features of pairs of texts, by any number of `encoders`, each under its name."""
 
     def __init__(self, encoders: Mapping[str, Encoder]) -> None:
         limit = REMEMBERED_BYTES // max(1, len(encoders))
@@ -24,7 +24,7 @@ class PairFeatures:
         self._words = {name: frozenset(encoder.words) for name, encoder in encoders.items() if len(encoder.words)}
 
     def columns(self, a: Sequence[str], b: Sequence[str]) -> dict[str, np.ndarray]:
-        """For n pairs, (n,) float64 each: what `names` says, in its order."""
+        """The features of n pairs, (n,) float64 each, by `names` and in their order."""
         a, b = both_sides(a, b)
         found = {}
         words = [[WORD.findall(text.lower()) for text in side] for side in (a, b)]

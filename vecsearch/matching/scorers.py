@@ -1,4 +1,4 @@
-"""What scores pairs of texts: the protocol, and the scores of one encoder, with or without a calibration."""
+"""Scorers of pairs of texts: the protocol, and the scores of one encoder, with or without a calibration."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SEED = 0
 
 
 class PairScorer(Protocol):
-    """Says of pairs of texts what there is to say, as columns of numbers."""
+    """Scores pairs of texts: columns of numbers."""
 
     def columns(self, a: Sequence[str], b: Sequence[str]) -> dict[str, np.ndarray]:
         """For n pairs: columns (n,) by name, the same names each time."""
@@ -29,8 +29,8 @@ class EncoderScorer:
     """Cosine and inner product by an encoder, each with its percentile among random pairs; with a calibration the probability
     of a match.
 
-    The random pairs are of texts (n,) on the side a, and on the side b, that are no pair of the n that are given. Where there
-    are none, percentiles are not a number.
+    A random pair is a text of `a` with a text of `b`, both (n,), that is not one of the given pairs. Where there is no such
+    pair, percentiles are NaN.
     """
 
     def __init__(self, encoder: Encoder, a: Sequence[str], b: Sequence[str], *, calibration: Calibration | None = None) -> None:

@@ -1,4 +1,4 @@
-"""What a training keeps while it runs, so that it can go on after an interruption: one file, replaced as a whole."""
+"""The checkpoint of a training, by which it can be resumed: one file, replaced as a whole."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def copied(module: Module) -> dict[str, Tensor]:
 
 
 def checkpoint_folder(output: Path) -> Path:
-    """Where a training towards `output` keeps what it needs to go on."""
+    """The folder beside `output` that holds the checkpoint of its training."""
     return output.absolute().with_name(f".{output.name}.training")
 
 
 class Checkpoint:
-    """What a training towards `output` keeps in its `folder`; `options` are all that its result depends on."""
+    """The checkpoint of a training towards `output`, in its `folder`; `options` are all that the result depends on."""
 
     def __init__(self, output: Path, options: Mapping[str, Any]) -> None:
         self.folder = checkpoint_folder(output)
@@ -48,12 +48,12 @@ class Checkpoint:
 
     @property
     def is_due(self) -> bool:
-        """Whether SAVE_SECONDS have passed since the last time."""
+        """Whether SAVE_SECONDS have passed since it was last saved."""
         return time.monotonic() - self._saved > SAVE_SECONDS
 
     @contextmanager
     def preparing(self, *, resume: bool) -> Iterator[None]:
-        """Make the folder, or with `resume` go on with the one that is there. A new one does not outlive data that is refused.
+        """Make the folder, or with `resume` use the one that exists. A new one is removed again if the data is refused.
 
         Raises: UsageError: with `resume`, when the options were others; ResourceError: the disk refuses.
         """
@@ -84,7 +84,7 @@ class Checkpoint:
         return True
 
     def save(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-        """Keep tensors and facts (JSON) in the place of those before. Raises ResourceError, and the ones before stay."""
+        """Replace the stored tensors and facts (JSON). Raises ResourceError: the disk refuses; the former ones stay."""
         from safetensors.torch import save
 
         stored = {name: tensor.contiguous() for name, tensor in tensors.items()}
@@ -92,7 +92,7 @@ class Checkpoint:
         self._saved = time.monotonic()
 
     def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """What was kept last; None before the first time. Raises DataError when the file is damaged."""
+        """What was saved last; None if nothing was. Raises DataError: the file is damaged."""
         from safetensors import SafetensorError, safe_open
 
         if not self._file.is_file():
@@ -104,5 +104,5 @@ class Checkpoint:
             raise DataError(f"{self._file} is damaged ({error}); start again without --resume") from None
 
     def remove(self) -> None:
-        """The training is done."""
+        """Delete the folder."""
         shutil.rmtree(self.folder, ignore_errors=True)

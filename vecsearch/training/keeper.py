@@ -1,4 +1,4 @@
-"""A language model's training by fastai that can be interrupted: its stream of text, its stages, and what is kept of them."""
+"""Training a language model by fastai so that it can be resumed: the stream of text, the stages, and their checkpoint."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class SeededLoader(LMDataLoader):
 
 
 class Keeper(Callback):
-    """Runs the stages of a training, keeps the best weights and, now and then, everything that it takes to go on."""
+    """Runs the stages of a training, keeps the best weights, and saves a checkpoint from time to time."""
 
     order = 90  # after fastai's own have counted, scheduled and recorded
 
@@ -64,7 +64,7 @@ class Keeper(Callback):
         self._refused: ResourceError | None = None
 
     def run(self, *, is_new: bool) -> None:
-        """Train a new model, or one that was trained before, whose words come first."""
+        """Train a new model in one stage, or one that exists in two: its words alone, then all layers."""
         learner = self._learner
         kept = self._checkpoint.load()
         groups = len(learner.splitter(learner.model))

@@ -74,7 +74,7 @@ class LanguagePlan:
 
 @dataclass(frozen=True, slots=True)
 class Spoken:
-    """What came of a training: perplexities on held-out text before and after, and whether the model was written."""
+    """The result of a training: perplexities on held-out text before and after, and whether the model was written."""
 
     output: Path
     tokens: int
@@ -98,7 +98,8 @@ def train_language_model(
 
     From `start`, an encoder, its words keep their embedding, and new ones begin where their contexts say; the words are trained
     first, then all layers, the lower ones more slowly. Without it the model is new. Of a start that reads in both directions
-    the forward one is trained. A checkpoint lies beside `output` until the end; `resume` goes on with it, to the same weights.
+    the forward one is trained. A checkpoint lies beside `output` until the end; `resume` continues from it to
+    the same weights.
 
     Raises: DataError: too little text; UsageError: the checkpoint is another training's; errors of the files and of the
     encoder; ResourceError: the disk refuses.

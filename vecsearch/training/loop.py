@@ -1,4 +1,4 @@
-"""Training step by step: the same weights whether it was interrupted or not, and the best of them at the end."""
+"""The training loop: it gives the same weights whether it was interrupted or not, and keeps the best."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """Weights by the names of an encoder's folder, the score that they have, that of the start, and all on the way."""
+    """The best weights by the names of an encoder's folder, their score, that of the start, and all on the way."""
 
     tensors: dict[str, np.ndarray]
     score: float
@@ -101,8 +101,8 @@ def fit(
 
     In `words_first` epochs, before those of the plan and with a cycle of their own, only the embedding learns.
 
-    All that is random follows from the seed and the number of the step, so that going on is the same as never having stopped.
-    `progress` is told the steps done, of how many, and the scores.
+    Every random number follows from the seed and the number of the step, so that a resumed training has the same result.
+    `progress` is called with the steps done, and notes the scores.
 
     Raises: ResourceError: a checkpoint cannot be written; the one before is kept.
     """

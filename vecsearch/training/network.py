@@ -94,7 +94,7 @@ def layer_sizes(dims: Any) -> tuple[int, ...]:
 def random_stack(embedding: np.ndarray, dims: Sequence[int], rng: np.random.Generator, *, shut: bool) -> Stack:
     """A stack over an embedding (V, e) float32 whose layers of `dims` states are drawn as torch draws them.
 
-    With `shut` the last layer's output gates are: what it adds to the embedding has to be learnt, and is no noise at first.
+    With `shut` the last layer's output gates are nearly closed at first, so that it does not add noise to the embedding.
     """
     layers, below = [], embedding.shape[1]
     for dim in dims:

@@ -1,4 +1,4 @@
-"""Words that an encoder does not know, put where their contexts say that they belong.
+"""Embeddings for words that an encoder does not know, from the contexts that they have in texts.
 
 Khodak and others 2018, A La Carte Embedding: Cheap but Effective Induction of Semantic Feature Vectors: the mean of the
 embeddings around a word, turned by the linear map that brings such means nearest to words' own embeddings where these are
@@ -26,7 +26,7 @@ from vecsearch.training.network import Network
 from vecsearch.training.start import LEAST_COUNT, Start, start_from
 
 NEW_WORDS = 10_000
-"""New words that an encoder learns of texts, unless told else."""
+"""New words that an encoder learns from texts by default, at most."""
 WINDOW = 5
 """Words on each side that are a word's context."""
 LEAST_CONTEXTS = 20
@@ -68,7 +68,7 @@ def with_new_words(start: Start, texts: Iterable[str], most: int, note: Callable
     """An encoder that knows the commonest new words of the texts as well, `most` of them at most, behind its own.
 
     New is a word of letters or digits that occurs LEAST_COUNT times and is not in the vocabulary. Its embedding has the others'
-    mean length; where no known word stands near it, it is their mean. `note` hears how many there are.
+    mean length; where no known word stands near it, it is their mean. `note` is called with how many there are.
     """
     known = len(start.vocabulary)
     tokens, fresh = _rows(start, texts)

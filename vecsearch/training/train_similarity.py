@@ -83,7 +83,7 @@ class New:
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """What came of a training: `written` says whether it is better than its start by the held-out `score`."""
+    """The result of a training; it is `written` only if its held-out `score` is better than that of the start."""
 
     output: Path
     kind: str
@@ -109,8 +109,8 @@ def train_similarity(
 
     An encoder that is there learns the commonest words of the texts that it does not know as well, `new_words` of them at most.
     Texts are read as far as `max_tokens`. `half` stores float16, and the words of a new encoder as 8-bit numbers. A checkpoint
-    lies beside `output` until the end; `resume` goes on with it. `progress` is told the texts encoded by a teacher,
-    the steps taken, and the scores on the way.
+    lies beside `output` until the end; `resume` continues from it. `progress` is called with the texts encoded by a teacher
+    and the steps done, and notes the scores.
 
     Raises: UsageError: options that do not go together; DataError: too few examples, or a teacher that does not fit; errors of
     the files and of the encoder; ResourceError: the disk refuses.
