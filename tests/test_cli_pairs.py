@@ -92,7 +92,7 @@ def test_a_calibration_adds_a_probability_and_has_a_threshold(run, vecsearch, tm
     refused(run(*options, "--replace", "--by", "ip"), 2, "the threshold that is known is for cosine, not for ip")
     other = tiny_folder(dims=(6, 9))
     ran = vecsearch("similarity", "--pairs", tmp_path / "pairs.jsonl", "--encoder", other, "--calibration", tmp_path / "c.json")
-    refused(ran, 2, "its scores mean something else")
+    refused(ran, 2, "the calibration is for scores of the encoder")
 
 
 def test_several_encoders_are_joined(run, tiny_folder):
