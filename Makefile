@@ -17,7 +17,7 @@ demo: $(INSTALLED)
 
 # What breaks first, whatever was changed: lint, layers, files, texts, an index and its conditions, the command line's contract.
 QUICK := $(addprefix tests/test_,layers.py files.py schema.py corpus_readers.py text_rules.py text_tokens.py store_manifest.py \
-    index.py ann.py joined.py passages.py cli_contract.py)
+    index.py ann.py concatenated.py passages.py cli_contract.py)
 
 quick: $(TESTING)
 	$(VENV)/bin/ruff check .

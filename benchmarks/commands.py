@@ -11,13 +11,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from statistics import median
-from time import perf_counter
 
+from cost import of_process, seconds
 from report import report
 
 from vecsearch.cli.pydocs import python_documentation
@@ -25,16 +23,6 @@ from vecsearch.index.index import Index
 
 QUESTION = "a group of friends plans one last bank robbery in the city, but nothing ever goes as planned"
 """20 tokens with xxbos, as the tokenizer counts them; the benchmark asserts it."""
-
-
-def run(*arguments: str) -> tuple[float, int]:
-    """Wall-clock seconds and peak memory in bytes of `python ARGUMENTS` as a process of its own."""
-    start = perf_counter()
-    process = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit(f"python {' '.join(arguments)} failed")
-    return perf_counter() - start, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def main() -> None:
@@ -53,7 +41,7 @@ def main() -> None:
 
 
 def build(corpus: str, index: str) -> dict[str, object]:
-    elapsed, peak = run("-m", "vecsearch.cli", "build", corpus, "-o", index)
+    elapsed, peak = of_process("-m", "vecsearch.cli", "build", corpus, "-o", index)
     with Index.open(index) as opened:
         counts = opened.manifest.counts
         return {
@@ -77,7 +65,7 @@ def commands(index: str, rounds: int) -> list[dict[str, object]]:
         "import spacy": ("-c", "import spacy"),
     }
     for what, arguments in processes.items():
-        runs = [run(*arguments) for _ in range(rounds)]
+        runs = [of_process(*arguments) for _ in range(rounds)]
         found.append(
             {
                 "what": f"{what}, cold",
@@ -98,11 +86,7 @@ def inside(index: str, rounds: int) -> list[dict[str, object]]:
         ways = {"encode": lambda: opened.encode([QUESTION]), "query": lambda: opened.query([QUESTION])}
         found = []
         for what, work in ways.items():
-            times = []
-            for _ in range(rounds * 10):
-                start = perf_counter()
-                work()
-                times.append(perf_counter() - start)
+            times = [seconds(work) for _ in range(rounds * 10)]
             found.append({"what": f"{what}, 20 tokens, warm", "seconds": round(median(times), 5), "rounds": rounds * 10})
     return found
 

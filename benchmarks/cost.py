@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter, process_time
@@ -17,6 +20,23 @@ def memory(name: str) -> int:
     """Bytes that the kernel counts under `name`, such as VmRSS."""
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     return int(status[name].removesuffix("kB")) * 1024
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Seconds that `work` takes."""
+    started = perf_counter()
+    work()
+    return perf_counter() - started
+
+
+def of_process(*arguments: str) -> tuple[float, int]:
+    """Seconds that `python ARGUMENTS` takes as a process of its own, its start included, and its peak memory in bytes."""
+    started = perf_counter()
+    process = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"python {' '.join(arguments)} ends with {os.waitstatus_to_exitcode(status)}")
+    return perf_counter() - started, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def timed(work: Callable[[], object]) -> tuple[float, float]:

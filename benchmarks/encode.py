@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from statistics import median
-from time import perf_counter
 
 import numpy as np
 import torch
+from cost import seconds
 from fastai.text.core import SpacyTokenizer, TokenizeWithRules
 from fastai.text.data import Numericalize, pad_input_chunk
 from fastai.text.models.awdlstm import AWD_LSTM
@@ -33,8 +33,9 @@ from vecsearch.corpus.document import Document
 from vecsearch.corpus.readers import read_corpus
 from vecsearch.encoders import UlmfitEncoder, open_encoder
 from vecsearch.encoders.ulmfit.folder import write_encoder
-from vecsearch.index.build import BLOCK_DOCUMENTS
+from vecsearch.index.blocks import BLOCK_DOCUMENTS
 from vecsearch.index.index import Index
+from vecsearch.training.start import english_tokenizer
 
 EMBEDDING, HIDDEN, LAYERS = 400, 1152, 3
 SEQUENCE = 72
@@ -57,7 +58,8 @@ def full_size(folder: Path, shipped: UlmfitEncoder) -> tuple[int, AWD_LSTM]:
         operations += 2 * (lstm.weight_ih_l0.numel() + wrapped.weight_hh_l0_raw.numel())
     folder.mkdir()
     arrays = {name: tensor.detach().numpy() for name, tensor in tensors.items()}
-    write_encoder(folder, arrays, shipped.vocabulary, shipped._opened.tokenizer, source={"name": "random"})
+    # Without pieces of words, which fastai's numericalisation does not know.
+    write_encoder(folder, arrays, shipped.vocabulary, english_tokenizer(), source={"name": "random"})
     return operations, model
 
 
@@ -69,12 +71,6 @@ def matrix_rate(dtype: str) -> float:
         times = [seconds(lambda r=rows, w=weights: torch.nn.functional.linear(r, w)) for _ in range(6)]
         best = max(best, 2 * m * k * n / median(times[1:]))
     return best
-
-
-def seconds(work: Callable[[], object]) -> float:
-    start = perf_counter()
-    work()
-    return perf_counter() - start
 
 
 class Fastai:

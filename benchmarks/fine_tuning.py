@@ -20,11 +20,11 @@ from time import perf_counter
 
 import numpy as np
 from report import Printed, report
+from similarity import ranks
 
 from vecsearch.corpus.document import Document
 from vecsearch.corpus.readers import read_corpus
 from vecsearch.encoders import DEFAULT, open_encoder
-from vecsearch.metric import normalise
 from vecsearch.training.language_model import LanguagePlan, train_language_model
 from vecsearch.training.loop import Plan
 from vecsearch.training.new_words import add_words
@@ -47,7 +47,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as name:
             file = Path(name) / "training.jsonl"
             file.write_text("".join(json.dumps({"title": t, "text": d.text}) + "\n" for t, d in training), encoding="utf-8")
-            for row in trained(file, lambda encoder: ranks(encoder, aside)):  # noqa: B023
+            for row in trained(file, lambda encoder: found(encoder, aside)):  # noqa: B023
                 rows.append({"corpus": corpus.name, "documents": len(training), "asked": len(aside), **row})
     report("fine_tuning", [row | {"threads": os.cpu_count()} for row in rows])
 
@@ -87,12 +87,9 @@ def trained(file: Path, measured: Callable[[str | Path], dict]) -> list[dict]:
     return rows
 
 
-def ranks(encoder: str | Path, aside: Titled) -> dict[str, float]:
-    opened = open_encoder(encoder, dtype="auto")
-    titles, texts = (normalise(opened.encode(side)) for side in ([t for t, _ in aside], [d.text for _, d in aside]))
-    likeness = titles @ texts.T  # (n, n)
-    rank = (likeness > np.diag(likeness)[:, None]).sum(axis=1) + 1
-    return {"mrr": round(float((1 / rank).mean()), 4), "first": round(float((rank == 1).mean()), 4)}
+def found(encoder: str | Path, aside: Titled) -> dict[str, float]:
+    place = ranks(open_encoder(encoder, dtype="auto"), [title for title, _ in aside], [document.text for _, document in aside])
+    return {"mrr": round(float((1 / place).mean()), 4), "first": round(float((place == 1).mean()), 4)}
 
 
 if __name__ == "__main__":

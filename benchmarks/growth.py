@@ -25,8 +25,8 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-from cost import memory
-from report import RESULTS, report
+from cost import memory, seconds
+from report import RESULTS, listed, report
 
 from vecsearch import ann
 from vecsearch.ann.recall import recalls
@@ -57,7 +57,7 @@ def main() -> None:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="how cost grows with the number of vectors")
     parser.add_argument("vectors", type=Path, nargs="?", help="a .npy or .h5 file")
-    parser.add_argument("--rows", type=numbers, default=numbers("10000,100000,1000000"), help="sizes (default: to a million)")
+    parser.add_argument("--rows", type=listed(), default=[10_000, 100_000, 1_000_000], help="sizes (default: to a million)")
     parser.add_argument("--recall", type=float, default=0.95, help=f"recall@{K} to reach (default: %(default)s)")
     parser.add_argument("--metric", type=Metric, default=Metric.COSINE, choices=list(Metric), help="default: %(default)s")
     parser.add_argument("--spec", help="the kind of index; chosen by trial without it")
@@ -68,10 +68,6 @@ def parse() -> argparse.Namespace:
     if not options.vectors and not options.plot:
         parser.error("give VECTORS to measure, --plot to draw what was measured, or both")
     return options
-
-
-def numbers(text: str) -> list[int]:
-    return [int(part) for part in text.split(",")]
 
 
 def size(text: str) -> int:
@@ -177,7 +173,7 @@ def build(folder: Path, rows: int, options: argparse.Namespace) -> dict[str, Any
             "repeated_rows": max(0, rows - data.real),
             "dim": data.dim,
             "spec": manifest.spec,
-            **manifest.effort,
+            **manifest.search_parameters,
             "recall": manifest.recall and round(manifest.recall["mean"], 4),
             "recall_low": manifest.recall and round(manifest.recall["low"], 4),
             "store_s": round(progress.stored - started, 1),
@@ -207,12 +203,6 @@ def search(folder: Path, vectors: Path) -> dict[str, Any]:
         "new_queries_recall": round(float(recalls(truth, found).mean()), 4),
         "search_threads": 1,
     }
-
-
-def seconds(work: Any) -> float:
-    started = perf_counter()
-    work()
-    return perf_counter() - started
 
 
 def plot(path: Path, recall: float) -> None:

@@ -14,21 +14,17 @@ from itertools import product
 from pathlib import Path
 from time import perf_counter
 
-from report import report
+from report import listed, report
 
 from vecsearch.training.language_model import LanguagePlan, train_language_model
-
-
-def numbers(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in text.split(","))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="perplexity against minutes, with a full and a sampled softmax")
     parser.add_argument("corpus", type=Path)
-    parser.add_argument("--sampled", type=numbers, default=(0, 4000), help="words that compete; 0 are all (default: 0,4000)")
-    parser.add_argument("--epochs", type=numbers, default=(1, 3), help="default: 1,3")
-    parser.add_argument("--dims", type=numbers, default=LanguagePlan().dims, help="default: 256,640,256")
+    parser.add_argument("--sampled", type=listed(), default=(0, 4000), help="words that compete; 0 are all (default: 0,4000)")
+    parser.add_argument("--epochs", type=listed(), default=(1, 3), help="default: 1,3")
+    parser.add_argument("--dims", type=listed(), default=LanguagePlan().dims, help="default: 256,640,256")
     parser.add_argument("--words", type=int, default=LanguagePlan().words, help="default: %(default)s")
     options = parser.parse_args()
     rows = []

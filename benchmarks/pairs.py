@@ -14,7 +14,6 @@ import argparse
 import json
 import os
 import re
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,6 +21,7 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
+from cost import of_process
 from report import report
 
 from vecsearch.corpus.readers import read_corpus
@@ -55,15 +55,16 @@ def main() -> None:
             some = pairs[: options.pairs // share]
             with path.open("w", encoding="utf-8") as file:
                 file.writelines(json.dumps({"query": texts[i], "result": texts[j]}) + "\n" for i, j in some)
-            seconds, megabytes = streamed(path, options.encoder)
-            rows.append(told("vecsearch similarity --pairs", len(some), seconds) | {"memory_mb": megabytes} | row)
+            command = ["-m", "vecsearch.cli", "similarity", "--pairs", str(path), "--encoder", options.encoder]
+            taken, peak = of_process(*command, "-o", str(path.with_name("scored.jsonl")), "--replace")
+            rows.append(told("vecsearch similarity --pairs", len(some), taken) | {"memory_mb": peak // 1_000_000} | row)
     some = pairs[: max(BLOCK, options.pairs // 100)]
     rows.append(told("plain", len(some), plain([(texts[i], texts[j]) for i, j in some], options.encoder)) | row)
     report("pairs", rows)
 
 
-def told(what: str, pairs: int, seconds: float) -> dict[str, object]:
-    return {"what": what, "pairs": pairs, "seconds": round(seconds, 1), "pairs_per_s": round(pairs / seconds)}
+def told(what: str, pairs: int, taken: float) -> dict[str, object]:
+    return {"what": what, "pairs": pairs, "seconds": round(taken, 1), "pairs_per_s": round(pairs / taken)}
 
 
 def sentences(corpora: list[Path], count: int) -> list[str]:
@@ -75,17 +76,6 @@ def sentences(corpora: list[Path], count: int) -> list[str]:
         if len(found) >= count:
             return list(found)[:count]
     sys.exit(f"there are only {len(found):,} different sentences: name more corpora, or ask for fewer --queries and --results")
-
-
-def streamed(path: Path, encoder: str) -> tuple[float, int]:
-    """Seconds that the command takes, its start included, and the megabytes that it has in memory at the most."""
-    command = [sys.executable, "-m", "vecsearch.cli", "similarity", "--pairs", str(path), "--encoder", encoder]
-    started = time.perf_counter()
-    process = subprocess.Popen([*command, "-o", str(path.with_name("scored.jsonl")), "--replace"], stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        sys.exit(f"the command ends with {os.waitstatus_to_exitcode(status)}")
-    return time.perf_counter() - started, usage.ru_maxrss // 1000
 
 
 def plain(pairs: list[tuple[str, str]], name: str) -> float:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from report import report
+from report import listed, report
 
 from vecsearch import ann
 from vecsearch.ann.recall import recalls
@@ -48,10 +48,6 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def listed(kind: type) -> Any:
-    return lambda text: [kind(part) for part in text.split(",")]
-
-
 def read(path: Path) -> np.ndarray:
     return np.concatenate(list(open_vectors(path).blocks(65_536)))
 
@@ -75,7 +71,7 @@ def measured(path: Path, metric: Metric, target: float, options: argparse.Namesp
         truth, _ = exact.search(new, K, metric)
         found = truth
         if outcome.spec != ann.EXACT:
-            found, _ = ann.open_searcher(file, outcome.spec, source, outcome.effort).search(new, K)
+            found, _ = ann.open_searcher(file, outcome.spec, source, outcome.search_parameters).search(new, K)
     fresh = ann.Recall.of(recalls(truth, found), K)
     facts = {"vectors": path.stem, "rows": len(vectors), "dim": vectors.shape[1], "metric": metric.value}
     facts |= {"queries": options.foreign.stem} if options.foreign else {}
@@ -85,7 +81,7 @@ def measured(path: Path, metric: Metric, target: float, options: argparse.Namesp
         "new": str(fresh),
         "reached": bool(fresh.high >= target and outcome.reached),
         "kind": outcome.spec,
-        "effort": " ".join(f"{name}={value}" for name, value in outcome.effort.items()),
+        "effort": " ".join(f"{name}={value}" for name, value in outcome.search_parameters.items()),
         "build_s": round(seconds, 1),
     }
 

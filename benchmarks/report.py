@@ -1,10 +1,11 @@
-"""How a benchmark tells its figures: a table to read, JSON lines to keep."""
+"""How a benchmark is asked for several values, and tells its figures: a table to read, JSON lines to keep."""
 
 from __future__ import annotations
 
 import json
 import os
 import platform
+from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -22,6 +23,11 @@ class Printed(Progress):
 
     def note(self, text: str) -> None:
         print(text, flush=True)
+
+
+def listed(kind: Callable[[str], Any] = int) -> Callable[[str], list[Any]]:
+    """The type of an option that takes several values, with commas between them."""
+    return lambda text: [kind(part) for part in text.split(",")]
 
 
 def machine() -> dict[str, Any]:

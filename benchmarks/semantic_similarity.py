@@ -2,10 +2,10 @@
 
     python benchmarks/semantic_similarity.py DATA NAME=FOLDER… [-o docs/semantic-similarity.md]
 
-DATA holds sts/, words/, retrieval/ and corpora/ as benchmarks/similarity.py and benchmarks/catalogue.py want them; encoders are
-named as for benchmarks/similarity.py, and WHAT says what the page calls each name. `plain`, `raw`, `ships` and `minilm` must be
-among them: the text speaks of them. A sentence that the figures do not bear out is left out of the page, and told. Pictures go
-beside the page.
+DATA holds sts/, words/, retrieval/ and corpora/ as benchmarks/similarity.py and benchmarks/catalogue_pairs.py want them;
+encoders are named as for benchmarks/similarity.py, and WHAT says what the page calls each name. `plain`, `raw`, `ships` and
+`minilm` must be among them: the text speaks of them. A sentence that the figures do not bear out is left out of the page, and
+told. Pictures go beside the page.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from catalogue import labelled_pairs
+from catalogue_pairs import labelled_pairs
 from report import machine, report
 from similarity import MEAN, PAIRS, RETRIEVAL, opened, speeds
 
@@ -270,7 +270,7 @@ def thresholds(pairs: Labelled, calibrations: dict[str, Calibration]) -> Iterato
     yield paragraph(
         f"{len(pairs.matches):,} pairs of descriptions from three streaming services and an encyclopaedia, {matches:,} of them",
         "of one title. Nobody labelled them: the same title, type and year (at most one apart) in two sources is a match, and",
-        "for each match there are two others, the most alike by words and any (`benchmarks/catalogue.py`). They come in",
+        "for each match there are two others, the most alike by words and any (`benchmarks/catalogue_pairs.py`). They come in",
         f"{groups} parts that share no text. The threshold is that of the best F1; precision, recall and F1 are of pairs that",
         "it was not chosen on. *ECE* is how far the cosine, and the calibrated probability, is from the share of matches.",
     )

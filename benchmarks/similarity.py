@@ -14,20 +14,21 @@ from __future__ import annotations
 import argparse
 import json
 import os
+from functools import partial
 from pathlib import Path
 from statistics import median
-from time import perf_counter
 
 import numpy as np
+from cost import seconds
 from report import report
 from static_model import StaticModel
 
-from vecsearch.cli.options import named_encoders
+from vecsearch.cli.encoders import open_all, parsed
 from vecsearch.corpus.pairs import read_pairs
 from vecsearch.encoders import DEFAULT, Encoder
 from vecsearch.evaluation.evaluate import evaluate
 from vecsearch.evaluation.sets import read_set
-from vecsearch.metric import Metric
+from vecsearch.metric import Metric, normalise
 
 PAIRS = ("sts/stsb-dev", "sts/sts12", "sts/sts13", "sts/sick-trial", "words/ws-353-all", "words/simlex-999", "words/rg-65")
 MEAN = PAIRS[:4]
@@ -58,7 +59,7 @@ def opened(argument: str) -> tuple[str, Encoder]:
     config = Path(folder) / "config.json"
     if config.is_file() and json.loads(config.read_bytes()).get("model_type") == "model2vec":
         return name, StaticModel(Path(folder))
-    return next(iter(named_encoders((argument,), dtype="auto").items()))
+    return next(iter(open_all([parsed(argument)], dtype="auto").items()))
 
 
 def correlation(encoder: Encoder, path: Path) -> float:
@@ -70,17 +71,22 @@ def reached(encoder: Encoder, path: Path, measure: str) -> float:
     return evaluate(read_set(path), encoder, metrics=[Metric.COSINE]).drawn["", Metric.COSINE, measure].value
 
 
+def ranks(encoder: Encoder, asked: list[str], wanted: list[str]) -> np.ndarray:
+    """The place of each wanted text (n,) among all of them, from 1, by cosine with what is asked for it."""
+    asked, wanted = (normalise(encoder.encode(side)) for side in (asked, wanted))
+    likeness = asked @ wanted.T  # (n, n)
+    return (likeness > np.diag(likeness)[:, None]).sum(axis=1) + 1
+
+
 def speeds(encoders: dict[str, Encoder], data: Path, rounds: int) -> dict[str, int]:
     texts = [text for pair in read_pairs(data / f"{SPEED}.tsv") for text in (pair.a, pair.b)]
-    seconds: dict[str, list[float]] = {name: [] for name in encoders}
+    taken: dict[str, list[float]] = {name: [] for name in encoders}
     for encoder in encoders.values():
         encoder.encode(texts)
     for _ in range(rounds):
         for name, encoder in encoders.items():
-            started = perf_counter()
-            encoder.encode(texts)
-            seconds[name].append(perf_counter() - started)
-    return {name: round(len(texts) / median(times)) for name, times in seconds.items()}
+            taken[name].append(seconds(partial(encoder.encode, texts)))
+    return {name: round(len(texts) / median(times)) for name, times in taken.items()}
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ takes a little over an hour on two cores. The last line is the command that meas
 
 from __future__ import annotations
 
+import argparse
 import json
 import lzma
 import shlex
@@ -37,7 +38,12 @@ TRAINING = "--batch 128 --rate 0.002"
 
 
 def main() -> None:
-    data, teacher, folder = map(Path, sys.argv[1:])
+    parser = argparse.ArgumentParser(description="a plain language model and what is made of it, one step each")
+    parser.add_argument("data", type=Path, help="a folder with corpora/ and pairs/")
+    parser.add_argument("teacher", type=Path, help="a sentence transformer's folder")
+    parser.add_argument("folder", type=Path, help="gets an encoder for each step")
+    options = parser.parse_args()
+    data, teacher, folder = options.data, options.teacher, options.folder
     folder.mkdir(parents=True, exist_ok=True)
     movies, plain, sentences = data / "corpora" / "movies.jsonl.xz", folder / "plain", folder / "sentences.txt"
     pairs = map(json.loads, lines(data, "wikisplit"))

@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 from report import report
-from similarity import MEAN, RETRIEVAL, correlation, reached
+from similarity import MEAN, RETRIEVAL, correlation, ranks, reached
 
 from vecsearch.encoders import Encoder, open_encoder
 from vecsearch.metric import normalise
@@ -191,16 +191,12 @@ def sentences(encoder: Encoder, data: Path) -> float:
 
 def measured(encoder: Encoder, data: Path, held_out: list[Any]) -> dict[str, float]:
     found = {Path(part).name: round(reached(encoder, data / part, "ndcg@10"), 4) for part in RETRIEVAL}
-    titles, texts = (
-        normalise(encoder.encode(side)) for side in ([english.title_of(d) for d in held_out], [d.text for d in held_out])
-    )
-    likeness = titles @ texts.T
-    ranks = (likeness > np.diag(likeness)[:, None]).sum(axis=1) + 1
+    places = ranks(encoder, [english.title_of(document) for document in held_out], [document.text for document in held_out])
     return {
         "sts_mean": sentences(encoder, data),
         **found,
         "meaning": round(float(np.mean(list(found.values()))), 4),
-        "titles": round(float((1 / ranks).mean()), 4),
+        "titles": round(float((1 / places).mean()), 4),
     }
 
 

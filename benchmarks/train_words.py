@@ -9,10 +9,10 @@ ft.bin: skip-gram, 100 numbers, two epochs, words that occur five times, one thr
 
 from __future__ import annotations
 
+import argparse
 import json
 import lzma
 import re
-import sys
 from itertools import chain
 from pathlib import Path
 
@@ -22,14 +22,17 @@ WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*|[^\w\s]")
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description="word vectors trained by word2vec and fastText themselves")
+    parser.add_argument("data", type=Path, help="a folder with text/ and corpora/")
+    parser.add_argument("folder", type=Path, help="gets w2v.vec, w2v.bin and ft.bin")
+    options = parser.parse_args()
     import fasttext
     from gensim.models import Word2Vec
 
-    data, folder = map(Path, sys.argv[1:])
-    corpus = folder / "corpus.txt"
+    folder, corpus = options.folder, options.folder / "corpus.txt"
     with corpus.open("w") as file:
         for source in SOURCES:
-            with lzma.open(data / source, "rt") as lines:
+            with lzma.open(options.data / source, "rt") as lines:
                 for sentence in chain.from_iterable(SENTENCE.split(json.loads(line)["text"]) for line in lines):
                     words = WORD.findall(sentence.lower())
                     if len(words) > 2:

@@ -19,7 +19,8 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-from report import report
+from cost import seconds
+from report import listed, report
 
 from vecsearch import ann
 from vecsearch.ann.recall import recalls
@@ -43,7 +44,7 @@ WORDS, LENGTH, ASKED = 50_000, 40, 4
 def main() -> None:
     parser = argparse.ArgumentParser(description="what a living index costs")
     parser.add_argument("vectors", type=Path, nargs="?", help="a .npy or .h5 file; drawn without it")
-    parser.add_argument("--rows", type=lambda text: [int(part) for part in text.split(",")], default=[10_000, 100_000])
+    parser.add_argument("--rows", type=listed(), default=[10_000, 100_000])
     parser.add_argument("--dim", type=int, default=256, help="length of drawn vectors (default: %(default)s)")
     parser.add_argument("--recall", type=float, default=0.95, help=f"recall@{K} to reach (default: %(default)s)")
     parser.add_argument("--spec", help="the kind of index; chosen by trial without it")
@@ -106,11 +107,11 @@ def measured(index: Index, data: Data, rows: int) -> Iterator[tuple[str, dict[st
     for share in SHARES:
         yield "filter", filtered(index, data, share)
     yield from (("hybrid", row) for row in ways(index, data))
-    seconds = timed(lambda: index.add(data.documents(rows, rows + ADDED), vectors=data.blocks(rows, rows + ADDED)))
-    yield "add", {"documents": ADDED, "documents_per_s": round(ADDED / seconds), "s": round(seconds, 2)}
-    seconds = timed(lambda: index.delete(where=f"n < {rows // 100}"))
-    yield "delete", {"documents": rows + ADDED - len(index), "s": round(seconds, 3)}
-    yield "compact", {"s": round(timed(index.compact), 1)}
+    taken = seconds(lambda: index.add(data.documents(rows, rows + ADDED), vectors=data.blocks(rows, rows + ADDED)))
+    yield "add", {"documents": ADDED, "documents_per_s": round(ADDED / taken), "s": round(taken, 2)}
+    taken = seconds(lambda: index.delete(where=f"n < {rows // 100}"))
+    yield "delete", {"documents": rows + ADDED - len(index), "s": round(taken, 3)}
+    yield "compact", {"s": round(seconds(index.compact), 1)}
 
 
 def filtered(index: Index, data: Data, share: float) -> dict[str, Any]:
@@ -118,7 +119,7 @@ def filtered(index: Index, data: Data, share: float) -> dict[str, Any]:
     limit = max(1, round(share * numbers))
     # One that is there: the last rows are not.
     where = f"n < {limit}" if share else f"n = {int(data._numbers[0])}"
-    first = timed(lambda: index.search(data.queries[:1], K, where=where))
+    first = seconds(lambda: index.search(data.queries[:1], K, where=where))
     ms = per_query(lambda query: index.search(query, K, where=where), data)
     truth, found = (index.search(data.queries, K, where=where, exact=exact).scores for exact in (True, False))
     exact_ms = per_query(lambda query: index.search(query, K, where=where, exact=True), data)
@@ -134,7 +135,7 @@ def filtered(index: Index, data: Data, share: float) -> dict[str, Any]:
 
 def ways(index: Index, data: Data) -> Iterator[dict[str, Any]]:
     for way, ask in (("vectors", index.query), ("keywords", index.keywords), ("hybrid", index.hybrid)):
-        ms = [1000 * timed(partial(ask, [text], K)) for text in data.texts]
+        ms = [1000 * seconds(partial(ask, [text], K)) for text in data.texts]
         yield {"way": way, "ms": round(float(np.median(ms)), 3), "p99_ms": round(float(np.percentile(ms, 99)), 3)}
 
 
@@ -148,25 +149,19 @@ def segments(folder: Path, built: Callable[..., Index], data: Data, rows: int) -
             for start in range(first, rows, max(1, rows // 1000)):
                 stop = start + rows // 1000
                 index.add(data.documents(start, stop), vectors=data.blocks(start, stop))
-            seconds = perf_counter() - started
-            hybrid = [1000 * timed(partial(index.hybrid, [text], K)) for text in data.texts]
+            taken = perf_counter() - started
+            hybrid = [1000 * seconds(partial(index.hybrid, [text], K)) for text in data.texts]
             yield {
                 "segments": len(index.manifest.segments),
                 "ms": per_query(lambda query, index=index: index.search(query, K), data),
                 "hybrid_ms": round(float(np.median(hybrid)), 3),
-                "ms_per_add": round(1000 * seconds / max(1, count - 1), 1),
+                "ms_per_add": round(1000 * taken / max(1, count - 1), 1),
             }
 
 
 def per_query(ask: Callable[[np.ndarray], Any], data: Data) -> float:
     """Milliseconds of the median query, asked alone."""
-    return round(1000 * float(np.median([timed(partial(ask, query[None])) for query in data.queries])), 3)
-
-
-def timed(work: Callable[[], Any]) -> float:
-    started = perf_counter()
-    work()
-    return perf_counter() - started
+    return round(1000 * float(np.median([seconds(partial(ask, query[None])) for query in data.queries])), 3)
 
 
 if __name__ == "__main__":

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -190,3 +191,16 @@ def vecsearch(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatc
         return Ran(ended.value.code or 0, out, err)
 
     return run
+
+
+def rows(ran: Ran) -> list[dict[str, Any]]:
+    """The JSON lines of a command that has succeeded."""
+    assert ran.code == 0, ran
+    return [json.loads(line) for line in ran.out.splitlines()]
+
+
+def refused(ran: Ran, code: int, *said: str) -> None:
+    """It ended with this exit code and nothing on stdout; the last line of stderr has all that is to be said."""
+    last = ran.err.splitlines()[-1]
+    assert (ran.code, ran.out) == (code, "") and last.lower().startswith("error: "), ran
+    assert [part for part in said if part not in last] == [], ran

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 import vecsearch
-from vecsearch import Document, Index, Metric, clustering, open_encoder
+from vecsearch import Document, Index, Metric, clustering, open_encoder, read_files
 from vecsearch.matching.calibrate import calibrate
 from vecsearch.matching.calibration import CalibratedEncoder
 from vecsearch.matching.labelled import read_labelled
@@ -63,6 +63,10 @@ class Place:
         np.save("vectors.npy", np.ones((5, DIM), np.float32))
         Path("ids.txt").write_text("a\nb\nc\nd\ne\n")
         Index.build("own-words", documents, open_encoder("mini.txt")).close()
+        Path("notes").mkdir()
+        Path("notes/a.md").write_text("# The king\n\nthe storm\n")
+        words = open_encoder("mini.txt")
+        Index.build("noted", read_files(["notes"], tokens=words.tokens), words).close()
         Path("folder").mkdir()
         Path("binary.bin").write_bytes(bytes(range(256)) * 4)
         Path("bad.npy").write_bytes(b"\x93NUMPY\x01\x00 no array")

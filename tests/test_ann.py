@@ -71,20 +71,21 @@ def test_exact_search_is_the_reference(few, metric, seed, n, dim, k, block):
         assert list(zip(-found_scores, found, strict=True)) == sorted(zip(-found_scores, found, strict=True))
 
 
-def searcher_of(spec: str, vectors: np.ndarray, metric: Metric, path: Path, **effort: int) -> ann.ApproximateSearcher:
+def searcher_of(spec: str, vectors: np.ndarray, metric: Metric, path: Path, **parameters: int) -> ann.ApproximateSearcher:
     """A searcher by an index of all the vectors, written and read again."""
     source = rows_of(vectors, metric)
     ann.write(ann.construct(spec, source, np.arange(len(vectors))), path)
-    return ann.open_searcher(path, spec, source, {"candidates": 40} | effort)
+    return ann.open_searcher(path, spec, source, {"candidates": 40} | parameters)
 
 
 @pytest.mark.parametrize("metric", list(Metric))
 @pytest.mark.parametrize("spec", SPECS)
 def test_a_spec_becomes_that_index_and_its_hits_carry_exact_scores(tmp_path, spec, metric):
     vectors = vectors_of(3, 1500, 32)
-    effort = {"nprobe": 8} if "IVF" in spec else {"efSearch": 128} if "HNSW" in spec else {}
-    searcher = searcher_of(spec, vectors, metric, tmp_path / "i", **effort)
-    index = faiss.downcast_index(searcher._index)
+    parameters = {"nprobe": 8} if "IVF" in spec else {"efSearch": 128} if "HNSW" in spec else {}
+    searcher = searcher_of(spec, vectors, metric, tmp_path / "i", **parameters)
+    read = faiss.read_index(str(tmp_path / "i"))  # what is inside of it lives as long as it does
+    index = faiss.downcast_index(read)
     assert isinstance(faiss.downcast_index(index.index) if isinstance(index, faiss.IndexIDMap) else index, SPECS[spec])
     queries = vectors[5:25] + np.float32(0.01)
     scores, rows = searcher.search(queries, 10)

@@ -42,8 +42,8 @@ def quick(monkeypatch):
     monkeypatch.setattr(planner, "REDUCTIONS", (8, 12))
 
 
-def builder(source, goal, *, queries=None, progress=SILENT) -> ann.Builder:
-    return ann.Builder(source, goal, queries=queries, progress=progress)
+def builder(source, goal, *, queries=None, progress=SILENT, **options) -> ann.Builder:
+    return ann.Builder(source, goal, queries=queries, progress=progress, **options)
 
 
 def searcher_of(source, path, outcome):
@@ -51,7 +51,7 @@ def searcher_of(source, path, outcome):
     if outcome.spec == ann.EXACT:
         exact = ann.ExactSearcher(source.vectors, source.norms)
         return lambda queries, k: exact.search(queries, k, source.metric)
-    return ann.open_searcher(path, outcome.spec, source, outcome.effort).search
+    return ann.open_searcher(path, outcome.spec, source, outcome.search_parameters).search
 
 
 def recall_of(source, path, outcome, queries, k) -> Recall:
@@ -82,12 +82,12 @@ def test_queries_from_another_distribution_are_what_it_is_proved_by(quick, tmp_p
     assert recall_of(source, tmp_path / "i", outcome, queries[600:], 10).high >= 0.9
 
 
-def test_a_recall_that_no_kind_reaches_is_left_to_exact_search(quick, tmp_path, monkeypatch):
-    monkeypatch.setattr(builder_module, "prove", lambda searcher, questions, target: (Recall(10, 9, 0.5, 0.4, 0.6), False))
+def test_a_recall_that_no_kind_reaches_is_left_to_exact_search(quick, tmp_path):
     heard = Told()
     source = rows_of(made_vectors("gaussian", 2_000, DIM, 0), Metric.COSINE)
-    outcome = builder(source, ann.Goal(0.8, 10), progress=heard).build(tmp_path / "i")
-    assert (outcome.spec, outcome.effort, outcome.recall, outcome.reached) == ("exact", {}, None, True)
+    misses = builder(source, ann.Goal(0.8, 10), progress=heard, judge=lambda *_: (Recall(10, 9, 0.5, 0.4, 0.6), False, 1.0))
+    outcome = misses.build(tmp_path / "i")
+    assert (outcome.spec, outcome.search_parameters, outcome.recall, outcome.reached) == ("exact", {}, None, True)
     assert (
         outcome.trials and heard.notes[-1] == "exact search: no other kind reaches the recall" and not (tmp_path / "i").exists()
     )
@@ -139,17 +139,19 @@ def test_a_kind_that_does_not_reach_the_recall_is_kept_and_says_so(quick, tmp_pa
 
 @pytest.mark.parametrize("metric", list(Metric))
 @pytest.mark.parametrize("spec", SPECS)
-def test_held_out_rows_are_measured_from_outside_and_found_afterwards(tmp_path, monkeypatch, spec, metric):
+def test_held_out_rows_are_measured_from_outside_and_found_afterwards(tmp_path, spec, metric):
     source = rows_of(made_vectors("clustered", 600, DIM, 0), metric)
     sizes = []
-    whole = tuner.measure
-    monkeypatch.setattr(
-        builder_module, "measure", lambda found, sample: sizes.append(found._index.ntotal) or whole(found, sample)
-    )
-    outcome = builder(source, ann.Goal(None, 10)).build_kind(spec, tmp_path / "i")
+
+    def judge(searcher, questions, target):
+        sizes.append(searcher.candidates(questions.queries(0), 10_000)[1].shape[1])
+        return tuner.judge(searcher, questions, target)
+
+    outcome = builder(source, ann.Goal(None, 10), judge=judge).build_kind(spec, tmp_path / "i")
     assert sizes == [543 * ann.copies(spec)] and outcome.reached and outcome.recall.queries == 19
-    effort = outcome.effort | {name: 600 for name in ("nprobe", "efSearch") if name in outcome.effort} | {"candidates": 1_200}
-    searcher = ann.open_searcher(tmp_path / "i", spec, source, effort)
+    parameters = outcome.search_parameters
+    parameters |= {name: 600 for name in ("nprobe", "efSearch") if name in parameters} | {"candidates": 1_200}
+    searcher = ann.open_searcher(tmp_path / "i", spec, source, parameters)
     scores, rows = searcher.search(source.vectors[:50], 100)
     truth, _ = ann.ExactSearcher(source.vectors, source.norms).search(source.vectors[:50], 100, metric)
     np.testing.assert_allclose(scores, truth, rtol=1e-5, atol=1e-5 * np.abs(truth).max())
@@ -221,10 +223,10 @@ def test_vectors_whose_products_are_beyond_float32_are_refused(tmp_path, spec):
 
 
 @pytest.mark.parametrize(
-    "effort", [{}, {"nprobe": 4}, {"efSearch": 16, "candidates": 40}, {"candidates": 40}, {"nprobe": 0, "candidates": 40}]
+    "wrong", [{}, {"nprobe": 4}, {"efSearch": 16, "candidates": 40}, {"candidates": 40}, {"nprobe": 0, "candidates": 40}]
 )
-def test_an_effort_that_does_not_fit_the_file_is_damage(tmp_path, effort):
+def test_search_parameters_that_do_not_fit_the_file_are_damage(tmp_path, wrong):
     source = rows_of(made_vectors("gaussian", 200, 8, 0), Metric.COSINE)
     builder(source, ann.Goal()).build_kind("IVF8,Flat", tmp_path / "i")
     with pytest.raises(DamagedIndexError, match=r"does not fit its manifest.*nprobe and candidates.*vecsearch rebuild"):
-        ann.open_searcher(tmp_path / "i", "IVF8,Flat", source, effort)
+        ann.open_searcher(tmp_path / "i", "IVF8,Flat", source, wrong)

@@ -23,7 +23,7 @@ class Known:
 
     def __init__(self, needs: np.ndarray, *, ranks: int = K, most: int = 300, size: int = 1000) -> None:
         self._needs, self._ranks, self._most, self._size = needs, ranks, most, size
-        self.setting, self.effort = "nprobe", {"nprobe": 1, "candidates": K}
+        self.setting, self.search_parameters = "nprobe", {"nprobe": 1, "candidates": K}
 
     def __len__(self) -> int:
         return self._size
@@ -31,20 +31,20 @@ class Known:
     def settings(self, k: int) -> tuple[int, int]:
         return 1, self._most
 
-    def set_effort(self, effort) -> None:
-        self.effort = dict(effort)
+    def set_parameters(self, search_parameters) -> None:
+        self.search_parameters = dict(search_parameters)
 
     def candidates(self, queries: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-        found = self._needs[queries[:, 0].astype(int)] <= self.effort["nprobe"]
+        found = self._needs[queries[:, 0].astype(int)] <= self.search_parameters["nprobe"]
         scores = np.full((len(queries), max(count, self._ranks)), -1, np.float32)  # worse than every true one
         scores[:, self._ranks - K : self._ranks] = np.where(found, 1, -1)
         scores = scores[:, :count]
         return scores, np.zeros(scores.shape, np.int64)
 
     def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        scores, rows = self.candidates(queries, max(self._ranks, self.effort["candidates"]))
-        if self.effort["candidates"] < self._ranks:
-            scores[:, self.effort["candidates"] :] = -1
+        scores, rows = self.candidates(queries, max(self._ranks, self.search_parameters["candidates"]))
+        if self.search_parameters["candidates"] < self._ranks:
+            scores[:, self.search_parameters["candidates"] :] = -1
         return -np.sort(-scores, axis=1)[:, :k], rows[:, :k]
 
 
@@ -67,17 +67,17 @@ def test_the_least_setting_and_the_fewest_candidates_that_do_are_found(seed, tar
     searcher = Known(needs, ranks=ranks)
     tuned, reached = tune(searcher, numbered(400), target, enough=on_average)
     least = next((value for value in range(1, 301) if (needs <= value).mean() >= target), None)
-    assert reached == (least is not None) and searcher.effort == tuned.effort
+    assert reached == (least is not None) and searcher.search_parameters == tuned.search_parameters
     assert tuned.recall == measure(searcher, numbered(400))
     if reached:
-        assert least <= tuned.effort["nprobe"] <= 1.7 * tuner.FINENESS * least + 1
-        assert ranks - K < tuned.effort["candidates"] <= ranks and tuned.recall.mean >= target
+        assert least <= tuned.search_parameters["nprobe"] <= 1.7 * tuner.FINENESS * least + 1
+        assert ranks - K < tuned.search_parameters["candidates"] <= ranks and tuned.recall.mean >= target
 
 
 def test_where_nothing_is_enough_the_dearest_is_kept():
     searcher = Known(np.where(np.arange(400)[:, None] % 5 == 0, 10_000, 1) * np.ones((1, K)))
     tuned, reached = tune(searcher, numbered(400), 0.9, enough=on_average)
-    assert not reached and tuned.effort["nprobe"] == 300 and tuned.recall.mean == pytest.approx(0.8)
+    assert not reached and tuned.search_parameters["nprobe"] == 300 and tuned.recall.mean == pytest.approx(0.8)
 
 
 @given(st.integers(0, 100), st.floats(0.5, 0.97))
@@ -138,8 +138,8 @@ def test_a_searcher_that_loses_hits_is_not_proved(broken):
         return np.where(lost[rows], -np.inf, scores).astype(np.float32), rows
 
     def search(queries, k):
-        scores, rows = lossy(queries, max(k, searcher.effort["candidates"]))
-        scores[:, searcher.effort["candidates"] :] = -np.inf
+        scores, rows = lossy(queries, max(k, searcher.search_parameters["candidates"]))
+        scores[:, searcher.search_parameters["candidates"] :] = -np.inf
         return -np.sort(-scores, axis=1)[:, :k], rows[:, :k]
 
     searcher.candidates, searcher.search = lossy, search

@@ -119,8 +119,8 @@ def test_a_corpus_that_cannot_be_used(vecsearch, tmp_path, index, assert_unchang
 
 MISSING = {
     "file": ("nowhere.jsonl", 3, "nowhere.jsonl does not exist; check the path"),
-    "suffix": ("corpus.docx", 2, "unknown suffix of"),
-    "not BEIR": ("folder", 3, "folder is a folder without corpus.jsonl"),
+    "suffix": ("corpus.docx", 3, "1 empty"),
+    "not BEIR": ("folder", 3, "there is no file to read; the folder is empty"),
     "no name": ("x" * 300, 5, "File name too long"),
 }
 

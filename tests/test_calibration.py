@@ -242,12 +242,17 @@ def test_what_is_known_of_a_text_does_not_help_with_it(quick):
 # -- the file ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(params=["platt", "isotonic"])
-def saved(request, tmp_path, quick):
-    pairs, scores = made(200)
-    found = calibrate(pairs, scores, Metric.COSINE, AXIS, method=request.param, rule=Rule("recall", 0.9))
-    found.save(tmp_path / "calibration.json")
-    return tmp_path / "calibration.json", found
+@pytest.fixture(scope="module", params=METHODS)
+def learnt(request):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vecsearch.evaluation.intervals.DRAWS", 20)
+        return calibrate(*made(200), Metric.COSINE, AXIS, method=request.param, rule=Rule("recall", 0.9))
+
+
+@pytest.fixture
+def saved(learnt, tmp_path):
+    learnt.save(tmp_path / "calibration.json")
+    return tmp_path / "calibration.json", learnt
 
 
 def test_a_file_holds_all_and_the_same_input_gives_the_same_bytes(saved, quick):
@@ -257,8 +262,7 @@ def test_a_file_holds_all_and_the_same_input_gives_the_same_bytes(saved, quick):
     asked = np.linspace(-1, 2, 50)
     assert (loaded.probability(asked) == found.probability(asked)).all()
     assert 2 <= len(loaded.curve["recall"]) <= POINTS < 200
-    pairs, scores = made(200)
-    again = calibrate(pairs, scores, Metric.COSINE, AXIS, method=found.way, rule=Rule("recall", 0.9))
+    again = calibrate(*made(200), Metric.COSINE, AXIS, method=found.way, rule=Rule("recall", 0.9))
     assert again.to_bytes() == found.to_bytes()
 
 
@@ -374,8 +378,12 @@ def written(tmp_path, rows):
     [
         ([(f"a{i}", f"b{i}", i % 2) for i in range(19)], None, "holds 19 pairs; at least 20 are needed"),
         ([(f"a{i}", f"b{i}", 1) for i in range(30)], None, "all 30 pairs are matches; label some of both"),
-        ([(f"a{i}", f"b{i}", 0) for i in range(30)], None, "all 30 pairs are none; label some of both"),
-        ([(f"a{i}", f"b{i}", i) for i in range(30)], 99, "all 30 pairs are none; choose another score than --positive 99"),
+        ([(f"a{i}", f"b{i}", 0) for i in range(30)], None, "all 30 pairs are non-matches; label some of both"),
+        (
+            [(f"a{i}", f"b{i}", i) for i in range(30)],
+            99,
+            "all 30 pairs are non-matches; choose another score than --positive 99",
+        ),
         ([(f"a{i}", f"b{i}", i) for i in range(30)], None, "pair 3: the label is 2, not 0 or 1; --positive"),
         ([(f"a{i}", f"b{i}") for i in range(30)], None, "pair 1 has no label; name the columns"),
     ],
@@ -390,7 +398,7 @@ def test_graded_scores_are_matches_from_a_score_on(tmp_path):
     assert pairs.matches.tolist() == [i >= 20 for i in range(30)]
 
 
-@pytest.mark.parametrize("label, what", [(1, "matches"), (0, "pairs that are none")])
+@pytest.mark.parametrize("label, what", [(1, "matches"), (0, "non-matches")])
 def test_too_few_groups_are_refused(tmp_path, label, what):
     rows = [("hub", f"b{i}", label) for i in range(20)] + [(f"a{i}", f"c{i}", 1 - label) for i in range(20)]
     rows += [(f"x{i}", f"y{i}", label) for i in range(FOLDS - 2)]

@@ -23,7 +23,7 @@ from vecsearch.clustering.map import make_map
 from vecsearch.corpus.pairs import read_pairs
 from vecsearch.corpus.passages import Chunks
 from vecsearch.corpus.readers import read_records
-from vecsearch.encoders import JoinedEncoder
+from vecsearch.encoders import ConcatenatedEncoder
 from vecsearch.encoders.ulmfit.pooling import Pooling
 from vecsearch.errors import CorpusError, ResourceError, UsageError, VectorsError
 from vecsearch.evaluation.evaluate import encode_pairs, evaluate
@@ -65,7 +65,7 @@ OF_TEXTS = {
     "analogy": lambda index, ids: analogy(index, ids, []),
     "analogy less": lambda index, ids: analogy(index, ["king"], ids),
     "odd_one_out": lambda index, ids: odd_one_out(index, ids),
-    "joined": lambda index, texts: JoinedEncoder([Encoder()]).encode(texts).tolist(),
+    "joined": lambda index, texts: ConcatenatedEncoder([Encoder()]).encode(texts).tolist(),
     "encode_pairs": lambda index, texts: encode_pairs(texts, WORDS[:3], Encoder())[0].tolist(),
     "EncoderScorer": lambda index, texts: (
         EncoderScorer(Encoder(), WORDS[:3], WORDS[3:6]).columns(texts, WORDS[:3])["ip"].tolist()
@@ -235,7 +235,7 @@ def test_names_of_a_model_and_of_a_map_are_refused_with_those_that_there_are(ind
 def test_the_metric_of_ready_vectors_to_be_measured_may_be_a_name(tmp_path):
     np.save(tmp_path / "v.npy", VECTORS)
     rng = np.random.default_rng(0)
-    assert open_workload(tmp_path / "v.npy", tmp_path, number=3, metric="ip", rng=rng).metric is Metric.INNER_PRODUCT
+    assert open_workload(tmp_path / "v.npy", tmp_path, number=3, metric="ip", rng=rng).base.metric is Metric.INNER_PRODUCT
     with pytest.raises(UsageError, match="cosine, ip"):
         open_workload(tmp_path / "v.npy", tmp_path, number=3, metric="l2", rng=rng)
 
@@ -627,7 +627,7 @@ def test_what_an_encoder_does_not_say_has_a_default(tmp_path):
 
 def test_parts_without_a_fingerprint_are_joined_and_not_kept(tmp_path):
     parts = [type("Nameless", (vecsearch.Encoder,), {**MEMBERS, "fingerprint": ""})() for _ in range(2)]
-    joined = JoinedEncoder(parts)
+    joined = ConcatenatedEncoder(parts)
     assert joined.encode(["abc"]).shape == (1, 2 * DIM)
     with pytest.raises(TypeError, match="fingerprint is empty"):
         Index.build(tmp_path / "index", DOCUMENTS, joined)
@@ -637,8 +637,8 @@ def test_parts_without_a_fingerprint_are_joined_and_not_kept(tmp_path):
 def test_encoders_and_indexes_say_what_they_are(tmp_path, tiny):
     assert repr(Encoder()) == "<Encoder: dim 4, fingerprint letters>"
     assert repr(tiny) == f"<an ULMFiT model: dim {tiny.dim}, pooling mean, fingerprint {tiny.fingerprint[:12]}>"
-    joined = JoinedEncoder([Encoder(), Encoder()])
-    assert repr(joined) == "<several encoders joined: dim 8>"
+    joined = ConcatenatedEncoder([Encoder(), Encoder()])
+    assert repr(joined) == "<a concatenated encoder: dim 8>"
     assert joined.fingerprint[:12] in repr(joined)
     (tmp_path / "glove.txt").write_text("king 1 2\n")
     assert repr(open_encoder(tmp_path / "glove.txt")) == "<word vectors: dim 2>"
@@ -669,7 +669,7 @@ def test_what_is_no_encoder_is_refused_wherever_one_is_given(tmp_path, encoder, 
     ]
     if "fingerprint" not in said:
         given += [
-            lambda: JoinedEncoder([encoder]),
+            lambda: ConcatenatedEncoder([encoder]),
             lambda: encode_pairs(["a"], ["b"], encoder),
             lambda: EncoderScorer(encoder, ["a"], ["b"]),
         ]

@@ -14,7 +14,7 @@ import click
 import numpy as np
 import pytest
 
-from vecsearch.cli.main import cli
+from vecsearch.cli.main import COMMANDS, cli
 
 COMMAND = [sys.executable, "-m", "vecsearch.cli"]
 ROOT = Path(__file__).parent.parent
@@ -48,6 +48,10 @@ def test_every_command_and_every_option_has_help(vecsearch, words):
         command = command.commands[word]
     assert command.help
     assert [option.name for option in command.params if isinstance(option, click.Option) and not option.help] == []
+
+
+def test_the_overview_says_what_each_command_says_of_itself():
+    assert {name: command.get_short_help_str(61) for name, command in cli.commands.items()} == COMMANDS
 
 
 def numbers(*kinds: type) -> list[tuple[str, click.Parameter]]:
@@ -101,7 +105,7 @@ def test_an_empty_name_is_no_choice_that_was_not_made(vecsearch, tmp_path, optio
         ("encode CORPUS -o x.npy", True),
         ("similarity --pairs PAIRS -o x.csv", True),
         ("calibrate PAIRS -o x", True),
-        ("fuse PAIRS --encoder english -o x", True),
+        ("fuse PAIRS --model logistic -o x", True),
         ("train lm CORPUS -o x", False),
         ("train similarity CORPUS -o x", False),
         ("evaluate PAIRS", False),
@@ -170,7 +174,6 @@ def test_a_command_line_that_makes_no_sense(vecsearch, arguments):
         ("build c.txt --all-words -o x", "--all-words --vocabulary"),
         ("build --vectors v.npy --skip-bad -o x", "--skip-bad CORPUS"),
         ("build --vocabulary --text-field t -o x", "--text-field CORPUS"),
-        ("build --vectors v.npy --pooling max -o x", "--vectors --pooling --encoder"),
         ("build --vectors v.npy --dtype float32 -o x", "--vectors --dtype --encoder"),
         ("build c.txt --memory 1GB -o x", "--memory --recall --spec"),
         ("build c.txt --queries q.npy -o x", "--queries --recall --spec"),
@@ -183,7 +186,7 @@ def test_a_command_line_that_makes_no_sense(vecsearch, arguments):
         ("query x", "TEXTS --queries --vectors"),
         ("query x text --queries q.txt", "TEXTS --queries"),
         ("query x --queries= --vectors v.npy", "--queries --vectors"),
-        ("similarity a b --index x --pooling max", "--index --pooling"),
+        ("similarity a b --index x --encoder english,pooling=max", "--index --encoder"),
         ("similarity --pairs x --index x --marked", "--index --pairs"),
         ("similarity --pairs x --marked", "--marked --pairs"),
         ("cluster x --duplicates 0.9 --by density", "--duplicates --by"),
@@ -255,7 +258,7 @@ LINES = [f"the king of river {i} sat in the city of war {i % 7}\n" for i in rang
 
 @pytest.fixture
 def build(tmp_path, tiny_folder):
-    return [*COMMAND, "build", "-", "--encoder", tiny_folder(), "--pooling", "raw", "-o"]
+    return [*COMMAND, "build", "-", "--encoder", f"{tiny_folder()},pooling=raw", "-o"]
 
 
 def stored_rows(folder):

@@ -1,12 +1,10 @@
 """`vecsearch evaluate`: rows, comparisons, pictures, encoders with options, and what it refuses."""
 
-import json
-
 import numpy as np
 import pytest
+from conftest import rows
 
-from vecsearch.cli.options import named_encoders
-from vecsearch.errors import UsageError
+from vecsearch.cli.encoders import open_all, parsed
 from vecsearch.metric import Metric, pair_scores
 
 
@@ -19,40 +17,22 @@ def pairs(tmp_path):
     return tmp_path / "pairs.tsv"
 
 
-def rows_of(ran):
-    assert ran.code == 0, ran.err
-    return [json.loads(line) for line in ran.out.splitlines()]
-
-
 def test_one_encoder_gives_a_row_for_each_metric_and_measure(vecsearch, pairs, tiny_folder):
-    rows = rows_of(vecsearch("evaluate", pairs, "--encoder", tiny_folder()))
-    assert [(row["metric"], row["measure"]) for row in rows] == [
+    found = rows(vecsearch("evaluate", pairs, "--encoder", tiny_folder()))
+    assert [(row["metric"], row["measure"]) for row in found] == [
         (metric, measure) for metric in ("cosine", "ip") for measure in ("pearson", "spearman")
     ]
-    assert all(row["low"] <= row["value"] <= row["high"] and row["n"] == 28 and row["set"] == "pairs.tsv" for row in rows)
+    assert all(row["low"] <= row["value"] <= row["high"] and row["n"] == 28 and row["set"] == "pairs.tsv" for row in found)
 
 
 def test_two_encoders_are_compared_and_options_take_effect(vecsearch, pairs, tiny_folder, tmp_path):
     folder = tiny_folder()
-    rows = rows_of(
-        vecsearch(
-            "evaluate",
-            pairs,
-            "--encoder",
-            f"mine={folder}",
-            "--encoder",
-            f"raw={folder},pooling=raw",
-            "--encoder",
-            f"first={folder},layers=1,max_tokens=9",
-            "--metric",
-            "cosine",
-            "--plot",
-            tmp_path / "p.png",
-        )
-    )
-    values = {row["encoder"]: row["value"] for row in rows if "n" in row and row["measure"] == "pearson"}
+    named = f"mine={folder}", f"raw={folder},pooling=raw", f"first={folder},layers=1,max_tokens=9"
+    options = [f"--encoder={text}" for text in named]
+    found = rows(vecsearch("evaluate", pairs, *options, "--metric", "cosine", "--plot", tmp_path / "p.png"))
+    values = {row["encoder"]: row["value"] for row in found if "n" in row and row["measure"] == "pearson"}
     assert list(values) == ["mine", "raw", "first"] and len(set(values.values())) == 3
-    compared = [row for row in rows if "than" in row]
+    compared = [row for row in found if "than" in row]
     assert [(row["encoder"], row["than"]) for row in compared] == [("mine", "raw")] * 2 + [("mine", "first")] * 2
     assert compared[0]["difference"] == pytest.approx(values["mine"] - values["raw"])
     assert (tmp_path / "p.png").read_bytes()[:4] == b"\x89PNG"
@@ -62,7 +42,7 @@ def test_two_encoders_are_compared_and_options_take_effect(vecsearch, pairs, tin
 
 def test_options_of_an_encoder_are_those_of_open_encoder(tiny_folder):
     folder = tiny_folder()
-    opened = named_encoders((f"a={folder},pooling=max,layers=0", f"b={folder},max_tokens=3", str(folder)))
+    opened = open_all(list(map(parsed, (f"a={folder},pooling=max,layers=0", f"b={folder},max_tokens=3", str(folder)))))
     assert list(opened) == ["a", "b", str(folder)]
     assert (opened["a"].pooling, opened["a"].layers, opened["b"].max_tokens) == ("max", (0,), 3)
     texts = ["king of the river", "queen"]
@@ -74,7 +54,7 @@ def test_options_of_an_encoder_are_those_of_open_encoder(tiny_folder):
 
 def test_a_folder_whose_name_looks_like_options_is_taken_as_it_is(tiny_folder, tmp_path):
     (tmp_path / "a=b,c").symlink_to(tiny_folder())
-    assert list(named_encoders((str(tmp_path / "a=b,c"),))) == [str(tmp_path / "a=b,c")]
+    assert list(open_all([parsed(str(tmp_path / "a=b,c"))])) == [str(tmp_path / "a=b,c")]
 
 
 @pytest.mark.parametrize(
@@ -93,11 +73,6 @@ def test_options_that_make_no_sense_are_refused(vecsearch, pairs, options, messa
     assert ran.code == 2 and message in ran.err and not ran.out
 
 
-def test_a_name_given_twice_is_refused_before_anything_is_opened_twice():
-    with pytest.raises(UsageError, match="give them names"):
-        named_encoders(("x=english", "x=english,pooling=raw"))
-
-
 def test_sets_of_all_kinds_at_once(vecsearch, pairs, tiny_folder, tmp_path):
     (tmp_path / "q.txt").write_text(": family\nking queen he she\n: other\nriver bank city film\n")
     (tmp_path / "beir/qrels").mkdir(parents=True)
@@ -106,12 +81,12 @@ def test_sets_of_all_kinds_at_once(vecsearch, pairs, tiny_folder, tmp_path):
     )
     (tmp_path / "beir/queries.jsonl").write_text('{"_id": "1", "text": "king"}\n')
     (tmp_path / "beir/qrels/test.tsv").write_text("1\t1\t1\n")
-    rows = rows_of(
+    found = rows(
         vecsearch(
             "evaluate", pairs, tmp_path / "q.txt", tmp_path / "beir", "--encoder", tiny_folder(), "--metric", "cosine", "-k", 1
         )
     )
-    named = {(row["set"], row["measure"]): row["value"] for row in rows}
+    named = {(row["set"], row["measure"]): row["value"] for row in found}
     assert {name for name, _ in named} == {"pairs.tsv", "q.txt", "q.txt: family", "q.txt: other", "beir"}
     assert named["beir", "ndcg@1"] == 1 and named["beir", "precision@1"] == 1
 
@@ -119,8 +94,8 @@ def test_sets_of_all_kinds_at_once(vecsearch, pairs, tiny_folder, tmp_path):
 def test_columns_have_names_of_their_own(vecsearch, tmp_path, tiny_folder):
     (tmp_path / "p.csv").write_text("left,right,grade\nking,queen,3\nriver,bank,2\nwar,love,0\n")
     assert "name them with --columns" in vecsearch("evaluate", tmp_path / "p.csv", "--encoder", tiny_folder()).err
-    rows = rows_of(vecsearch("evaluate", tmp_path / "p.csv", "--encoder", tiny_folder(), "--columns", "left,right,grade"))
-    assert len(rows) == 4
+    found = rows(vecsearch("evaluate", tmp_path / "p.csv", "--encoder", tiny_folder(), "--columns", "left,right,grade"))
+    assert len(found) == 4
 
 
 def test_what_is_not_there_is_refused(vecsearch, tmp_path):

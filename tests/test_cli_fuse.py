@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from conftest import refused
 
 from vecsearch.encoders import UlmfitEncoder
 from vecsearch.matching.fused_model import FusedModel
@@ -54,11 +55,6 @@ def run(vecsearch, pairs, tmp_path, encoders):
         return ran, [[row for row in rows if key in row] for key in ("scores", "difference", "feature")], folder
 
     return fuse
-
-
-def refused(ran, code, *parts):
-    last = ran.err.splitlines()[-1]
-    assert (ran.code, ran.out) == (code, "") and [part for part in ("error: ", *parts) if part not in last] == [], ran
 
 
 def test_what_is_printed_is_what_is_kept(run, tmp_path):
@@ -135,7 +131,6 @@ def test_what_is_refused(run, vecsearch, pairs, tmp_path, encoders, tiny_folder)
     assert not (tmp_path / "new").exists()
     similarity = lambda *options: vecsearch("similarity", "a", "b", *options)  # noqa: E731
     refused(similarity("--fusion", tmp_path / "none"), 3, "holds no fusion.json")
-    refused(similarity("--fusion", folder, "--pooling", "raw"), 2, "--fusion", "--pooling")
     refused(similarity("--fusion", folder, "--calibration", folder), 2, "--fusion", "--calibration")
     refused(similarity("--fusion", folder, "--index", folder), 2, "--index", "--fusion")
     refused(similarity("--fusion", folder, *encoders[:2]), 2, "is of the encoders one, two, not of one")

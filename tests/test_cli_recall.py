@@ -86,9 +86,10 @@ def test_a_recall_is_reached_proved_and_shown(vecsearch, table, tmp_path, monkey
     assert f"recall{shown}" in ran.err and f"over {recall['queries']} queries, asked 0.9\n" in ran.err
     assert facts["spec"] in ran.out.split() and facts["spec"] in {trial["spec"] for trial in facts["provenance"]["trials"]}
     text = vecsearch("info", folder, "--table").out
-    (setting,) = facts["effort"].keys() - {"candidates"}
-    assert f"\neffort           {setting} {facts['effort'][setting]}, candidates {facts['effort']['candidates']}\n" in text
-    assert f"\nrecall           {shown}" in text and text.count(" tried ") == len(facts["provenance"]["trials"]) >= 2
+    (setting,) = facts["search_parameters"].keys() - {"candidates"}
+    set_to = facts["search_parameters"]
+    assert f"\nsearch_parameters {setting} {set_to[setting]}, candidates {set_to['candidates']}\n" in text
+    assert f"\nrecall            {shown}" in text and text.count(" tried ") == len(facts["provenance"]["trials"]) >= 2
 
 
 def test_a_recall_that_is_not_reached(vecsearch, table, tmp_path):
@@ -102,13 +103,13 @@ def test_a_recall_that_is_not_reached(vecsearch, table, tmp_path):
 
 def test_a_kind_is_tuned_to_the_recall_and_measured_without_one(vecsearch, table, tmp_path):
     build = ("build", "--vectors", table, "--spec", "IVF64,Flat")
-    efforts = []
+    settings = []
     for number, options in enumerate([["--recall", 0.6], ["--recall", 0.95], []]):
         folder = tmp_path / str(number)
         ran = vecsearch(*build, *options, "-o", folder)
         assert ran.code == 0 and ("asked" in ran.err) == bool(options) and "recall@10 " in ran.err, ran.err
-        efforts.append(info(vecsearch, folder)["effort"]["nprobe"])
-    assert efforts[0] < efforts[1]
+        settings.append(info(vecsearch, folder)["search_parameters"]["nprobe"])
+    assert settings[0] < settings[1]
 
 
 def test_little_memory_is_refused_and_the_build_resumes_with_more(vecsearch, table, tmp_path):
@@ -128,7 +129,7 @@ def test_exact_search_needs_no_proof(vecsearch, table, tmp_path):
     for number, options in enumerate([[tmp_path / "few.npy", "--recall", "0.95"], [table, "--recall", "1"]]):
         ran = vecsearch("build", "--vectors", *options, "-o", tmp_path / str(number))
         facts = info(vecsearch, tmp_path / str(number))
-        assert ran.code == 0 and (facts["spec"], facts["effort"], facts["recall"]) == ("exact", {}, None)
+        assert ran.code == 0 and (facts["spec"], facts["search_parameters"], facts["recall"]) == ("exact", {}, None)
 
 
 def test_too_few_rows_to_measure(vecsearch, tmp_path):

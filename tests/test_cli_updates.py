@@ -7,6 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import refused, rows
+
+from vecsearch.corpus.readers import read_corpus
+from vecsearch.encoders import UlmfitEncoder
+from vecsearch.index.index import Index
 
 TEXTS = ["the king of the city", "a film of war", "he sat on the bank of the river", "tomato in love", "queen XK-47 , queen !"]
 RECORDS = [{"id": f"d{i}", "text": text, "year": 1900 + i, "genre": "war" if i % 2 else "noir"} for i, text in enumerate(TEXTS)]
@@ -18,11 +23,6 @@ def jsonl(path, records):
     return path
 
 
-def rows(ran):
-    assert ran.code == 0, ran
-    return [json.loads(line) for line in ran.out.splitlines()]
-
-
 def ids(ran):
     return [row["id"] for row in rows(ran)]
 
@@ -32,11 +32,17 @@ def corpus(tmp_path):
     return jsonl(tmp_path / "corpus.jsonl", RECORDS)
 
 
+@pytest.fixture(scope="module")
+def built(tmp_path_factory, tiny_folder):
+    folder = tmp_path_factory.mktemp("built")
+    corpus = read_corpus(jsonl(folder / "corpus.jsonl", RECORDS))
+    Index.build(folder / "index", corpus, UlmfitEncoder(tiny_folder())).close()
+    return folder / "index"
+
+
 @pytest.fixture
-def index(vecsearch, tmp_path, corpus, tiny_folder):
-    folder = tmp_path / "index"
-    rows(vecsearch("build", corpus, "-o", folder, "--encoder", tiny_folder()))
-    return folder
+def index(built, tmp_path):
+    return shutil.copytree(built, tmp_path / "index")
 
 
 @pytest.fixture
@@ -46,15 +52,6 @@ def ready(vecsearch, tmp_path):
     np.save(path, np.random.default_rng(0).standard_normal((200, 8)).astype(np.float32))
     rows(vecsearch("build", "--vectors", path, "-o", folder))
     return folder
-
-
-def refused(ran, code, *said):
-    assert ran.code == code, ran
-    assert ran.out == ""
-    assert ran.err.count("\n") == 1 or ran.err.startswith("Usage:"), ran.err
-    for words in said:
-        assert words in ran.err, ran.err
-    return ran
 
 
 def info(vecsearch, folder):

@@ -12,11 +12,10 @@ from hypothesis import strategies as st
 from threadpoolctl import threadpool_limits
 
 from vecsearch import clustering
-from vecsearch.clustering import kmeans as kmeans_module
 from vecsearch.clustering.criterion import chosen_k
 from vecsearch.clustering.describe import silhouette
 from vecsearch.clustering.graph import ROUNDING, alike, neighbors
-from vecsearch.clustering.kmeans import assign, kmeans
+from vecsearch.clustering.kmeans import Fit, assign, kmeans
 from vecsearch.clustering.names import distinctive_words
 from vecsearch.clustering.points import Points
 from vecsearch.corpus.document import Document
@@ -55,8 +54,8 @@ def same_partition(a: np.ndarray, b: np.ndarray) -> bool:
 # -- k-means -----------------------------------------------------------------------------------------------------------
 
 
-def fit(points: np.ndarray, k: int, *, spherical: bool = False, seed: int = 0) -> kmeans_module.Fit:
-    return kmeans(points.__getitem__, len(points), k, spherical=spherical, seed=seed)
+def fit(points: np.ndarray, k: int, *, spherical: bool = False, seed: int = 0, threads: int | None = None) -> Fit:
+    return kmeans(points.__getitem__, len(points), k, spherical=spherical, seed=seed, threads=threads)
 
 
 @given(
@@ -93,19 +92,14 @@ def test_it_finds_what_scikit_learn_finds():
     assert fit(mixed, 30).inertia < 1.02 * theirs
 
 
-@pytest.mark.parametrize("threads", [1, 3])
-def test_the_number_of_threads_changes_nothing(monkeypatch, threads):
+def test_the_number_of_threads_changes_nothing():
     points = made_vectors("clustered", 20_000, 33, 0)
     expected = fit(points, 40)
-    used = []
-    real = kmeans_module.ThreadPoolExecutor
-    monkeypatch.setattr(kmeans_module, "ThreadPoolExecutor", lambda count: used.append(count) or real(count))
-    monkeypatch.setattr(kmeans_module.os, "cpu_count", lambda: threads)
-    with threadpool_limits(threads):
-        found = fit(points, 40)
-    assert used == [threads]
-    np.testing.assert_array_equal(found.centres, expected.centres)
-    np.testing.assert_array_equal(found.labels, expected.labels)
+    for threads in (1, 3):
+        with threadpool_limits(threads):
+            found = fit(points, 40, threads=threads)
+        np.testing.assert_array_equal(found.centres, expected.centres)
+        np.testing.assert_array_equal(found.labels, expected.labels)
 
 
 def test_another_seed_begins_elsewhere():
@@ -158,8 +152,7 @@ def test_the_number_of_clusters_is_the_one_with_the_best_silhouette(tmp_path):
 
 
 @pytest.mark.parametrize("metric", list(Metric))
-def test_neighbors_and_the_like_are_those_of_all_pairs(tmp_path, metric, monkeypatch):
-    monkeypatch.setattr("vecsearch.clustering.graph.FIRST", 3)
+def test_neighbors_and_the_like_are_those_of_all_pairs(tmp_path, metric):
     vectors, _ = blobs(200, 6, 5, spread=0.2)
     vectors[[7, 8, 9]] = vectors[6]
     vectors[11] = 0
@@ -170,7 +163,7 @@ def test_neighbors_and_the_like_are_those_of_all_pairs(tmp_path, metric, monkeyp
         found, scores = neighbors(points, np.arange(200), 9)
         np.testing.assert_allclose(scores, -np.sort(-cosines, axis=1)[:, :9], atol=1e-5)
         assert not (found == np.arange(200)[:, None]).any()
-        near = alike(points, 0.9)
+        near = alike(points, 0.9, first=3)
         for number in range(200):
             expected = set() if number == 11 else set(np.flatnonzero(cosines[number] >= 0.9))
             assert set(near.to(number).tolist()) == expected
@@ -272,7 +265,7 @@ def test_texts_without_a_common_word_give_no_names(texts):
     assert distinctive_words(texts, np.array([0, 1]), 2) == [[], []]
 
 
-def test_medoid_tightness_and_figures(tmp_path):
+def test_medoid_cohesion_and_figures(tmp_path):
     from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score, silhouette_score
 
     vectors, heap = blobs(300, 8, 5, spread=0.2)
@@ -284,7 +277,7 @@ def test_medoid_tightness_and_figures(tmp_path):
             own = np.flatnonzero(made.labels == cluster.number)
             assert cluster.documents == len(own)
             centre = points[own].mean(axis=0)
-            assert cluster.tightness == pytest.approx(float(np.mean(points[own] @ centre / np.linalg.norm(centre))), abs=1e-5)
+            assert cluster.cohesion == pytest.approx(float(np.mean(points[own] @ centre / np.linalg.norm(centre))), abs=1e-5)
             likeness = (points[own] @ points[own].T).sum(axis=1)
             assert cluster.medoid == f"d{own[likeness.argmax()]}" == cluster.typical[0] and len(cluster.typical) == 5
         assert [cluster.documents for cluster in made.clusters] == sorted(np.bincount(made.labels), reverse=True)
@@ -435,7 +428,7 @@ def test_equal_vectors_and_few_documents(tmp_path, way, rows):
         labels = set(made.labels.tolist())
         assert labels <= {0, -1} and len(made.clusters) == int(0 in labels)
         if way == "kmeans" or (way == "communities" and rows > 1):
-            assert labels == {0} and made.clusters[0].tightness == pytest.approx(1)
+            assert labels == {0} and made.clusters[0].cohesion == pytest.approx(1)
 
 
 def test_an_index_without_vectors_to_compare(tmp_path):

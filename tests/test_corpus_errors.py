@@ -111,7 +111,7 @@ def test_a_bad_csv_row_is_named_and_skipped(tmp_path, content, message, texts, s
 @pytest.mark.parametrize("excess", [0, 1, 40, 500])
 def test_a_line_that_is_too_long_is_named_and_passed_over(tmp_path, monkeypatch, name, excess):
     monkeypatch.setattr("vecsearch.corpus.lines.LONGEST", 100)
-    monkeypatch.setattr("vecsearch.corpus.lines._REST", 30)
+    monkeypatch.setattr("vecsearch.corpus.lines.REST_BYTES", 30)
     start, end = {"txt": (b"", b"\n"), "jsonl": (b'{"text": "', b'"}\n'), "csv": (b"", b"\n")}[name.split(".")[1]]
     long = b"x" * (100 - len(start + end) + excess)
     content = b"text\n" * (name == "c.csv") + b"".join(start + text + end for text in (b"one", long, b"three", long))
@@ -204,13 +204,13 @@ def test_utf_16_is_refused_not_indexed(tmp_path):
 def test_paths_that_cannot_be_read(tmp_path):
     with pytest.raises(CorpusError, match=r"nowhere\.txt does not exist; check the path"):
         read(tmp_path / "nowhere.txt")
-    with pytest.raises(CorpusError, match=r"is a folder without corpus.jsonl, so no BEIR corpus; name a file"):
+    with pytest.raises(CorpusError, match=r"is a folder of files, not a corpus of records"):
         read(tmp_path)
     for name in ("films.doc", "films", "films.gz"):
         (tmp_path / name).write_bytes(GOOD)
         with pytest.raises(
             UsageError,
-            match=rf"unknown suffix of .*{name}; known are txt, jsonl, .* BEIR folder; say which it is with --format",
+            match=rf"unknown suffix of .*{name}; known are txt, jsonl, .* datasets library; say which it is with --format",
         ):
             read(tmp_path / name)
     with pytest.raises(UsageError, match="unknown format 'xml'; known are txt"):

@@ -50,21 +50,17 @@ def test_every_kind_is_there_with_its_signature(documents):
     assert json.loads(json.dumps([document.fields for document in documents])) == [document.fields for document in documents]
 
 
-def test_nothing_is_imported_or_warned_about_and_the_order_is_the_same():
+def test_nothing_is_imported_or_warned_about_and_the_order_is_the_same(documents):
     program = (
         "import sys; from vecsearch.cli.pydocs import python_documentation;"
         "documents = list(python_documentation());"
         "assert not {'this', 'antigravity', 'tkinter', 'turtle', 'socket'} & set(sys.modules);"
-        "print(*documents, sep='\\n')"
+        "print(*(document for document in documents if document.fields['module'] != 'sys'), sep='\\n')"
     )
-    runs = []
-    for seed in "12":
-        environment = {"PYTHONHASHSEED": seed, "PYTHONWARNINGS": "always"}
-        runs.append(
-            subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True)
-        )
-    assert runs[0].stdout == runs[1].stdout
-    assert [run.stderr for run in runs] == ["", ""]
+    environment = {"PYTHONHASHSEED": "1", "PYTHONWARNINGS": "always"}
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True)
+    # pytest puts a hook of its own into sys.
+    assert ran.stdout == "".join(f"{its}\n" for its in documents if its.fields["module"] != "sys") and not ran.stderr
 
 
 ESCAPE = r"""
@@ -104,7 +100,7 @@ def test_bad_source_files_are_skipped(tmp_path, monkeypatch):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(source)
     monkeypatch.setattr("sysconfig.get_path", lambda _: str(tmp_path))
-    monkeypatch.setattr(pydocs, "_COMPILED", ("no_such_module",))
+    monkeypatch.setattr(pydocs, "COMPILED", ("no_such_module",))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         documents = list(python_documentation())
@@ -129,4 +125,4 @@ def test_bad_source_files_are_skipped(tmp_path, monkeypatch):
     ],
 )
 def test_long_docstrings_end_with_a_paragraph_or_a_word(docstring, opening):
-    assert pydocs._opening(docstring) == opening
+    assert pydocs.opening(docstring) == opening

@@ -25,7 +25,8 @@ import click
 import pytest
 
 from vecsearch.cli.main import cli
-from vecsearch.encoders import open_encoder
+from vecsearch.encoders import DEFAULT, find_encoder
+from vecsearch.encoders.ulmfit.folder import read_encoder
 
 ROOT = Path(__file__).parent.parent
 PAGES = ("README.md", "CONTRIBUTING.md", "indexes/README.md")
@@ -136,6 +137,7 @@ def run_document(
             return capsys.readouterr().out
         if example.code.startswith("vecsearch ") and not re.search(r"[|<>;&]", QUOTED.sub("", example.code)):
             monkeypatch.setattr(sys.stdout, "isatty", lambda: True)  # a reader has a terminal
+            monkeypatch.setenv("NO_COLOR", "1")  # whose colours a page cannot show
             code, out, err = vecsearch(*shlex.split(example.code)[1:])
         else:
             done = subprocess.run(["bash", "-c", example.code], capture_output=True, text=True)
@@ -162,26 +164,33 @@ def run_document(
     return run
 
 
-@pytest.fixture
-def my_model(tmp_path: Path) -> None:
-    """What a reader brings: my-model.pth as `learn.save` writes it, and vocab.json. It is the shipped model."""
+@pytest.fixture(scope="module")
+def my_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what a reader brings: my-model.pth as `learn.save` writes it, and vocab.json. It is the shipped model."""
     import torch
 
-    encoder = open_encoder()
-    stack = encoder._opened.stacks["forward"]
+    folder = tmp_path_factory.mktemp("brought")
+    opened = read_encoder(find_encoder(DEFAULT))
+    stack = opened.stacks["forward"]
     state = {"0.encoder.weight": torch.from_numpy(stack.embedding.whole())}
     for n, layer in enumerate(stack.layers):
         state[f"0.rnns.{n}.weight_hh_l0_raw"] = torch.from_numpy(layer.weight_hh)
         state[f"0.rnns.{n}.module.weight_ih_l0"] = torch.from_numpy(layer.weight_ih)
         state[f"0.rnns.{n}.module.bias_ih_l0"] = torch.from_numpy(layer.bias)
         state[f"0.rnns.{n}.module.bias_hh_l0"] = torch.zeros(len(layer.bias))
-    torch.save({"model": state, "opt": {}}, tmp_path / "my-model.pth")
-    (tmp_path / "vocab.json").write_text(json.dumps(encoder.vocabulary.words))
+    torch.save({"model": state, "opt": {}}, folder / "my-model.pth")
+    (folder / "vocab.json").write_text(json.dumps(list(opened.vocabulary.words)))
+    return folder
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_examples_print_what_is_shown(document: Path, run_document: Callable[[str], str], my_model: None) -> None:
+def test_examples_print_what_is_shown(
+    document: Path, run_document: Callable[[str], str], tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     before = document.read_text(encoding="utf-8")
+    if "my-model.pth" in before:
+        for file in request.getfixturevalue("my_model").iterdir():
+            os.link(file, tmp_path / file.name)
     if (after := run_document(before, write=os.environ.get("DOCS") == "write")) != before:
         document.write_text(after, encoding="utf-8")
 

@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 
 from vecsearch.encoders import UlmfitEncoder, open_encoder
 from vecsearch.encoders.ulmfit import batches
-from vecsearch.encoders.ulmfit import encoder as ulmfit
 from vecsearch.encoders.ulmfit.folder import write_encoder
 from vecsearch.encoders.ulmfit.lstm import NumpyEngine, TorchEngine
 from vecsearch.encoders.ulmfit.pooling import Pool, Pooling
@@ -36,7 +35,7 @@ def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     """Windows and batches so small that short texts meet their edges, and torch from the first token on."""
     monkeypatch.setattr(batches, "WINDOW", 5)
     monkeypatch.setattr(batches, "BATCH_TOKENS", 15)
-    monkeypatch.setattr(ulmfit, "FEW_TOKENS", 0)
+    monkeypatch.setattr("vecsearch.encoders.ulmfit.states.FEW_TOKENS", 0)
 
 
 def fastai_states(encoder: UlmfitEncoder, direction: str, ids: np.ndarray) -> np.ndarray:
@@ -68,12 +67,10 @@ FASTAI_DIMS = (6, 10, 10, 6)
 @pytest.mark.parametrize("direction", ["forward", "backward"])
 @pytest.mark.parametrize("few", [0, 10_000], ids=["torch", "numpy"])
 def test_vectors_are_the_pooled_states_of_fastais_model(tiny_folder, monkeypatch, direction, few):
-    monkeypatch.setattr(ulmfit, "FEW_TOKENS", few)
+    monkeypatch.setattr("vecsearch.encoders.ulmfit.states.FEW_TOKENS", few)
     text = "he sat on the bank of the river , " * 20
     encoder = UlmfitEncoder(tiny_folder(("forward", "backward"), FASTAI_DIMS), pooling="concat")
-    engine = encoder._engine(direction, few=bool(few))
-    assert isinstance(engine, NumpyEngine if few else TorchEngine)
-    ids = encoder._read([text])[0].ids[0]
+    ids = np.array(encoder.vocabulary.numericalise(encoder.tokens(text)))
     assert len(ids) > 2 * batches.WINDOW
     states = fastai_states(encoder, direction, ids if direction == "forward" else ids[::-1].copy())
     expected = np.concatenate([states[-1], states.max(axis=0), states.mean(axis=0)])
@@ -109,11 +106,11 @@ def test_layer_chooses_whose_states_are_pooled(tiny_folder, layer):
 @pytest.mark.parametrize("few", [0, 10_000], ids=["torch", "numpy"])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_states_of_several_layers_are_added_up(tiny_folder, monkeypatch, few, dtype):
-    monkeypatch.setattr(ulmfit, "FEW_TOKENS", few)
+    monkeypatch.setattr("vecsearch.encoders.ulmfit.states.FEW_TOKENS", few)
     folder, text = tiny_folder(("forward", "backward"), (8, 10, 8)), "he sat on the bank of the river , " * 20
     both = UlmfitEncoder(folder, layers=[0, -1], dtype=dtype)
     parts = [UlmfitEncoder(folder, layers=[layer], dtype=dtype).encode([text]) for layer in (0, 2)]
-    assert isinstance(both._engine("forward", few=bool(few)), NumpyEngine if few else TorchEngine) and both.dim == 16
+    assert both.dim == 16
     np.testing.assert_allclose(both.encode([text]), sum(parts), atol=1e-2 if dtype == "bfloat16" else 1e-5)
     assert both.fingerprint == UlmfitEncoder(folder, layers=[2, 0]).fingerprint
     assert both.fingerprint != UlmfitEncoder(folder).fingerprint
@@ -145,7 +142,7 @@ def test_raw_in_chunks_is_raw_at_once(tiny_folder, monkeypatch, chunk):
     encoder = UlmfitEncoder(tiny_folder(), pooling="raw")
     texts = ["the king sat", "", "film " * 7, "a queen , a tomato !"]
     at_once = encoder.encode(texts)
-    monkeypatch.setattr(ulmfit, "RAW_TOKENS", chunk)
+    monkeypatch.setattr("vecsearch.encoders.ulmfit.states.RAW_TOKENS", chunk)
     np.testing.assert_allclose(encoder.encode(texts), at_once, atol=1e-6)
 
 

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 from faults import FULL
 
-from vecsearch.encoders import JoinedEncoder, open_encoder
+from vecsearch.encoders import ConcatenatedEncoder, open_encoder
 from vecsearch.errors import VecsearchError
 
 COUNT = 100_000 if FULL else 60
@@ -100,7 +100,7 @@ def whole(tmp_path_factory):
     lookup(top / "tokenizer/model.onnx")
     shutil.copytree(top / "tokenizer", top / "settings", dirs_exist_ok=True)
     shutil.copyfile(top / "onnx/config.json", top / "settings/config.json")
-    JoinedEncoder([open_encoder(top / "tokenizer"), open_encoder(top / "onnx of texts")], [1, 2.5]).save(top / "joined")
+    ConcatenatedEncoder([open_encoder(top / "tokenizer"), open_encoder(top / "onnx of texts")], [1, 2.5]).save(top / "joined")
     return top
 
 

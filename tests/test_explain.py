@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from vecsearch.cli import hits as cli_hits
 from vecsearch.corpus.passages import Chunks
 from vecsearch.encoders import UlmfitEncoder, open_encoder
-from vecsearch.encoders.ulmfit import encoder as ulmfit
 from vecsearch.errors import UsageError
 from vecsearch.index.build import Options
 from vecsearch.index.explain import Word, by_word, explain
@@ -139,7 +138,7 @@ def test_a_marked_query_explains_as_well(tmp_path, tiny):
 
 
 def test_vectors_in_bfloat16_are_off_by_what_they_were_rounded(tmp_path, monkeypatch):
-    monkeypatch.setattr(ulmfit, "FEW_TOKENS", 0)  # every text is torch's
+    monkeypatch.setattr("vecsearch.encoders.ulmfit.states.FEW_TOKENS", 0)  # every text is torch's
     texts = ["An astronaut is left behind on Mars.", "A farm worker falls in love.", "Two robbers flee across the border."]
     with Index.build(tmp_path / "i", documents(*texts), open_encoder(dtype="bfloat16")) as index:
         monkeypatch.undo()
@@ -303,7 +302,7 @@ def test_a_pooling_that_is_no_mean(vecsearch, tmp_path, tiny_folder, pooling):
     Index.build(tmp_path / "i", documents("the king"), UlmfitEncoder(tiny_folder(), pooling=pooling)).close()
     ran = vecsearch("query", tmp_path / "i", "a king", "--explain")
     assert (ran.code, ran.out) == (2, "")
-    assert f"not with {pooling} pooling; build the index with --pooling mean or raw" in ran.err
+    assert f"not with {pooling} pooling; build the index with pooling=mean or pooling=raw" in ran.err
 
 
 def test_an_encoder_of_your_own(tmp_path, axis):

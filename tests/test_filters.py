@@ -1,5 +1,6 @@
 """Conditions on fields: the rows that meet them, as SQL has it; every kind of index finds the best of those, and no others."""
 
+import itertools
 import json
 import tempfile
 from contextlib import contextmanager
@@ -15,13 +16,15 @@ from store_builds import QUICK_DISK
 from vecsearch import ann
 from vecsearch.corpus.document import Document
 from vecsearch.errors import UsageError
-from vecsearch.index import view as searching
+from vecsearch.index import segment_searcher
 from vecsearch.index.build import Options
 from vecsearch.index.hits import Neighbors
 from vecsearch.index.index import Index
+from vecsearch.index.segment_searcher import SegmentSearcher
 from vecsearch.index.update import delete
 from vecsearch.metric import Metric, normalise
 from vecsearch.store import filters
+from vecsearch.store.snapshot import open_snapshot
 
 ROWS, DIM, K = 2000, 16, 10
 COMPLETE = ("exact", "Flat", "SQ8", "PQ8np", "PQ8x4fs", "PCA12,SQ8")
@@ -31,9 +34,10 @@ GUIDED = ("HNSW16", "PCA12,HNSW16,SQ8", "IVF32,Flat", "IVF32,PQ8x4fs", "PCA12,IV
 SHARES = (1 / ROWS, 0.01, 0.1, 0.5, 0.9, 1.0)
 
 
-def indexed(folder, spec, metric, vectors):
-    """An index over vectors whose documents have one field, their row."""
-    documents = (Document(str(row), "", {"row": row}) for row in range(len(vectors)))
+def indexed(folder, spec, metric, vectors, **ranks):
+    """An index over vectors whose documents have as fields their row, and their rank in each of some orders."""
+    fields = {"row": np.arange(len(vectors)), **ranks}
+    documents = (Document(str(row), "", {name: its[row] for name, its in fields.items()}) for row in range(len(vectors)))
     goal = ann.Goal(0.95) if spec in GUIDED else None
     return Index.build(folder, documents, vectors=[vectors], options=Options(metric=metric, spec=spec, goal=goal))
 
@@ -68,33 +72,31 @@ def metric(request):
     return request.param
 
 
+@pytest.fixture(scope="module")
+def ranks(data):
+    """Orders in which rows are left: any, those nearest to where the queries look first, and those farthest from there."""
+    vectors, queries = data
+    toward = normalise(vectors) @ normalise(queries.mean(axis=0)[None])[0]
+    orders = {"any": np.random.default_rng(7).permutation(ROWS), "near": np.argsort(-toward), "far": np.argsort(toward)}
+    return {name: np.argsort(order) for name, order in orders.items()}
+
+
 @pytest.fixture(scope="module", params=[*COMPLETE, *GUIDED])
-def index(request, data, metric, tmp_path_factory):
-    with indexed(tmp_path_factory.mktemp("kind") / "index", request.param, metric, data[0]) as opened:
+def index(request, data, metric, ranks, tmp_path_factory):
+    with indexed(tmp_path_factory.mktemp("kind") / "index", request.param, metric, data[0], **ranks) as opened:
         yield request.param, opened
 
 
-def masks_of(vectors, queries):
-    """Rows to be left, of every share: any, those nearest to where the queries look, and those farthest from there."""
-    toward = normalise(vectors) @ normalise(queries.mean(axis=0)[None])[0]
-    orders = {"any": np.random.default_rng(7).permutation(len(vectors)), "near": np.argsort(-toward), "far": np.argsort(toward)}
-    for share in SHARES:
-        for order in orders.values():
-            mask = np.zeros(len(vectors), bool)
-            mask[order[: max(1, round(share * len(vectors)))]] = True
-            yield mask
-
-
-def test_the_best_of_the_rows_that_meet_a_condition(index, data, metric, monkeypatch):
+def test_the_best_of_the_rows_that_meet_a_condition(index, data, metric, ranks, monkeypatch):
     spec, opened = index
     vectors, queries = data
     # The path of few rows is that of an exact index: here the other one is meant.
-    monkeypatch.setattr(searching, "FEW_NUMBERS", 0)
+    monkeypatch.setattr(segment_searcher, "FEW_NUMBERS", 0)
     everything = recall(opened.search(queries, K), exact(vectors, queries, metric, np.ones(ROWS, bool))[0])
-    for mask in masks_of(vectors, queries):
-        monkeypatch.setattr(searching, "masks", lambda snapshot, where, mask=mask: [mask])
-        opened._view._masks.cache_clear()
-        found = opened.search(queries, K, where="row >= 0")
+    for share, name in itertools.product(SHARES, ranks):
+        left = max(1, round(share * ROWS))
+        mask = ranks[name] < left
+        found = opened.search(queries, K, where=f"{name} < {left}")
         assert found.rows.shape == (len(queries), min(K, mask.sum()))
         assert mask[found.rows].all()
         assert all(len(set(rows)) == len(rows) for rows in found.rows.tolist())
@@ -126,15 +128,16 @@ def test_any_rows_any_k(data, numbered, low, count, k):
 
 def test_a_graph_is_left_where_it_would_look_longer_than_exact_search(data, monkeypatch, tmp_path):
     vectors, queries = data
-    with indexed(tmp_path / "index", "HNSW16", Metric.COSINE, vectors) as opened:
-        searcher = opened._view._parts[0]._approximate
+    indexed(tmp_path / "index", "HNSW16", Metric.COSINE, vectors).close()
+    with open_snapshot(tmp_path / "index") as snapshot:
+        searcher = SegmentSearcher(snapshot.segments[0], snapshot.manifest.segments[0], Metric.COSINE, little=False)
         mask = np.arange(ROWS) % 1000 == 0
-        _, rows = searcher.search_among(queries, K, mask)
+        _, rows = searcher.approximate.search_among(queries, K, mask)
         assert (rows == -1).all()
         # Nothing is left near some of the queries, and everything near others.
         mask = normalise(vectors) @ normalise(queries[:1])[0] < 0
-        monkeypatch.setattr(searching, "FEW_NUMBERS", 0)
-        scores, rows = opened._view._parts[0].search(queries, K, Metric.COSINE, mask, exact=False)
+        monkeypatch.setattr(segment_searcher, "FEW_NUMBERS", 0)
+        scores, rows = searcher.search(queries, K, Metric.COSINE, mask, exact=False)
         assert recall(Neighbors(rows, scores), exact(vectors, queries, Metric.COSINE, mask)[0]) >= 0.95
 
 

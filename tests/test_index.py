@@ -15,7 +15,7 @@ from vecsearch.ann import Goal
 from vecsearch.corpus.document import Document
 from vecsearch.encoders import UlmfitEncoder
 from vecsearch.errors import CorpusError, UsageError, VectorsError
-from vecsearch.index import build as building
+from vecsearch.index import blocks
 from vecsearch.index.analogy import analogy, odd_one_out
 from vecsearch.index.build import Options
 from vecsearch.index.hits import Hit
@@ -132,7 +132,7 @@ def test_neither_an_encoder_nor_vectors_is_a_mistake_of_the_program(tmp_path):
 
 
 def test_an_interrupted_build_resumes_to_the_same_index(tmp_path, tiny_folder, monkeypatch):
-    monkeypatch.setattr(building, "BLOCK_DOCUMENTS", 3)
+    monkeypatch.setattr(blocks, "BLOCK_DOCUMENTS", 3)
     corpus = documents(*["the king sat zzyzx", "a film", "love of war", "", "the river bank"] * 3)
 
     def interrupted():
@@ -155,7 +155,7 @@ def test_an_interrupted_build_resumes_to_the_same_index(tmp_path, tiny_folder, m
 
 
 def test_resuming_with_another_corpus_is_refused(tmp_path, axis, monkeypatch):
-    monkeypatch.setattr(building, "BLOCK_DOCUMENTS", 2)
+    monkeypatch.setattr(blocks, "BLOCK_DOCUMENTS", 2)
 
     def broken():
         yield from LETTERS[:4]
@@ -212,7 +212,7 @@ def test_one_encoder_may_build_two_indexes(tmp_path, tiny):
 
 
 def test_a_build_resumes_only_in_its_own_precision(tmp_path, tiny_folder, monkeypatch):
-    monkeypatch.setattr(building, "BLOCK_DOCUMENTS", 1)
+    monkeypatch.setattr(blocks, "BLOCK_DOCUMENTS", 1)
 
     def broken():
         yield from documents("a film", "the king")
@@ -246,7 +246,7 @@ def test_an_approximate_index_says_its_recall_and_can_search_exactly(tmp_path, s
         exact, near = index.search(vectors[:50], 10, exact=True), index.search(vectors[:50], 10)
         recall = np.mean([len(np.intersect1d(a, b)) / 10 for a, b in zip(exact.rows, near.rows, strict=True)])
         assert index.manifest.recall["low"] - 0.1 < recall and index.manifest.recall["target"] is None
-        assert set(index.manifest.effort) == {"efSearch" if "HNSW" in spec else "nprobe", "candidates"}
+        assert set(index.manifest.search_parameters) == {"efSearch" if "HNSW" in spec else "nprobe", "candidates"}
         other = index.search(vectors[:50], 10, metric=Metric.INNER_PRODUCT)
         np.testing.assert_allclose(other.scores, -np.sort(-(vectors[:50] @ vectors.T), axis=1)[:, :10], atol=1e-4)
 
@@ -352,14 +352,14 @@ def test_a_spec_that_does_not_fit_fails_before_anything_is_written(tmp_path, axi
 
 
 def test_progress_hears_the_rows_on_disk(tmp_path, axis, monkeypatch):
-    monkeypatch.setattr(building, "BLOCK_DOCUMENTS", 4)
+    monkeypatch.setattr(blocks, "BLOCK_DOCUMENTS", 4)
     heard = Told()
     Index.build(tmp_path / "i", LETTERS, axis, progress=heard).close()
     assert heard.steps["documents"] == [4, 6]
 
 
 def test_long_documents_end_a_block(tmp_path, axis, monkeypatch):
-    monkeypatch.setattr(building, "BLOCK_CHARACTERS", 5)
+    monkeypatch.setattr(blocks, "BLOCK_CHARACTERS", 5)
     heard = Told()
     Index.build(tmp_path / "i", documents("aaaaaa", "b", "ccccc", "a"), axis, progress=heard).close()
     assert heard.steps["documents"] == [1, 3, 4]

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from vecsearch import ann
-from vecsearch.ann import builder, construction, exact
+from vecsearch.ann import construction, exact
 from vecsearch.ann.trials import Trial
 from vecsearch.corpus.document import Document
 from vecsearch.errors import DamagedIndexError
@@ -23,8 +23,10 @@ from vecsearch.files import release
 from vecsearch.index.build import Options
 from vecsearch.index.index import Index
 from vecsearch.metric import Metric, norms
+from vecsearch.progress import SILENT
 from vecsearch.store import segment as segment_module
 from vecsearch.store.layout import VECTORS
+from vecsearch.store.snapshot import open_snapshot
 
 ROWS, DIM = 3_000, 24
 SPECS = ("PCA16,IVF16x2,PQ8x4fs_64", "PCA16,IVF16,SQ8", "PCA16,HNSW16,SQ8")
@@ -49,8 +51,10 @@ def index(request, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def segment(tmp_path_factory):
-    with build(tmp_path_factory.mktemp("rows") / "index", made()) as index:
-        yield index._view.snapshot.segments[0]
+    folder = tmp_path_factory.mktemp("rows") / "index"
+    build(folder, made()).close()
+    with open_snapshot(folder) as snapshot:
+        yield snapshot.segments[0]
 
 
 # -- rows that are read ------------------------------------------------------------------------------------------------
@@ -94,8 +98,9 @@ def test_rows_that_follow_each_other_are_read_at_once(segment, monkeypatch):
 
 
 def test_a_file_that_became_shorter_is_refused(tmp_path):
-    with build(tmp_path / "index", made()) as index:
-        segment = index._view.snapshot.segments[0]
+    build(tmp_path / "index", made()).close()
+    with open_snapshot(tmp_path / "index") as snapshot:
+        segment = snapshot.segments[0]
         os.truncate(segment.folder / VECTORS, 4096)
         with pytest.raises(DamagedIndexError, match=f"{VECTORS} ends before the end of row 999"):
             segment.read(np.array([10, 999]))
@@ -105,11 +110,14 @@ def test_a_file_that_became_shorter_is_refused(tmp_path):
 @pytest.mark.parametrize("metric", list(Metric))
 def test_reading_finds_what_mapping_finds(spec, metric, tmp_path):
     vectors, queries = made(), made(ROWS + 50)[ROWS:]
-    with build(tmp_path / "index", vectors, spec=spec, metric=metric, goal=LITTLE) as index:
+    with (
+        build(tmp_path / "index", vectors, spec=spec, metric=metric, goal=LITTLE) as index,
+        open_snapshot(index.folder) as snapshot,
+    ):
         assert index.manifest.recall["memory"] == LITTLE.memory
-        segment = index._view.snapshot.segments[0]
+        segment = snapshot.segments[0]
         mapped = ann.open_searcher(
-            segment.index_path, spec, ann.Rows(segment.vectors, segment.norms, metric), index.manifest.effort
+            segment.index_path, spec, ann.Rows(segment.vectors, segment.norms, metric), index.manifest.search_parameters
         )
         # As many rows as FAISS has none for: it answers them with -1.
         for k in (1, 10, ROWS + 1):
@@ -187,7 +195,7 @@ def test_an_array_in_memory_stays_as_it_is():
 
 @linux
 def test_the_faiss_file_is_mapped(index, tmp_path):
-    path = index._view.snapshot.segments[0].index_path
+    (path,) = index.folder.rglob("*.faiss")
     sizes = [
         int(line.split()[0].split("-")[1], 16) - int(line.split()[0].split("-")[0], 16)
         for line in Path("/proc/self/maps").read_text().splitlines()
@@ -212,14 +220,14 @@ def answers(index):
 
 
 def test_an_index_that_was_moved_answers_the_same(index, tmp_path):
-    shutil.copytree(index._view.snapshot.folder, tmp_path / "copy")
+    shutil.copytree(index.folder, tmp_path / "copy")
     os.rename(tmp_path / "copy", tmp_path / "moved")
     with Index.open(tmp_path / "moved") as moved:
         assert answers(moved) == answers(index)
 
 
 def test_opening_and_searching_write_nothing(index, tmp_path):
-    shutil.copytree(index._view.snapshot.folder, tmp_path / "index")
+    shutil.copytree(index.folder, tmp_path / "index")
     for path in [*(tmp_path / "index").rglob("*"), tmp_path / "index"]:
         path.chmod(0o555 if path.is_dir() else 0o444)
     before = state(tmp_path / "index")
@@ -231,7 +239,7 @@ def test_opening_and_searching_write_nothing(index, tmp_path):
 
 def test_an_index_on_a_read_only_disk_answers_the_same(index, tmp_path):
     (tmp_path / "disk").mkdir()
-    shutil.copytree(index._view.snapshot.folder, tmp_path / "index")
+    shutil.copytree(index.folder, tmp_path / "index")
     script = f'mount --bind $1 $2 && mount -o remount,bind,ro $2 && ! touch $2/x 2>/dev/null && {sys.executable} -c "$3" "$2"'
     search = (
         "import json, sys, numpy as np; from vecsearch.index.index import Index\n"
@@ -251,55 +259,38 @@ def test_an_index_on_a_read_only_disk_answers_the_same(index, tmp_path):
 
 
 def test_parts_of_an_index_are_trained_on_what_each_needs(monkeypatch):
-    asked = []
-    spread = construction._spread
-
-    def spy(source, rows, count, transforms):
-        sample = spread(source, rows, count, transforms)
-        asked.append(sample.shape)
-        return sample
-
-    monkeypatch.setattr(construction, "_spread", spy)
     monkeypatch.setattr(construction, "TRAINING_ROWS", 500)
-    vectors = made()
-    source = ann.Rows(vectors, norms(vectors), Metric.COSINE)
+    asked, vectors = [], made()
+    source = ann.Rows(vectors, norms(vectors), Metric.COSINE, read=lambda rows: asked.append(len(rows)) or vectors[rows])
     index = ann.construct("PCA16,IVF16,SQ8", source, np.arange(ROWS))
     assert index.is_trained and index.ntotal == ROWS
-    assert asked == [(500, DIM), (-(-ROWS // -(-ROWS // (16 * construction.ROWS_PER_LIST))), 16)]
-
-
-@pytest.fixture
-def two_kinds(monkeypatch, tmp_path):
-    """Builds with two kinds tried, of which the second promises to be faster, and is as fast as `second` says."""
-
-    def built(second, *, reached=True):
-        trials = [Trial(SPECS[0], 0.0, 1, True, 1.0, 1.0, 1.0), Trial(SPECS[2], 0.0, 1, True, 1.0, 0.1, 0.1)]
-        monkeypatch.setattr(builder.Builder, "_trials", lambda self: trials)
-        monkeypatch.setattr(builder, "EXACT_NUMBERS", 0)
-        monkeypatch.setattr(builder, "prove", lambda searcher, questions, target: (PROVED, reached))
-        times = iter([0.01, second])
-        monkeypatch.setattr(builder, "seconds_per_query", lambda *_: next(times))
-        return build(tmp_path / "index", made(), goal=ann.Goal(0.5))
-
-    return built
+    half = ROWS // 2  # evenly spread, at most ROWS_PER_LIST of each list
+    assert half <= 16 * construction.ROWS_PER_LIST < ROWS and asked == [500, half, ROWS]
 
 
 PROVED = ann.Recall(10, 100, 0.9, 0.8, 0.95)
 
 
-@pytest.mark.parametrize(("second", "spec"), [(0.001, SPECS[2]), (0.02, SPECS[0])])
-def test_of_two_kinds_the_faster_is_kept_with_every_row(two_kinds, second, spec):
-    with two_kinds(second) as index:
-        assert index.manifest.spec == spec
-        found = index.search(made(), 1)
-        assert (found.rows[:, 0] >= 0).all()
+def best_of_two(path, second, *, reached=True):
+    """Two kinds were tried, of which the second promised to be faster; built, it takes `second` ms, and the first 10."""
+    trials = [Trial(SPECS[0], 0.0, 1, True, 1.0, 1.0, 1.0), Trial(SPECS[2], 0.0, 1, True, 1.0, 0.1, 0.1)]
+    times, vectors = iter([10, second]), made()
+    source = ann.Rows(vectors, norms(vectors), Metric.COSINE)
+    builder = ann.Builder(source, ann.Goal(0.5), queries=None, progress=SILENT, judge=lambda *_: (PROVED, reached, next(times)))
+    return source, builder.build_best(trials, path)
 
 
-def test_nothing_is_left_of_kinds_that_do_not_reach_the_recall(two_kinds):
-    with two_kinds(0.02, reached=False) as index:
-        assert index.manifest.spec == ann.EXACT
-        assert not any(name.endswith(".faiss") for name in index.manifest.files)
-        assert not list(index._view.snapshot.folder.rglob("*.faiss"))
+@pytest.mark.parametrize(("second", "spec"), [(1, SPECS[2]), (20, SPECS[0])])
+def test_of_two_kinds_the_faster_is_kept_with_every_row(tmp_path, second, spec):
+    source, outcome = best_of_two(tmp_path / "i", second)
+    assert outcome.spec == spec
+    _, rows = ann.open_searcher(tmp_path / "i", spec, source, outcome.search_parameters).search(source.vectors, 1)
+    assert (rows[:, 0] >= 0).all()
+
+
+def test_nothing_is_left_of_kinds_that_do_not_reach_the_recall(tmp_path):
+    _, outcome = best_of_two(tmp_path / "i", 20, reached=False)
+    assert outcome.spec == ann.EXACT and not list(tmp_path.iterdir())
 
 
 BUILDS = """

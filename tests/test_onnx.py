@@ -10,7 +10,14 @@ import numpy as np
 import pytest
 from conftest import documents
 
-from vecsearch.encoders import OnnxEncoder, OnnxTextEncoder, TransformerEncoder, open_encoder
+from vecsearch.encoders import (
+    ConcatenatedEncoder,
+    OnnxEncoder,
+    OnnxTextEncoder,
+    TransformerEncoder,
+    UlmfitEncoder,
+    open_encoder,
+)
 from vecsearch.encoders.sentence import base as sentence
 from vecsearch.errors import CheckpointError, UsageError
 from vecsearch.files import physical_memory
@@ -88,8 +95,8 @@ def test_the_command_line_takes_it(both, vecsearch, tmp_path):
 def test_the_cut_is_remembered(both, folder, vecsearch, tmp_path, kind):
     encoder = both if kind == "transformer" else folder
     (tmp_path / "texts.txt").write_text("\n".join(TEXTS))
-    ran = vecsearch("build", tmp_path / "texts.txt", "--encoder", encoder, "--max-tokens", 4, "-o", tmp_path / "index")
-    assert ran.code == 0 and "2 texts were cut to --max-tokens" in ran.err, ran.err
+    ran = vecsearch("build", tmp_path / "texts.txt", "--encoder", f"{encoder},max_tokens=4", "-o", tmp_path / "index")
+    assert ran.code == 0 and "2 texts were cut to max_tokens" in ran.err, ran.err
     cut = open_encoder(encoder, max_tokens=4)
     with Index.open(tmp_path / "index", encoder=cut) as index:
         assert index.encoder is cut
@@ -154,7 +161,7 @@ def test_graphs_that_take_texts(tmp_path, vecsearch, whole, size):
     assert vecsearch("build", tmp_path / "texts.txt", "--encoder", model, "-o", tmp_path / "index").code == 0
     ran = vecsearch("query", tmp_path / "index", "the river", "-k", 1, "--json")
     assert json.loads(ran.out)["text"] == "the river"
-    ran = vecsearch("build", tmp_path / "texts.txt", "--encoder", model, "--max-tokens", 4, "-o", tmp_path / "no")
+    ran = vecsearch("build", tmp_path / "texts.txt", "--encoder", f"{model},max_tokens=4", "-o", tmp_path / "no")
     assert ran.code == 2 and "is an ONNX model of texts, which has no such choice: leave out max_tokens" in ran.err
     assert "kind an ONNX model of texts" in " ".join(vecsearch("model", "info", model).out.split())
 
@@ -342,7 +349,7 @@ def test_what_cannot_be_used_is_refused(folder, vecsearch, tmp_path, broken, sai
         open_encoder(folder).encode(["the river"])
     (tmp_path / "texts.txt").write_text("the river")
     ran = vecsearch("build", tmp_path / "texts.txt", "--encoder", folder, "-o", tmp_path / "index")
-    assert ran.code == 3 and ran.err.startswith("error: ") and not (tmp_path / "index/CURRENT").exists()
+    assert ran.code == 3 and ran.err.splitlines()[-1].startswith("error: ") and not (tmp_path / "index/CURRENT").exists()
 
 
 @pytest.mark.parametrize("options", [{"pooling": "mean"}, {"layers": [0]}, {"dtype": "bfloat16"}, {"dtype": "float32"}])
@@ -352,21 +359,17 @@ def test_options_that_it_does_not_have(folder, options):
     assert open_encoder(folder, dtype="auto", max_tokens=None).dim == DIM
 
 
-def test_one_of_several_encoders_without_an_option_refuses_it(folder, tiny_folder, vecsearch, tmp_path):
-    (tmp_path / "texts.txt").write_text("\n".join(TEXTS))
-    several = ["--encoder", tiny_folder(), "--encoder", folder]
-    ran = vecsearch("build", tmp_path / "texts.txt", *several, "--pooling", "raw", "-o", tmp_path / "index")
-    assert ran.code == 2 and "is an ONNX model, which has no such choice: leave out pooling" in ran.err
-    ran = vecsearch("build", tmp_path / "texts.txt", *several, "--max-tokens", 5, "-o", tmp_path / "index")
-    assert ran.code == 0, ran.err
-    with Index.open(tmp_path / "index") as index:
-        assert [part.max_tokens for part in index.encoder.parts] == [5, 5]
+def test_a_part_without_an_option_refuses_it(folder, tiny_folder, tmp_path):
+    ConcatenatedEncoder([UlmfitEncoder(tiny_folder()), open_encoder(folder)]).save(tmp_path)
+    with pytest.raises(UsageError, match="is an ONNX model, which has no such choice: leave out pooling"):
+        open_encoder(tmp_path, pooling="raw")
+    assert [part.max_tokens for part in open_encoder(tmp_path, max_tokens=5).parts] == [5, 5]
 
 
 @pytest.mark.parametrize("command", [["build", "--vocabulary", "-o", "x"], ["similarity", "a", "b"]], ids=" ".join)
 def test_what_needs_words_is_refused(folder, vecsearch, command):
     ran = vecsearch(*command, "--encoder", folder)
-    assert ran.code == 2 and "is an ONNX model, which has no words of its own" in ran.err
+    assert ran.code == 2 and "an ONNX model has no words of its own" in ran.err
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from vecsearch.corpus.passages import Chunks, PassageSplitter
 from vecsearch.encoders import Encoder
 from vecsearch.errors import UsageError
 from vecsearch.index.build import Options
+from vecsearch.index.hits import Neighbors
 from vecsearch.index.index import Index
 from vecsearch.metric import normalise
 
@@ -114,13 +115,13 @@ def assert_passages_are_right(opened, texts, chunks):
     """Every alive row stands for the passage that its document's text is split into, and its vector is that passage's."""
     split, expected = PassageSplitter(chunks, Letters().tokens), []
     rows = opened.alive().tolist()
-    stored = [opened._view.stored(row) for row in rows]
-    for id in dict.fromkeys(document.id for document, _ in stored):
+    (stored,) = opened.hits(Neighbors(np.array([rows]), np.zeros((1, len(rows)), np.float32)))
+    for id in dict.fromkeys(hit.id for hit in stored):
         expected += [(id, texts[id][start:stop]) for start, stop in split.split(texts[id])]
-    assert {document.id for document, _ in stored} == set(texts)
-    assert [(document.id, passage) for document, passage in stored] == expected
-    assert all(document.text == texts[document.id] for document, _ in stored)
-    np.testing.assert_array_equal(opened.vectors(rows), Letters().encode([passage for _, passage in stored]))
+    assert {hit.id for hit in stored} == set(texts)
+    assert [(hit.id, hit.passage) for hit in stored] == expected
+    assert all(hit.text == texts[hit.id] for hit in stored)
+    np.testing.assert_array_equal(opened.vectors(rows), Letters().encode([hit.passage for hit in stored]))
     assert len(opened) == len(texts)
 
 

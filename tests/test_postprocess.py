@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vecsearch.encoders import UlmfitEncoder
-from vecsearch.encoders.ulmfit import encoder as ulmfit_module
 from vecsearch.encoders.ulmfit.folder import read_encoder, write_config, write_encoder
 from vecsearch.encoders.ulmfit.postprocess import FILE, Postprocess, turn
 from vecsearch.errors import CheckpointError, DataError, UsageError
@@ -64,7 +63,7 @@ def test_directions_are_those_of_the_variance(keep, centre, remove, whiten, seed
 @pytest.mark.parametrize("few", [0, 10_000], ids=["torch", "numpy"])
 @pytest.mark.parametrize("pooling", ["mean", "raw"])
 def test_words_are_weighed_by_their_frequency(made, texts, tiny_folder, tmp_path, monkeypatch, few, pooling):
-    monkeypatch.setattr(ulmfit_module, "FEW_TOKENS", few)
+    monkeypatch.setattr("vecsearch.encoders.ulmfit.states.FEW_TOKENS", few)
     start = tmp_path / "start"
     start.mkdir()
     UlmfitEncoder(tiny_folder(("forward", "backward"), SIZES), pooling=pooling).save(start)

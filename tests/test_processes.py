@@ -26,11 +26,12 @@ from word_files import glove_text
 from vecsearch import ann, forks
 from vecsearch.ann.threads import threads
 from vecsearch.corpus.document import Document
-from vecsearch.encoders import JoinedEncoder, UlmfitEncoder, open_encoder
+from vecsearch.encoders import ConcatenatedEncoder, UlmfitEncoder, open_encoder
 from vecsearch.errors import UsageError
 from vecsearch.index.build import Options
 from vecsearch.index.hits import Hit, Neighbors
 from vecsearch.index.index import Index
+from vecsearch.index.view import View
 from vecsearch.store.snapshot import open_snapshot
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
@@ -211,7 +212,7 @@ def encoders(tiny_folder, tmp_path_factory):
     return {
         "ulmfit": lambda: UlmfitEncoder(tiny_folder(), pooling="concat", max_tokens=500),
         "words": lambda: open_encoder(words),
-        "joined": lambda: JoinedEncoder([UlmfitEncoder(tiny_folder()), open_encoder(words)], [2, 1]),
+        "joined": lambda: ConcatenatedEncoder([UlmfitEncoder(tiny_folder()), open_encoder(words)], [2, 1]),
         "own": AxisEncoder,
     }
 
@@ -380,7 +381,7 @@ def test_what_a_thread_was_in_the_middle_of_for_long_is_refused_in_the_child(fol
             inside.set()
             leave.wait(SECONDS)
 
-    with Index(snapshot, None) as index, ThreadPoolExecutor(2) as pool:
+    with Index(View(snapshot, None)) as index, ThreadPoolExecutor(2) as pool:
         reader = pool.submit(read)
         assert inside.wait(SECONDS)
         waits = pool.submit(index.search, QUERIES, 5, where=where)
@@ -444,9 +445,9 @@ FORKS_WHILE_IT_BUILDS = """
 import json, os, subprocess, sys
 import numpy as np
 from vecsearch import Document, Encoder, Index, Options, Progress, VecsearchError, ann
-from vecsearch.index import build as building
+from vecsearch.index import blocks
 folder, place, ending = sys.argv[1:4]
-building.BLOCK_DOCUMENTS = 100
+blocks.BLOCK_DOCUMENTS = 100
 first, child = os.getpid(), None
 asks, tells = os.pipe(), os.pipe()
 
@@ -715,10 +716,11 @@ ARGUMENTS = {
     "texts": lambda: ["the king"],
     "where": lambda: "length > 1",
     "generation": lambda: 1,
+    "hit": lambda: Hit("d0", 1.0, "the king"),
     "neighbors": lambda: Neighbors(np.zeros((1, 1), np.int64), np.ones((1, 1), np.float32)),
 }
 """An argument of each name that a method of an index needs."""
-OPENS_OR_CLOSES = {"build", "open", "close", "folder"}
+OPENS_OR_CLOSES = {"build", "open", "close", "folder", "repair", "verify"}
 PUBLIC = sorted({name for name in dir(Index) if not name.startswith("_")} - OPENS_OR_CLOSES)
 
 

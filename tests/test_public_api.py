@@ -33,13 +33,14 @@ from vecsearch import (
     clustering,
     open_encoder,
     read_corpus,
+    read_files,
 )
 from vecsearch.bench.bench import measure
 from vecsearch.bench.workload import open_workload
 from vecsearch.clustering.map import make_map
 from vecsearch.corpus.pairs import read_pairs
 from vecsearch.corpus.passages import Chunks
-from vecsearch.encoders import JoinedEncoder
+from vecsearch.encoders import ConcatenatedEncoder
 from vecsearch.encoders.ulmfit.pooling import Pooling
 from vecsearch.evaluation.evaluate import compare, encode_pairs, evaluate
 from vecsearch.evaluation.sets import read_set
@@ -161,9 +162,12 @@ def index_cases(place: Place) -> Iterator[Case]:
     yield Case("Index.build of vectors", closed(Index.build), ready)
     options = {"metric": "ip", "spec": "exact", "goal": Goal(), "chunks": None, "language": "en", "keep": 3, "queries": None}
     yield Case("Options", lambda **its: Index.build("built", documents, Encoder(), Options(**its)).close(), options)
-    corpus = {"documents": documents, "name": "made", "options": {}, "tally": None, "total": 2}
+    corpus = {"documents": documents, "name": "made", "options": {}, "tally": None, "total": 2, "files": None}
     yield Case("Corpus", lambda **its: Index.build("built", Corpus(**its), Encoder()).close(), corpus)
     yield Case("Index.open", closed(Index.open), {"folder": "own", "generation": None, "encoder": Encoder(), "check": True})
+    yield Case("Index.verify", Index.verify, {"folder": "own"})
+    rebuilding = {"spec": "exact", "goal": Goal(), "queries": None, "progress": SILENT}
+    yield Case("Index.repair", Index.repair, {"folder": "own", **rebuilding})
     asked = {"k": 3, "metric": "ip", "exact": True, "where": "year > 1990"}
     by_text = {"texts": ["the king"], **asked}
 
@@ -173,9 +177,18 @@ def index_cases(place: Place) -> Iterator[Case]:
     yield Case("add", of("add"), {"documents": documents, "resume": False, "progress": SILENT})
     with_vectors = {"documents": documents, "vectors": [np.ones((2, DIM))]}
     yield Case("add of vectors", of("add"), with_vectors)
+
+    def synced(**arguments: Any) -> None:
+        with Index.open("noted", check=False) as noted:
+            noted.sync(**arguments)
+
+    told = {"tell": lambda name, said: None, "progress": SILENT}
+    yield Case("sync", synced, {"paths": ["notes"], "strict": False, "dry_run": False, "allow_empty": False, **told})
+    yield Case("count", of("count"), {"where": "year > 1990"})
+    yield Case("file_of", of("file_of"), {"hit": place.index.query(["king"])[0][0]})
     yield Case("delete", of("delete"), {"ids": ["storm"], "where": "year = 1990"})
     yield Case("compact", of("compact"), {"queries": None, "language": "en", "progress": SILENT})
-    yield Case("rebuild", of("rebuild"), {"spec": "exact", "goal": Goal(), "queries": None, "progress": SILENT})
+    yield Case("rebuild", of("rebuild"), rebuilding)
     yield Case("collect", of("collect"), {"keep": 3})
     yield Case("rollback", of("rollback"), {"generation": 2})
     for name in ("documents", "vectors"):
@@ -207,13 +220,16 @@ def other_cases(place: Place) -> Iterator[Case]:
     yield Case("Pooling", lambda pooling: Pooling(pooling), {"pooling": "mean"})
     reading = {"text_fields": ["text"], "id_field": "id", "format": "jsonl", "skip_bad": False, "tally": None}
     yield Case("read_corpus", listed(read_corpus), {"path": "corpus.jsonl", **reading})
+    files = {"include": ["*.md"], "exclude": ["x"], "index": "noted", "strict": False, "tell": lambda name, said: None}
+    tokens = {"tokens": Encoder().tokens, "most": 200}
+    yield Case("read_files", listed(read_files), {"paths": ["notes"], **tokens, **files})
     pairs = {"path": "pairs.tsv", "columns": ["a", "b", "label"], "format": "tsv", "skip_bad": False}
     yield Case("read_pairs", listed(read_pairs), pairs)
     yield Case("pair_scores", pair_scores, {"a": np.ones((1, DIM)), "b": np.ones((1, DIM)), "metric": "cosine"})
     options = {"pooling": "mean", "layers": [1], "max_tokens": 5, "dtype": "float32"}
     yield Case("open_encoder", open_encoder, {"name": "tiny", **options})
     yield Case("UlmfitEncoder", UlmfitEncoder, {"folder": "nowhere", **options})
-    yield Case("JoinedEncoder", JoinedEncoder, {"parts": [Encoder(), Encoder()], "weights": [1, 2]})
+    yield Case("ConcatenatedEncoder", ConcatenatedEncoder, {"parts": [Encoder(), Encoder()], "weights": [1, 2]})
     for kind, encoder in (("ULMFiT", UlmfitEncoder("tiny")), ("words", open_encoder("mini.txt"))):
         yield Case(f"encode of {kind}", encoder.encode, {"texts": ["the king"]})
         yield Case(f"shares of {kind}", encoder.shares, {"text": "the king"})
@@ -222,7 +238,7 @@ def other_cases(place: Place) -> Iterator[Case]:
     yield Case("encode_in_context", ulmfit.encode_in_context, {"texts": ["on the [[bank]]"]})
     yield Case("tokens", ulmfit.tokens, {"text": "the king"})
     yield Case("states", ulmfit.states, {"text": "the king"})
-    yield Case("encode of joined", JoinedEncoder([Encoder(), Encoder()]).encode, {"texts": ["abc"]})
+    yield Case("encode of joined", ConcatenatedEncoder([Encoder(), Encoder()]).encode, {"texts": ["abc"]})
 
 
 def function_cases(place: Place) -> Iterator[Case]:
@@ -403,8 +419,8 @@ def test_every_public_name_is_looked_at(place):
     """What functions return, raise, take by its name, or are to be derived from; the others are called here, but for what
     takes a learner of fastai's, which is called beside them."""
     called = {case.name.split(" ")[0].split(".")[0] for cases in GROUPS for case in cases(place)}
-    returned = {"Candidates", "Changes", "Clustering", "Hit", "Manifest", "Neighbors", "Tally"}
+    returned = {"Candidates", "Changes", "Clustering", "FileChanges", "Hit", "Manifest", "Neighbors", "Tally"}
     assert set(vecsearch.__all__) - called == returned | {"Encoder", "Progress", "VecsearchError", "from_learner"}
-    methods = {name for name in vars(Index) if not name.startswith("_") and callable(getattr(Index, name))}
+    methods = {name for name in dir(Index) if not name.startswith("_") and callable(getattr(Index, name))}
     without_arguments = {"alive", "close", "document_rows", "refresh"}
     assert methods - {case.name.removeprefix("Index.").split(" ")[0] for case in index_cases(place)} == without_arguments

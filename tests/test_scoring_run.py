@@ -3,7 +3,6 @@
 import csv
 import errno
 import json
-from functools import partial
 
 import numpy as np
 import pytest
@@ -14,7 +13,6 @@ from hypothesis import strategies as st
 
 from vecsearch.corpus.pairs import Pair, read_pairs
 from vecsearch.errors import CorpusError, ResourceError, UsageError
-from vecsearch.matching import scoring_run as scoring_run_module
 from vecsearch.matching.remembering import ENTRY_BYTES, RememberingEncoder
 from vecsearch.matching.scorers import EncoderScorer
 from vecsearch.matching.scoring_run import Output, ScoringRun, blocks, scored_rows
@@ -50,11 +48,11 @@ def outputs_of(folder, suffix=".jsonl"):
     ]
 
 
-def run(folder, pairs, *, suffix=".jsonl", resume=False, replace=False, scorer=None, settings=None):
-    """Scores the pairs into three files of a folder."""
+def run(folder, pairs, *, suffix=".jsonl", size=5, resume=False, replace=False, scorer=None, settings=None):
+    """Scores the pairs, `size` at a time, into three files of a folder."""
     stream = ScoringRun(outputs_of(folder, suffix), settings or {}, resume=resume, replace=replace)
     scorer = scorer or EncoderScorer(AxisEncoder(), [pair.a for pair in pairs], [pair.b for pair in pairs])
-    return stream.run(iter(pairs), scorer, lambda: 0.0, SILENT)
+    return stream.run(iter(pairs), scorer, lambda: 0.0, SILENT, block_pairs=size)
 
 
 def contents(folder):
@@ -68,7 +66,7 @@ def test_a_remembering_encoder_gives_what_its_encoder_gives(texts, rows):
     for block in texts:
         np.testing.assert_array_equal(remembering.encode(block), AxisEncoder().encode(block))
     assert all(len(set(given)) == len(given) for given in inner.given)
-    assert len(remembering._rows) <= rows and remembering.encoded == sum(map(len, inner.given))
+    assert remembering.encoded == sum(map(len, inner.given))
 
 
 def test_what_was_asked_lately_is_not_encoded_again_and_what_was_not_is_forgotten():
@@ -103,19 +101,17 @@ def test_percentiles_are_among_pairs_that_are_none_of_the_file():
     assert np.isnan(lonely["cosine_percentile"]).all()
 
 
-def test_a_block_ends_where_texts_are_long(monkeypatch):
+def test_a_block_ends_where_texts_are_long():
     pairs = [Pair("a" * 10, "b" * 10)] * 7
     assert [len(block) for block in blocks(pairs)] == [7]
-    monkeypatch.setattr(scoring_run_module, "BLOCK_CHARACTERS", 40)
-    assert [len(block) for block in blocks(pairs)] == [2, 2, 2, 1]
+    assert [len(block) for block in blocks(pairs, characters=40)] == [2, 2, 2, 1]
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".tsv"])
 @pytest.mark.parametrize("size", [1, 5, 100])
-def test_rows_are_the_records_with_their_scores(tmp_path, monkeypatch, suffix, size):
-    monkeypatch.setattr(scoring_run_module, "blocks", partial(blocks, size=size))
+def test_rows_are_the_records_with_their_scores(tmp_path, suffix, size):
     pairs = some_pairs()
-    done = run(tmp_path, pairs, suffix=suffix)
+    done = run(tmp_path, pairs, suffix=suffix, size=size)
     vectors = [AxisEncoder().encode([getattr(pair, side) for pair in pairs]) for side in "ab"]
     cosines = pair_scores(*vectors, Metric.COSINE)
     rows = {}
@@ -132,8 +128,7 @@ def test_rows_are_the_records_with_their_scores(tmp_path, monkeypatch, suffix, s
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".csv"])
-def test_a_killed_run_goes_on_to_the_same_bytes(tmp_path, monkeypatch, suffix):
-    monkeypatch.setattr(scoring_run_module, "blocks", partial(blocks, size=5))
+def test_a_killed_run_goes_on_to_the_same_bytes(tmp_path, suffix):
     pairs = some_pairs()
 
     def fresh(name):
@@ -155,8 +150,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(tmp_path, monkeypatch, suffix):
     assert resumed > len(times) // 6
 
 
-def test_what_is_scored_is_not_scored_again(tmp_path, monkeypatch):
-    monkeypatch.setattr(scoring_run_module, "blocks", partial(blocks, size=5))
+def test_what_is_scored_is_not_scored_again(tmp_path):
     pairs = some_pairs()
 
     class Stopping:
@@ -177,8 +171,7 @@ def test_what_is_scored_is_not_scored_again(tmp_path, monkeypatch):
     assert rest.seen == [5, 3]
 
 
-def test_a_full_disk_keeps_what_is_scored(tmp_path, monkeypatch):
-    monkeypatch.setattr(scoring_run_module, "blocks", partial(blocks, size=5))
+def test_a_full_disk_keeps_what_is_scored(tmp_path):
     pairs = some_pairs()
     (tmp_path / "whole").mkdir()
     times = [at for at, _ in moments(lambda: run(tmp_path / "whole", pairs))]
@@ -195,8 +188,7 @@ def test_a_full_disk_keeps_what_is_scored(tmp_path, monkeypatch):
     assert met
 
 
-def test_what_was_begun_otherwise_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(scoring_run_module, "blocks", partial(blocks, size=5))
+def test_what_was_begun_otherwise_is_refused(tmp_path):
     pairs = some_pairs()
 
     def begin():

@@ -11,11 +11,11 @@ from store_builds import DIM, GOAL, NONE, assert_holds, build, documents, entry,
 
 from vecsearch.errors import DamagedIndexError, ResourceError, UnsupportedIndexError, UsageError, VectorsError
 from vecsearch.store import snapshot as snapshots
-from vecsearch.store.commit import collect_garbage
+from vecsearch.store.commit import collect_garbage, find_unfinished
 from vecsearch.store.layout import files_below
 from vecsearch.store.snapshot import open_snapshot, read_manifest
 from vecsearch.store.verify import verify
-from vecsearch.store.writer import IndexWriter, find_unfinished
+from vecsearch.store.writer import IndexWriter
 
 
 @pytest.fixture

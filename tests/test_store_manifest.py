@@ -172,11 +172,11 @@ def test_newer_format_gives_both_numbers(number):
 def test_a_missing_key_or_a_wrong_type_is_named(data):
     values = asdict(ONE)
     key = data.draw(st.sampled_from(sorted(values)))
-    if key not in ("clusters", "language", "weights") and data.draw(st.booleans()):
+    if key not in ("clusters", "language", "weights", "sources") and data.draw(st.booleans()):
         del values[key]
     else:
         kinds = (dict, type(None)) if key in ("encoder", "chunks", "deletes", "previous", "clusters") else type(values[key])
-        kinds = {"language": (str, type(None)), "weights": (list, type(None))}.get(key, kinds)
+        kinds = {"language": (str, type(None)), "sources": (str, type(None)), "weights": (list, type(None))}.get(key, kinds)
         values[key] = data.draw(JSON.filter(lambda value: isinstance(value, bool) or not isinstance(value, kinds)))
     with pytest.raises(DamagedIndexError, match=f"^m .*{key}"):
         Manifest.from_bytes(json.dumps(values).encode(), "m")

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -16,12 +17,12 @@ from vecsearch.encoders import UlmfitEncoder
 from vecsearch.encoders.ulmfit.folder import read_encoder
 from vecsearch.errors import DataError, ResourceError, UsageError
 from vecsearch.metric import normalise
-from vecsearch.training import loop
+from vecsearch.training import checkpoint
 from vecsearch.training.checkpoint import Checkpoint
 from vecsearch.training.examples import Alike, Distilled, by_length, vectors_of
 from vecsearch.training.loop import Plan
 from vecsearch.training.network import Network
-from vecsearch.training.teacher import Teacher, turned
+from vecsearch.training.teacher import BLOCK, Teacher, turned
 from vecsearch.training.train_similarity import New, TrainingData, train_similarity
 
 PLAN = Plan(epochs=4, batch=8, rate=0.01, evaluations=4)
@@ -119,22 +120,21 @@ def test_targets_come_to_lie_on_the_students_vectors():
     np.testing.assert_allclose(turned(vectors @ rotation, vectors[:100]), vectors, atol=1e-4)
 
 
-def test_what_a_teacher_has_encoded_is_kept(tiny_folder, tmp_path, monkeypatch):
-    monkeypatch.setattr("vecsearch.training.teacher.BLOCK", 16)
-    folder, texts, kept = tiny_folder(("forward",), SIZES), sentences(60), tmp_path / "kept"
+def test_what_a_teacher_has_encoded_is_kept(tiny_folder, tmp_path):
+    folder, texts, kept = tiny_folder(("forward",), SIZES), sentences(2 * BLOCK + 9), tmp_path / "kept"
 
     def stop(name, done):
-        if done >= 32:
+        if done == BLOCK:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         Teacher(folder).vectors(texts, kept, progress=Told(stop))
-    assert kept.stat().st_size == 32 * 4 * 8
+    assert kept.stat().st_size == BLOCK * 4 * 8
     with kept.open("ab") as file:
         file.write(b"half")
     seen = Told()
     vectors = Teacher(folder).vectors(texts, kept, progress=seen)
-    assert seen.steps == {"texts by the teacher": [48, 60]}
+    assert seen.steps == {"texts by the teacher": [2 * BLOCK, 2 * BLOCK + 9]}
     np.testing.assert_allclose(vectors, normalise(UlmfitEncoder(folder, dtype="auto").encode(texts)), atol=2e-2)
 
 
@@ -255,7 +255,7 @@ def trained(tiny_folder, corpus, teacher, output, *, stop_at=None, resume=False,
 @pytest.mark.parametrize("stop_at", [1, 14, 27, 54])
 def test_going_on_is_never_having_stopped(tiny_folder, corpus, teacher, tmp_path, monkeypatch, stop_at):
     whole = trained(tiny_folder, corpus, teacher, tmp_path / "whole")
-    monkeypatch.setattr(loop, "SAVE_SECONDS", 0)
+    monkeypatch.setattr(checkpoint, "SAVE_SECONDS", 0)
     with pytest.raises(KeyboardInterrupt):
         trained(tiny_folder, corpus, teacher, tmp_path / "parts", stop_at=stop_at)
     assert (tmp_path / ".parts.training/options.json").exists() and not (tmp_path / "parts").exists()
@@ -271,7 +271,7 @@ def test_a_new_encoder_goes_on_as_well(tiny_folder, corpus, tmp_path, monkeypatc
     given = (tiny_folder, corpus, tiny_folder(("forward",), SIZES, seed=3))
     new = {"start": New(30, (8, 8), words_first=1), "title": "title", "plan": Plan(epochs=1, batch=8, rate=0.01)}
     whole = trained(*given, tmp_path / "whole", **new)
-    monkeypatch.setattr(loop, "SAVE_SECONDS", 0)
+    monkeypatch.setattr(checkpoint, "SAVE_SECONDS", 0)
     with pytest.raises(KeyboardInterrupt):
         trained(*given, tmp_path / "parts", stop_at=stop_at, **new)
     assert trained(*given, tmp_path / "parts", resume=True, **new).score == whole.score
@@ -282,21 +282,22 @@ def test_a_new_encoder_goes_on_as_well(tiny_folder, corpus, tmp_path, monkeypatc
 def test_words_learn_before_the_layers(tiny_folder, corpus, tmp_path, monkeypatch):
     import torch
 
-    seen = []
-    taken = loop._take
+    words_only, weights = [], []
+    real = Distilled.loss
 
-    def take(network, *arguments):
-        before = [parameter.detach().clone() for parameter in network.lstms.parameters()]
-        taken(network, *arguments)
-        moved = any(not torch.equal(a, b) for a, b in zip(before, network.lstms.parameters(), strict=True))
-        seen.append((network.words_only, moved))
+    def loss(self, network, *arguments):
+        words_only.append(network.words_only)
+        weights.append(torch.cat([parameter.detach().flatten() for parameter in network.lstms.parameters()]))
+        return real(self, network, *arguments)
 
-    monkeypatch.setattr(loop, "_take", take)
+    monkeypatch.setattr(Distilled, "loss", loss)
     plan = Plan(epochs=1, batch=8, rate=0.01)
     trained(
         tiny_folder, corpus, tiny_folder(("forward",), SIZES, seed=3), tmp_path / "new", start=New(30, (8, 8), 2), plan=plan
     )
-    assert seen == [(True, False)] * (2 * len(seen) // 3) + [(False, True)] * (len(seen) // 3)
+    steps = len(weights) // 3
+    assert words_only == [True] * 2 * steps + [False] * steps
+    assert [torch.equal(before, after) for before, after in pairwise(weights)] == [True] * 2 * steps + [False] * (steps - 1)
 
 
 def test_a_teacher_says_something_of_titles_too(tiny_folder, tmp_path):
@@ -334,13 +335,13 @@ def test_an_interruption_says_how_it_goes_on(vecsearch, corpus, teacher, tiny_fo
     def stop(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(loop, "_take", stop)
+    monkeypatch.setattr(Distilled, "loss", stop)
     ran, _ = learnt(vecsearch, corpus, "--teacher", teacher, "--from", tiny_folder(("forward",), SIZES), "-o", tmp_path / "new")
     assert ran.code == 130 and f"{tmp_path / '.new.training'}: the same command with --resume continues" in ran.err
 
 
 def test_only_the_same_training_goes_on(tiny_folder, corpus, teacher, tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "SAVE_SECONDS", 0)
+    monkeypatch.setattr(checkpoint, "SAVE_SECONDS", 0)
     with pytest.raises(KeyboardInterrupt):
         trained(tiny_folder, corpus, teacher, tmp_path / "new", stop_at=5)
     with pytest.raises(UsageError, match=r"cannot resume: .*new\.training was started with rate 0\.01, not 0\.02"):
@@ -363,7 +364,7 @@ def test_only_the_same_training_goes_on(tiny_folder, corpus, teacher, tmp_path, 
 
 
 def test_a_damaged_checkpoint_is_named(tiny_folder, corpus, teacher, tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "SAVE_SECONDS", 0)
+    monkeypatch.setattr(checkpoint, "SAVE_SECONDS", 0)
     with pytest.raises(KeyboardInterrupt):
         trained(tiny_folder, corpus, teacher, tmp_path / "new", stop_at=5)
     state = tmp_path / ".new.training/state.safetensors"

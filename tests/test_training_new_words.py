@@ -15,11 +15,10 @@ from vecsearch.encoders.ulmfit.folder import read_encoder, write_encoder
 from vecsearch.metric import normalise
 from vecsearch.text.rules import SPECIAL_TOKENS
 from vecsearch.text.vocabulary import Vocabulary
-from vecsearch.training import new_words as module
 from vecsearch.training.keeper import Keeper
 from vecsearch.training.language_model import LanguagePlan, train_language_model
 from vecsearch.training.network import random_stack
-from vecsearch.training.new_words import add_words, with_new_words
+from vecsearch.training.new_words import NOTHING, WINDOW, add_words, context_map, contexts, with_new_words
 from vecsearch.training.start import Start, english_tokenizer
 
 KNOWN = [f"known{chr(97 + i)}" for i in range(20)]
@@ -39,20 +38,18 @@ def rows_of(start):
 
 @given(
     texts=st.lists(st.lists(st.integers(0, 11), max_size=12), max_size=8),
-    block=st.integers(module.WINDOW, 40),
+    block=st.integers(WINDOW, 40),
     seed=st.integers(0, 9),
 )
 def test_contexts_are_those_of_a_plain_loop(texts, block, seed):
     """Rows 0 to 7 are known, 8 to 11 new; blocks of any size see each pair of neighbors once."""
     embedding = np.random.default_rng(seed).standard_normal((8, 3))
-    tokens = np.array([row for text in texts for row in [*text, *[module.NOTHING] * module.WINDOW]], int)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "BLOCK", block)
-        sums, near = module._contexts(embedding, tokens, 12)
+    tokens = np.array([row for text in texts for row in [*text, *[NOTHING] * WINDOW]], int)
+    sums, near = contexts(embedding, tokens, 12, block_tokens=block)
     wanted, count = np.zeros((12, 3)), np.zeros(12)
     for text in texts:
         for place, row in enumerate(text):
-            for other in text[max(0, place - module.WINDOW) : place] + text[place + 1 : place + 1 + module.WINDOW]:
+            for other in text[max(0, place - WINDOW) : place] + text[place + 1 : place + 1 + WINDOW]:
                 if other < 8:
                     wanted[row] += embedding[other]
                     count[row] += 1
@@ -96,23 +93,24 @@ def test_a_word_in_another_ones_contexts_comes_to_stand_beside_it():
 def test_a_word_with_nothing_known_around_it_is_the_mean():
     start = start_of()
     nine = len(SPECIAL_TOKENS)
-    known, new = len(start.vocabulary), len(start.vocabulary) + 1
-    grown = module._grown(rows_of(start).astype(np.float32), np.array([new, known, new, known]), start.vocabulary, 2)
-    assert_allclose(grown[-2:], [grown[nine:known].mean(axis=0)] * 2, rtol=1e-5)
+    # The first six stand beside xxbos, which is known.
+    rows = rows_of(with_new_words(start, ["anew bnew anew bnew anew bnew onenew twonew onenew twonew"], 9))
+    assert len(rows) == len(start.vocabulary) + 4
+    assert_allclose(rows[-2:], [rows[nine:-4].mean(axis=0)] * 2, rtol=1e-5)
 
 
 @given(n=st.integers(30, 60), seed=st.integers(0, 99))
 def test_the_map_is_the_one_that_made_the_words(n, seed):
     rng = np.random.default_rng(seed)
     contexts, made_by = rng.standard_normal((n, 4)), rng.standard_normal((4, 4))
-    found = module._map(contexts, contexts @ made_by, rng.uniform(1, 5, n))
+    found = context_map(contexts, contexts @ made_by, rng.uniform(1, 5, n))
     assert_allclose(found, made_by, atol=0.05)
 
 
 @pytest.mark.parametrize("n, expected", [(0, 1.0), (1, 2.0)])
 def test_with_few_words_the_map_only_stretches(n, expected):
     contexts = np.eye(4)[:n]
-    found = module._map(contexts, expected * contexts, np.ones(n))
+    found = context_map(contexts, expected * contexts, np.ones(n))
     assert_allclose(found, expected * np.eye(4), atol=1e-9)
 
 
@@ -194,7 +192,7 @@ def test_a_similarity_encoder_is_trained_gently(tokenizer, tmp_path, monkeypatch
     heard, rates = Told(), []
 
     def run(self, **_):
-        rates.append(self._rate)
+        rates.append(self.rate)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Keeper, "run", run)

@@ -203,7 +203,7 @@ def test_ready_vectors_are_replaced_whatever_they_are(tmp_path):
 @pytest.mark.parametrize("spec", ["HNSW8", "IVF4,Flat", "IVF4x2,PQ4x4fs", "PCA6,HNSW8"])
 def test_an_approximate_index_finds_what_is_there_and_nothing_else(tmp_path, spec, monkeypatch):
     # However few rows are left, FAISS is to find them.
-    monkeypatch.setattr("vecsearch.index.view.FEW_NUMBERS", 0)
+    monkeypatch.setattr("vecsearch.index.segment_searcher.FEW_NUMBERS", 0)
     monkeypatch.setattr("vecsearch.ann.EXACT_NUMBERS", 0)
     rng = np.random.default_rng(0)
     model = {f"d{i}": rng.standard_normal(8).astype(np.float32) for i in range(300)}
@@ -290,7 +290,7 @@ def test_an_interrupted_add_goes_on_where_it_was(live):
             return super().encode(texts)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("vecsearch.index.build.BLOCK_DOCUMENTS", 3)
+        patch.setattr("vecsearch.index.blocks.BLOCK_DOCUMENTS", 3)
         with Index.open(live, encoder=Breaks()) as index, pytest.raises(KeyboardInterrupt):
             index.add(Corpus(of(more), "n"))
         assert held(live) == FOURTH
@@ -299,6 +299,8 @@ def test_an_interrupted_add_goes_on_where_it_was(live):
             pytest.raises(UsageError, match=r"cannot resume: .*; use the same options, or start again without --resume"),
         ):
             index.add(Corpus(of(more), "m"), resume=True)
+        with Index.open(live, encoder=Letters()) as index, pytest.raises(UsageError, match="nothing was deleted"):
+            index.delete(["nowhere"])  # and so is what can be resumed
         encoder = Letters()
         with Index.open(live, encoder=encoder) as index:
             index.add(Corpus(of(more), "n"), resume=True)

@@ -330,14 +330,10 @@ def test_repeated_words_are_indexed_once(vecsearch, tmp_path):
 @pytest.mark.parametrize(
     "command, code, message",
     [
-        (
-            ["build", "t.txt", "--encoder", "words.vec", "--pooling", "mean", "-o", "x"],
-            2,
-            "is word vectors, .* leave out pooling",
-        ),
-        (["build", "t.txt", "--encoder", "words.vec", "--layer", "1", "-o", "x"], 2, "leave out layers"),
-        (["build", "t.txt", "--encoder", "words.vec", "--max-tokens", "9", "-o", "x"], 2, "leave out max_tokens"),
-        (["encode", "t.txt", "--encoder", "words.vec", "--marked"], 2, "in which a word is the same in any context"),
+        (["build", "t.txt", "--encoder", "words.vec,pooling=mean", "-o", "x"], 2, "is word vectors, .* leave out pooling"),
+        (["build", "t.txt", "--encoder", "words.vec,layers=1", "-o", "x"], 2, "leave out layers"),
+        (["build", "t.txt", "--encoder", "words.vec,max_tokens=9", "-o", "x"], 2, "leave out max_tokens"),
+        (["encode", "t.txt", "--encoder", "words.vec", "--marked"], 2, "a word is the same in any context"),
         (["model", "import", "words.vec", "--vocab", "v.json", "-o", "x"], 2, "words.vec holds word vectors: of the options"),
         (["model", "import", "m.pth", "--sif", "0.1", "-o", "x"], 2, "--most, --sif and --ngrams are for word vectors"),
         (["model", "import", "b.bin", "--ngrams", "-o", "x"], 2, "leave out --ngrams"),

@@ -18,15 +18,17 @@ if TYPE_CHECKING:
     from vecsearch.ann import Goal
     from vecsearch.corpus.corpus import Corpus
     from vecsearch.corpus.document import Document
+    from vecsearch.corpus.folder.corpus import read_files
     from vecsearch.corpus.passages import Chunks
     from vecsearch.corpus.readers import read_corpus
     from vecsearch.encoders import Encoder, Tally, UlmfitEncoder, open_encoder
     from vecsearch.encoders.ulmfit.importing import from_learner
     from vecsearch.errors import VecsearchError
     from vecsearch.index.build import Options
+    from vecsearch.index.changes import Changes
     from vecsearch.index.hits import Candidates, Fusion, Hit, Neighbors
     from vecsearch.index.index import Index
-    from vecsearch.index.update import Changes
+    from vecsearch.index.sync import FileChanges
     from vecsearch.metric import Metric
     from vecsearch.progress import Progress
     from vecsearch.store.clusters import Clustering
@@ -34,12 +36,13 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Candidates": "vecsearch.index.hits",
-    "Changes": "vecsearch.index.update",
+    "Changes": "vecsearch.index.changes",
     "Chunks": "vecsearch.corpus.passages",
     "Clustering": "vecsearch.store.clusters",
     "Corpus": "vecsearch.corpus.corpus",
     "Document": "vecsearch.corpus.document",
     "Encoder": "vecsearch.encoders",
+    "FileChanges": "vecsearch.index.sync",
     "Fusion": "vecsearch.index.hits",
     "Goal": "vecsearch.ann",
     "Hit": "vecsearch.index.hits",
@@ -55,6 +58,7 @@ _HOMES = {
     "from_learner": "vecsearch.encoders.ulmfit.importing",
     "open_encoder": "vecsearch.encoders",
     "read_corpus": "vecsearch.corpus.readers",
+    "read_files": "vecsearch.corpus.folder.corpus",
 }
 
 __all__ = [
@@ -65,6 +69,7 @@ __all__ = [
     "Corpus",
     "Document",
     "Encoder",
+    "FileChanges",
     "Fusion",
     "Goal",
     "Hit",
@@ -80,6 +85,7 @@ __all__ = [
     "from_learner",
     "open_encoder",
     "read_corpus",
+    "read_files",
 ]
 
 

@@ -76,8 +76,8 @@ class LockedError(ResourceError):
 
 
 _HINTS = {
-    errno.ENOSPC: "no space left on the disk; free some space and run the same command again",
-    errno.EDQUOT: "the disk quota is used up; free some space and run the same command again",
+    errno.ENOSPC: "no space left on the disk; free some space",
+    errno.EDQUOT: "the disk quota is used up; free some space",
     errno.EFBIG: "the file is larger than this disk or your limits allow; choose another disk or raise the limit",
     errno.EROFS: "the folder is on a read-only disk; choose another output folder",
     errno.EACCES: "permission denied; choose a folder you may write to",
@@ -95,5 +95,7 @@ def writing(path: str | PathLike[str]) -> Iterator[None]:
         raise ResourceError(f"cannot write {error.filename2 or error.filename or path}: {hint}") from error
     except sqlite3.OperationalError as error:
         if "full" in str(error) or "readonly" in str(error) or "I/O" in str(error) or "unable to open" in str(error):
-            raise ResourceError(f"cannot write {path}: {error}; free some space or choose another folder") from error
+            raise ResourceError(
+                f"cannot write {path}: {error}; free some space, or see that the folder may be written"
+            ) from error
         raise

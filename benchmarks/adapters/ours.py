@@ -18,7 +18,8 @@ from vecsearch.progress import Progress
 class Vecsearch(Adapter):
     """The fastest kind that reaches `goal`: tried, tuned and proved, all of which the build's time includes.
 
-    A setting is a share of the effort that was found, so that throughput can be read off at the very recall; 1 is as built.
+    A setting is a share of the search parameters that were found, so that throughput can be read off at the very
+    recall; 1 is as built.
     """
 
     module, distribution = "vecsearch", "vecsearch"
@@ -33,9 +34,11 @@ class Vecsearch(Adapter):
         source, path = ann.Rows(vectors, norms(vectors), self.metric), self._path
         goal = ann.Goal(recall=self.goal)
         outcome = ann.Builder(source, goal, queries=None, progress=_Said()).build(path)
-        _say(f"{outcome.spec} {outcome.effort}: recall@{goal.k} {outcome.recall}")
-        self._effort, self._source = outcome.effort, source
-        self._searcher = None if outcome.spec == ann.EXACT else ann.open_searcher(path, outcome.spec, source, outcome.effort)
+        _say(f"{outcome.spec} {outcome.search_parameters}: recall@{goal.k} {outcome.recall}")
+        self._search_parameters, self._source = outcome.search_parameters, source
+        self._searcher = None
+        if outcome.spec != ann.EXACT:
+            self._searcher = ann.open_searcher(path, outcome.spec, source, outcome.search_parameters)
 
     @property
     def _path(self) -> Path:
@@ -48,8 +51,8 @@ class Vecsearch(Adapter):
         if self._searcher is None:
             return ann.ExactSearcher(self._source.vectors, self._source.norms).search(queries, k, self.metric)[1]
         # The candidates stay: they follow from the codes, the rest from where the search looks.
-        self._searcher.set_effort(
-            {name: value if name == "candidates" else round(setting * value) for name, value in self._effort.items()}
+        self._searcher.set_parameters(
+            {name: value if name == "candidates" else round(setting * value) for name, value in self._search_parameters.items()}
         )
         return self._searcher.search(queries, k)[1]
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from vecsearch.ann.construction import Rows
 from vecsearch.ann.selection import selection
-from vecsearch.ann.spec import Effort, copies, lists_of, reason, row_numbers, set_effort, setting
+from vecsearch.ann.spec import SearchParameters, copies, lists_of, reason, row_numbers, set_parameters, setting
 from vecsearch.errors import DamagedIndexError, UnsupportedIndexError, UsageError
 from vecsearch.forks import library_code
 from vecsearch.metric import Metric
@@ -27,7 +27,7 @@ READ_BYTES = 32 << 20
 """Vectors that are ranked again at a time where they are read from a file."""
 
 
-def open_searcher(path: Path, spec: str, source: Rows, effort: Effort) -> ApproximateSearcher:
+def open_searcher(path: Path, spec: str, source: Rows, search_parameters: SearchParameters) -> ApproximateSearcher:
     """A searcher by the FAISS index in a file, which is memory-mapped. Raises DamagedIndexError when they do not fit."""
     import faiss
 
@@ -43,7 +43,7 @@ def open_searcher(path: Path, spec: str, source: Rows, effort: Effort) -> Approx
         message = f"{path} was made by vecsearch before 0.2, which compared otherwise; vecsearch rebuild makes it again"
         raise UnsupportedIndexError(message)
     try:
-        return ApproximateSearcher(index, copies(spec), source, effort)
+        return ApproximateSearcher(index, copies(spec), source, search_parameters)
     except UsageError as error:
         raise DamagedIndexError(f"{path} does not fit its manifest: {error}; vecsearch rebuild makes it again") from None
 
@@ -51,14 +51,14 @@ def open_searcher(path: Path, spec: str, source: Rows, effort: Effort) -> Approx
 class ApproximateSearcher:
     """A FAISS index over stored vectors, for the one metric that it was built for, which holds each once or twice."""
 
-    def __init__(self, index: Any, times: int, source: Rows, effort: Effort) -> None:
+    def __init__(self, index: Any, times: int, source: Rows, search_parameters: SearchParameters) -> None:
         self._index, self._times = index, times
         self._source = source
         self._vectors, self._norms, self._metric = source.vectors, source.norms, source.metric
         self._compared = source.compared
         # The score of a zero vector is 0 already.
         self._divisors = np.where(self._norms > 0, self._norms, np.float32(1))
-        self.set_effort(effort)
+        self.set_parameters(search_parameters)
 
     def __len__(self) -> int:
         return len(self._vectors)
@@ -74,14 +74,14 @@ class ApproximateSearcher:
         return (1, lists.nlist) if lists else (min(k, self._index.ntotal), min(max(k, MOST_NODES), self._index.ntotal))
 
     @property
-    def effort(self) -> dict[str, int]:
-        """How hard it searches."""
-        return dict(self._effort)
+    def search_parameters(self) -> dict[str, int]:
+        """What it searches with."""
+        return dict(self._search_parameters)
 
-    def set_effort(self, effort: Effort) -> None:
-        """Search so hard from now on. Raises UsageError for a setting that this kind of index does not have."""
-        set_effort(self._index, effort)
-        self._effort = dict(effort)
+    def set_parameters(self, search_parameters: SearchParameters) -> None:
+        """Search with these from now on. Raises UsageError for a setting that this kind of index does not have."""
+        set_parameters(self._index, search_parameters)
+        self._search_parameters = dict(search_parameters)
 
     def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Scores (q, k') float32, best first, and rows int64 for queries (q, d) float32; equal scores by row.
@@ -122,8 +122,9 @@ class ApproximateSearcher:
             return np.full(len(queries), np.inf)
         near = min(len(mask), MOST_NEAR, math.ceil(MATCHES * everywhere))
         # Which rows exactly are the nearest does not matter.
-        effort = {"nprobe": math.ceil(self._effort["nprobe"] / 4)} if self.setting == "nprobe" else {"efSearch": near}
-        roughly = selection(self._index, None, effort)
+        lists = self.setting == "nprobe"
+        rough = {"nprobe": math.ceil(self._search_parameters["nprobe"] / 4)} if lists else {"efSearch": near}
+        roughly = selection(self._index, None, rough)
         left = [
             (mask[rows] & (rows >= 0)).sum(axis=1)
             for first in range(0, len(queries), BLOCK_QUERIES)
@@ -138,15 +139,15 @@ class ApproximateSearcher:
     @property
     def _most_times(self) -> float:
         """How much harder than without a condition a search may be: all lists can be read, not all of a graph."""
-        return np.inf if self.setting == "nprobe" else MOST_NODES / self._effort["efSearch"]
+        return np.inf if self.setting == "nprobe" else MOST_NODES / self._search_parameters["efSearch"]
 
     def _harder(self, times: float) -> dict[str, int]:
-        """The effort for the best of some of the rows: those of `times` as many of all have to be found."""
+        """Search parameters for the best of some of the rows: those of `times` as many of all have to be found."""
         if not (name := self.setting):
-            return self.effort
+            return self.search_parameters
         # They are spread over more lists, but not over as many times more.
         scale = math.sqrt(times) if name == "nprobe" else times
-        return self.effort | {name: min(self.settings(1)[1], math.ceil(self._effort[name] * scale))}
+        return self.search_parameters | {name: min(self.settings(1)[1], math.ceil(self._search_parameters[name] * scale))}
 
     def _search(self, queries: np.ndarray, k: int, parameters: Any) -> tuple[np.ndarray, np.ndarray]:
         found = [
@@ -160,7 +161,7 @@ class ApproximateSearcher:
         return np.concatenate(scores), np.concatenate(rows)
 
     def _searched(self, queries: np.ndarray, k: int, parameters: Any) -> tuple[np.ndarray, np.ndarray]:
-        count = max(self._times * k, self._effort["candidates"])
+        count = max(self._times * k, self._search_parameters["candidates"])
         return _best(*self._candidates(queries, count, parameters), k, self._times)
 
     def candidates(self, queries: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from math import nan
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,9 @@ from vecsearch.ann.construction import Rows, add, construct, read, write
 from vecsearch.ann.planner import EXACT_NUMBERS, exact_bytes
 from vecsearch.ann.questions import Questions
 from vecsearch.ann.recall import Recall, most_provable
-from vecsearch.ann.spec import copies, is_graph, reason, usual_effort
+from vecsearch.ann.spec import copies, is_graph, reason, usual_parameters
 from vecsearch.ann.trials import Trial, Trials
-from vecsearch.ann.tuner import measure, prove, seconds_per_query
+from vecsearch.ann.tuner import Judge, judge
 from vecsearch.errors import UsageError
 from vecsearch.metric import EXACT
 from vecsearch.progress import Progress
@@ -48,7 +49,7 @@ class Goal:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The kind that was built, the effort it searches with, its recall as proved, and whether that is what was asked for.
+    """The kind that was built, its search parameters, its recall as proved, and whether that is what was asked for.
 
     `ms` are the milliseconds of a query of a batch on one thread. Where there was nothing to measure, for search is exact or
     there are too few rows to hold any out, `recall` is None and `ms` NaN. `trials` are the kinds
@@ -56,11 +57,11 @@ class Outcome:
     """
 
     spec: str
-    effort: dict[str, int]
-    recall: Recall | None
-    reached: bool
-    ms: float
-    trials: list[dict[str, Any]]
+    search_parameters: dict[str, int] = field(default_factory=dict)
+    recall: Recall | None = None
+    reached: bool = True
+    ms: float = nan
+    trials: list[dict[str, Any]] = field(default_factory=list)
 
     def as_dict(self, goal: Goal) -> dict[str, Any] | None:
         """The recall as the manifest keeps it, with what was asked for; None where nothing was measured."""
@@ -72,7 +73,7 @@ class Outcome:
 class Builder:
     """Builds an index over `source` towards `goal`; `progress` is told what it does, and how many vectors it added.
 
-    `queries` (q, d) float32 stand in for held-out rows.
+    `queries` (q, d) float32 stand in for held-out rows. `judge` says what an index is worth.
     """
 
     def __init__(
@@ -82,7 +83,9 @@ class Builder:
         *,
         queries: np.ndarray | None,
         progress: Progress,
+        judge: Judge = judge,
     ) -> None:
+        self._judge = judge
         self._source, self._goal = source, goal
         self._questions = Questions(source, queries, goal.k)
         self._progress = progress
@@ -94,8 +97,11 @@ class Builder:
         """
         if why := self._why_exact():
             self._progress.note(f"exact search: {why}")
-            return Outcome(EXACT, {}, None, True, nan, [])
-        trials = self._trials()
+            return Outcome(EXACT)
+        return self.build_best(self._trials(), path)
+
+    def build_best(self, trials: Sequence[Trial], path: Path) -> Outcome:
+        """Write the fastest index of the kinds that were tried, the best first, as `build` does."""
         figures = [trial.as_dict() for trial in trials]
         best, index = None, None
         reached = [trial for trial in trials if trial.reached]
@@ -114,7 +120,7 @@ class Builder:
         if best is None or (not best.reached and self._exact_fits()):
             path.unlink(missing_ok=True)
             self._progress.note("exact search: no other kind reaches the recall")
-            return Outcome(EXACT, {}, None, True, nan, figures)
+            return Outcome(EXACT, trials=figures)
         return self._finished(read(path) if index is None else index, best, path)
 
     def build_kind(self, spec: str, path: Path) -> Outcome:
@@ -125,24 +131,14 @@ class Builder:
         """An index over the rows that are kept, tuned and proved."""
         self._progress.note(f"building {spec}")
         index = construct(spec, self._source, self._questions.kept, progress=self._progress)
-        searcher = ApproximateSearcher(index, copies(spec), self._source, usual_effort(index, self._goal.k))
+        searcher = ApproximateSearcher(index, copies(spec), self._source, usual_parameters(index, self._goal.k))
         try:
-            return index, self._proved(spec, searcher, trials)
+            recall, reached, ms = self._judge(searcher, self._questions, self._goal.recall)
         except RuntimeError as error:
             raise UsageError(
                 f"an index of the spec {spec!r} cannot be searched: {reason(error)}; choose another --spec"
             ) from None
-
-    def _proved(self, spec: str, searcher: ApproximateSearcher, trials: list[dict[str, Any]]) -> Outcome:
-        goal, questions = self._goal, self._questions
-        if not questions.size:
-            return Outcome(spec, searcher.effort, None, goal.recall is None, nan, trials)
-        if goal.recall is None:
-            recall, reached = measure(searcher, questions.sample(1)), True
-        else:
-            recall, reached = prove(searcher, questions, goal.recall)
-        ms = 1000 * seconds_per_query(searcher, questions.queries(0), questions.k)
-        return Outcome(spec, searcher.effort, recall, reached, ms, trials)
+        return index, Outcome(spec, searcher.search_parameters, recall, reached, ms, trials)
 
     def _finished(self, index: Any, outcome: Outcome, path: Path) -> Outcome:
         add(index, copies(outcome.spec), self._source, self._questions.held_out, progress=self._progress)

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from vecsearch.ann.spec import Effort, graph_of, lists_of
+from vecsearch.ann.spec import SearchParameters, graph_of, lists_of
 
 
-def selection(index: Any, mask: np.ndarray | None, effort: Effort) -> Any:
-    """FAISS's search parameters for the rows that `mask` (n,) bool leaves, without it for all, searched with `effort`."""
+def selection(index: Any, mask: np.ndarray | None, wanted: SearchParameters) -> Any:
+    """FAISS's search parameters for the rows that `mask` (n,) bool leaves, without it for all, searched with `wanted`."""
     import faiss
 
     inner = faiss.downcast_index(index.index) if isinstance(index, faiss.IndexIDMap) else index
@@ -21,9 +21,9 @@ def selection(index: Any, mask: np.ndarray | None, effort: Effort) -> Any:
     core = faiss.downcast_index(inner.index) if transformed else inner
     some = {} if mask is None else {"sel": faiss.IDSelectorBitmap(np.packbits(mask, bitorder="little"))}
     if lists_of(core):
-        parameters = faiss.SearchParametersIVF(**some, nprobe=effort["nprobe"])
+        parameters = faiss.SearchParametersIVF(**some, nprobe=wanted["nprobe"])
     elif graph_of(core):
-        parameters = faiss.SearchParametersHNSW(**some, efSearch=effort["efSearch"])
+        parameters = faiss.SearchParametersHNSW(**some, efSearch=wanted["efSearch"])
     else:
         parameters = faiss.SearchParameters(**some)
     return faiss.SearchParametersPreTransform(index_params=parameters) if transformed else parameters

@@ -1,4 +1,4 @@
-"""Index kinds as FAISS factory strings: which FAISS accepts, and how hard an index of each kind can be told to search.
+"""Index kinds as FAISS factory strings: which FAISS accepts, and the search parameters of each kind.
 
 One thing is added to FAISS's strings: in IVF512x2 every vector is in two of the 512 lists, see `ann.spill`.
 """
@@ -15,15 +15,15 @@ import numpy as np
 from vecsearch.errors import UsageError
 from vecsearch.metric import EXACT, Metric
 
-CONSTRUCTION_EFFORT = 100
+EF_CONSTRUCTION = 100
 """efConstruction of a graph: nodes looked at to find a new one's neighbors. FAISS's 40 costs recall that no search regains."""
 
 PQ_ROUNDS = 10
 """Rounds of k-means for each part of a product quantiser: FAISS's 25 take twice the time and change no recall."""
 
-Effort = Mapping[str, int]
-"""How hard a search tries: "efSearch" (nodes kept of a graph) or "nprobe" (lists read of an inverted file), and "candidates"
-(hits that are ranked again by their exact scores)."""
+SearchParameters = Mapping[str, int]
+"""What trades time for recall: "efSearch" (nodes kept of a graph) or "nprobe" (lists read of an inverted file), and
+"candidates" (hits that are ranked again by their exact scores)."""
 
 
 _TWICE = re.compile(r"(?<=IVF)(\d+)x2(?=,PQ\d+x4fs(?:_\d+)?$)")
@@ -74,7 +74,7 @@ def new_index(spec: str, dim: int, *, euclidean: bool) -> Any:
         ) from None
     graph, lists = graph_of(index), lists_of(index)
     if graph:
-        graph.hnsw.efConstruction = CONSTRUCTION_EFFORT
+        graph.hnsw.efConstruction = EF_CONSTRUCTION
     if lists:
         lists.cp.min_points_per_centroid = 1  # else FAISS warns on stderr; what few points cost shows in the measured recall
     if pq := _pq_of(lists or graph or index):
@@ -147,30 +147,31 @@ def setting(index: Any) -> str | None:
     return "efSearch" if graph_of(index) else None
 
 
-def set_effort(index: Any, effort: Effort) -> None:
-    """Have the FAISS index search with `effort`. Raises UsageError for a setting that its kind does not have."""
+def set_parameters(index: Any, parameters: SearchParameters) -> None:
+    """Have the FAISS index search with `parameters`. Raises UsageError for a setting that its kind does not have."""
     name = setting(index)
     names = {name, "candidates"} if name else {"candidates"}
-    if effort.keys() != names or min(effort.values()) < 1:
-        raise UsageError(f"an index of this kind is set by {' and '.join(sorted(names, reverse=True))}, not by {dict(effort)}")
+    if parameters.keys() != names or min(parameters.values()) < 1:
+        known = " and ".join(sorted(names, reverse=True))
+        raise UsageError(f"the search parameters of this kind of index are {known}, not {dict(parameters)}")
     if name == "efSearch":
-        graph_of(index).hnsw.efSearch = effort[name]
+        graph_of(index).hnsw.efSearch = parameters[name]
     if name == "nprobe":
         lists = lists_of(index)
-        lists.nprobe = min(effort[name], lists.nlist)
+        lists.nprobe = min(parameters[name], lists.nlist)
         if coarse := graph_of(lists.quantizer):
             # The graph of the lists' centroids must find as many of them as are read.
             coarse.hnsw.efSearch = max(64, 2 * lists.nprobe)
 
 
-def usual_effort(index: Any, k: int) -> dict[str, int]:
-    """The effort to begin with where nothing is known; FAISS's own begins with one list, and 16 nodes."""
+def usual_parameters(index: Any, k: int) -> dict[str, int]:
+    """Search parameters to begin with where nothing is known; FAISS's own begins with one list, and 16 nodes."""
     candidates = {"candidates": 4 * k}
     if lists := lists_of(index):
         return {"nprobe": min(lists.nlist, max(8, lists.nlist // 16))} | candidates
     return ({"efSearch": 128} if graph_of(index) else {}) | candidates
 
 
-def effort_text(effort: Effort) -> str:
-    """An effort for people: "efSearch 64, candidates 20"."""
-    return ", ".join(f"{name} {effort[name]}" for name in sorted(effort, key=lambda name: name == "candidates"))
+def parameters_text(parameters: SearchParameters) -> str:
+    """Search parameters for people: "efSearch 64, candidates 20"."""
+    return ", ".join(f"{name} {parameters[name]}" for name in sorted(parameters, key=lambda name: name == "candidates"))

@@ -12,7 +12,7 @@ from vecsearch.ann.approximate import ApproximateSearcher
 from vecsearch.ann.construction import Rows, construct
 from vecsearch.ann.planner import IndexKind, kinds, reduced_dim
 from vecsearch.ann.questions import Questions, Sample
-from vecsearch.ann.spec import copies, usual_effort
+from vecsearch.ann.spec import copies, usual_parameters
 from vecsearch.ann.truth import ground_truth
 from vecsearch.ann.tuner import on_average, tune
 from vecsearch.progress import Progress
@@ -88,7 +88,7 @@ class Trials:
         fast, small = self._kinds(len(rows))
         spec = (fast + small)[number].spec
         index = construct(spec, self._source, rows)
-        searcher = ApproximateSearcher(index, copies(spec), self._source, usual_effort(index, sample.k))
+        searcher = ApproximateSearcher(index, copies(spec), self._source, usual_parameters(index, sample.k))
         tuned, reached = tune(searcher, sample, self._target, enough=on_average)
         ms = 1000 * tuned.seconds
         # Without a trial before, as long as the slowest growth that was seen: that of a kind which will not be built.

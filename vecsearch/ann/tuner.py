@@ -1,10 +1,11 @@
-"""The least effort with which an index reaches a recall: found on one sample of queries, to be proved on another."""
+"""The least search parameters with which an index reaches a recall: found on one sample of queries, to be proved on another."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from math import nan
 
 import numpy as np
 
@@ -30,11 +31,26 @@ Enough = Callable[[np.ndarray, int, float], bool]
 
 @dataclass(frozen=True)
 class Tuned:
-    """An effort, what recall@k it gave on the tuning sample, and the seconds that one query took on one thread."""
+    """Search parameters, what recall@k it gave on the tuning sample, and the seconds that one query took on one thread."""
 
-    effort: dict[str, int]
+    search_parameters: dict[str, int]
     recall: Recall
     seconds: float
+
+
+Judge = Callable[[ApproximateSearcher, Questions, float | None], tuple[Recall | None, bool, float]]
+"""What gives the recall of an index, whether that is the target's, and the milliseconds of a query of a batch."""
+
+
+def judge(searcher: ApproximateSearcher, questions: Questions, target: float | None) -> tuple[Recall | None, bool, float]:
+    """The recall, proved where there is a target, and measured where there is none; None and NaN where nothing can be asked."""
+    if not questions.size:
+        return None, target is None, nan
+    if target is None:
+        recall, reached = measure(searcher, questions.sample(1)), True
+    else:
+        recall, reached = prove(searcher, questions, target)
+    return recall, reached, 1000 * seconds_per_query(searcher, questions.queries(0), questions.k)
 
 
 def prove(searcher: ApproximateSearcher, questions: Questions, target: float) -> tuple[Recall, bool]:
@@ -70,9 +86,9 @@ def on_average(per_query: np.ndarray, k: int, target: float) -> bool:
 
 
 def tune(searcher: ApproximateSearcher, sample: Sample, target: float, *, enough: Enough = will_prove) -> tuple[Tuned, bool]:
-    """The cheapest effort that is `enough` for `target`, and True; or the dearest that is of use, and False.
+    """The cheapest search parameters that are `enough` for `target`, and True; or the dearest that are of use, and False.
 
-    The searcher is left set to it.
+    The searcher is left set to them.
     """
     if searcher.setting is None:
         found = _Attempt(searcher, sample, None)
@@ -116,7 +132,7 @@ class _Attempt:
         self.most = sample.k * max(MOST_CANDIDATES, len(searcher) // SHARE)
         if searcher.setting == "efSearch":
             self.most = min(self.most, value)  # FAISS would look at more nodes for more hits
-        searcher.set_effort(effort(searcher, value, self.most))
+        searcher.set_parameters(search_parameters(searcher, value, self.most))
         scores, _ = searcher.candidates(sample.queries, self.most)
         self._k = sample.k
         self._hits = np.minimum(np.cumsum(reaches(sample.truth, scores), axis=1), sample.k)  # (q, candidates)
@@ -135,8 +151,8 @@ class _Attempt:
         return self._hits[:, candidates - 1] / self._k
 
 
-def effort(searcher: ApproximateSearcher, value: int | None, candidates: int) -> dict[str, int]:
-    """The effort of a searcher with its setting, where it has one, at `value`."""
+def search_parameters(searcher: ApproximateSearcher, value: int | None, candidates: int) -> dict[str, int]:
+    """The search parameters of a searcher with its setting, where it has one, at `value`."""
     return ({} if searcher.setting is None else {searcher.setting: value}) | {"candidates": candidates}
 
 
@@ -144,11 +160,11 @@ def _timed(searcher: ApproximateSearcher, sample: Sample, options: list[tuple[in
     """The fastest of some settings with their candidates."""
     timed = []
     for option in options:
-        searcher.set_effort(effort(searcher, *option))
+        searcher.set_parameters(search_parameters(searcher, *option))
         timed.append((seconds_per_query(searcher, sample.queries, sample.k), option))
     seconds, option = min(timed, key=lambda pair: pair[0])
-    searcher.set_effort(effort(searcher, *option))
-    return Tuned(searcher.effort, measure(searcher, sample), seconds)
+    searcher.set_parameters(search_parameters(searcher, *option))
+    return Tuned(searcher.search_parameters, measure(searcher, sample), seconds)
 
 
 def seconds_per_query(searcher: ApproximateSearcher, queries: np.ndarray, k: int) -> float:

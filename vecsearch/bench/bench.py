@@ -1,4 +1,4 @@
-"""How well and how fast kinds of index answer: recall, latency and throughput at every effort, and what a kind costs."""
+"""How well and how fast kinds of index answer: recall, latency and throughput by search parameters; what a kind costs."""
 
 from __future__ import annotations
 
@@ -16,18 +16,17 @@ import numpy as np
 
 from vecsearch import ann, checks
 from vecsearch.ann.recall import Recall, recalls
-from vecsearch.ann.spec import usual_effort
+from vecsearch.ann.spec import usual_parameters
 from vecsearch.ann.truth import leave_out
 from vecsearch.bench.opening import opening
 from vecsearch.bench.workload import Built, Workload
 
 SINGLE_S = 5.0
-"""Seconds for one pass of single queries; a kind so slow that they pass before the last query is asked fewer,"""
+"""Seconds after which a pass of single queries ends, even if not all were asked."""
 LEAST_SINGLES = 100
-"""but at least so many that a 99th percentile means something."""
-BATCH_ROUNDS = 3
-BATCH_S = 0.5
-"""A batch is repeated so many times, and for so many seconds, at the least."""
+"""Single queries of a pass at the least: with fewer a 99th percentile means nothing."""
+BATCH_ROUNDS, BATCH_S = 3, 0.5
+"""How often, and for how many seconds, a batch is repeated at the least."""
 
 _STEPS = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
 
@@ -49,13 +48,13 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One kind at one effort: recall@k with its 95 % interval, single-query latencies, queries/s of a batch; all warm.
+    """One kind, set in one way: recall@k with its 95 % interval, single-query latencies, queries/s of a batch; all warm.
 
-    `stored` marks the effort that an index searches with; `single_queries` is how many the latencies are of.
+    `stored` marks the search parameters that an index searches with; `single_queries` is how many the latencies are of.
     """
 
     kind: str
-    effort: Mapping[str, int]
+    search_parameters: Mapping[str, int]
     stored: bool
     recall: float
     recall_low: float
@@ -77,7 +76,7 @@ def measure(workload: Workload, specs: Sequence[str], folder: Path, *, threads: 
     specs, threads = checks.texts("specs", specs, call="measure"), checks.count("threads", threads, least=1)
     folder = checks.path("folder", folder)
     for spec in specs:
-        ann.check_spec(spec, workload.vectors.shape[1], workload.metric)
+        ann.check_spec(spec, workload.base.vectors.shape[1], workload.base.metric)
     return _measured(workload, specs, folder, threads)
 
 
@@ -85,7 +84,7 @@ def _measured(workload: Workload, specs: Sequence[str], folder: Path, threads: i
     yield from _measure_exact(workload, threads)
     if workload.built and workload.built.path:
         yield from _measure_kind(workload, workload.built, threads)
-    rows = ann.Rows(workload.vectors, workload.norms, workload.metric)
+    rows = workload.base
     for spec in specs:
         if spec == ann.EXACT:
             continue
@@ -94,7 +93,7 @@ def _measured(workload: Workload, specs: Sequence[str], folder: Path, threads: i
         index = ann.construct(spec, rows, np.arange(len(rows)))
         ann.write(index, path)
         seconds = time.perf_counter() - started
-        kind = Built(spec, path, usual_effort(index, workload.k))
+        kind = Built(spec, path, usual_parameters(index, workload.k))
         del index  # what is measured is the file, as a search opens it
         yield from _measure_kind(workload, kind, threads, build_s=seconds)
         path.unlink()
@@ -103,13 +102,14 @@ def _measured(workload: Workload, specs: Sequence[str], folder: Path, threads: i
 def _measure_exact(workload: Workload, threads: int) -> Iterator[Cost | Point]:
     costs = opening(workload, Built(ann.EXACT, None, {}), threads)
     yield Cost(ann.EXACT, build_s=None, build_threads=None, size_bytes=0, **costs)
-    search = partial(ann.ExactSearcher(workload.vectors, workload.norms).search, metric=workload.metric)
+    base = workload.base
+    search = partial(ann.ExactSearcher(base.vectors, base.norms).search, metric=base.metric)
     own = workload.built is not None and workload.built.spec == ann.EXACT
     yield _point(workload, ann.EXACT, search, {}, threads, stored=own)
 
 
 def _measure_kind(workload: Workload, kind: Built, threads: int, *, build_s: float | None = None) -> Iterator[Cost | Point]:
-    """The cost of a kind, a point at its effort if it is the index itself, and one at each effort of its ladder."""
+    """The cost of a kind, a point with its search parameters if it is the index itself, and one at each rung of its ladder."""
     yield Cost(
         kind.spec,
         build_s=build_s,
@@ -117,17 +117,16 @@ def _measure_kind(workload: Workload, kind: Built, threads: int, *, build_s: flo
         size_bytes=kind.path.stat().st_size,
         **opening(workload, kind, threads),
     )
-    rows = ann.Rows(workload.vectors, workload.norms, workload.metric)
-    searcher = ann.open_searcher(kind.path, kind.spec, rows, kind.effort)
+    searcher = ann.open_searcher(kind.path, kind.spec, workload.base, kind.search_parameters)
     if kind is workload.built:
-        yield _point(workload, kind.spec, searcher.search, kind.effort, threads, stored=True)
+        yield _point(workload, kind.spec, searcher.search, kind.search_parameters, threads, stored=True)
     for rung in ladder(searcher, workload.k):
-        searcher.set_effort(rung)
+        searcher.set_parameters(rung)
         yield _point(workload, kind.spec, searcher.search, rung, threads, stored=False)
 
 
 def ladder(searcher: ann.ApproximateSearcher, k: int) -> list[dict[str, int]]:
-    """Efforts for k hits that the searcher's kind of index can search with, from the cheapest to the dearest."""
+    """Search parameters for k hits that the searcher's kind of index can search with, from the cheapest to the dearest."""
     name = searcher.setting
     if name is None:
         return [{"candidates": share * k} for share in (1, 2, 4, 10, 20)]
@@ -139,7 +138,7 @@ def ladder(searcher: ann.ApproximateSearcher, k: int) -> list[dict[str, int]]:
     return [{name: value, "candidates": min(value, 20 * k)} for value in values or [most]]
 
 
-def _point(workload: Workload, kind: str, search: Search, effort: Mapping[str, int], threads: int, *, stored: bool) -> Point:
+def _point(workload: Workload, kind: str, search: Search, setting: Mapping[str, int], threads: int, *, stored: bool) -> Point:
     queries, k = workload.queries, workload.k
     with ann.threads(threads):
         found = search(queries, k + (workload.own_rows is not None))
@@ -151,7 +150,7 @@ def _point(workload: Workload, kind: str, search: Search, effort: Mapping[str, i
     p50, p95, p99 = np.percentile(singles, [50, 95, 99]).tolist()
     return Point(
         kind=kind,
-        effort=dict(effort),
+        search_parameters=dict(setting),
         stored=stored,
         recall=recall.mean,
         recall_low=recall.low,
@@ -165,15 +164,16 @@ def _point(workload: Workload, kind: str, search: Search, effort: Mapping[str, i
     )
 
 
-def latencies_ms(search: Search, queries: np.ndarray, k: int) -> np.ndarray:
-    """Milliseconds of each query (d,) of `queries` (q, d) asked alone, (<= q,) float64, after a pass that warms up."""
-    warm = _pass_ms(search, queries, k)
-    return _pass_ms(search, queries[: len(warm)], k)
+def latencies_ms(search: Search, queries: np.ndarray, k: int, *, seconds: float = SINGLE_S) -> np.ndarray:
+    """Milliseconds of each query (d,) of `queries` (q, d) asked alone, (<= q,) float64, after a pass that warms up. A pass ends
+    after so many `seconds`, but not before LEAST_SINGLES."""
+    warm = _pass_ms(search, queries, k, seconds)
+    return _pass_ms(search, queries[: len(warm)], k, seconds)
 
 
-def _pass_ms(search: Search, queries: np.ndarray, k: int) -> np.ndarray:
+def _pass_ms(search: Search, queries: np.ndarray, k: int, seconds: float) -> np.ndarray:
     times = []
-    deadline = time.perf_counter() + SINGLE_S
+    deadline = time.perf_counter() + seconds
     for row in range(len(queries)):
         query = queries[row : row + 1]
         started = time.perf_counter_ns()
@@ -207,13 +207,13 @@ def run_facts(workload: Workload, *, threads: int) -> dict[str, Any]:
     """What a run was about: data set, sizes, metric, k, queries, threads, machine and versions."""
     return {
         "data": workload.name,
-        "rows": len(workload.vectors),
-        "dim": workload.vectors.shape[1],
-        "metric": str(workload.metric),
+        "rows": len(workload.base),
+        "dim": workload.base.vectors.shape[1],
+        "metric": str(workload.base.metric),
         "k": workload.k,
         "queries": len(workload.queries),
         "threads": threads,
-        "vectors_bytes": workload.vectors.nbytes,
+        "vectors_bytes": workload.base.vectors.nbytes,
         "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "cpu": processor(),
         "cores": os.cpu_count(),

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from vecsearch.ann.spec import effort_text
+from vecsearch.ann.spec import parameters_text
 from vecsearch.bench.bench import Cost, Point, pareto, record
-from vecsearch.drawing import importing_matplotlib, new_figure
+from vecsearch.drawing import GREY, importing_matplotlib, new_figure, save_figure
 from vecsearch.errors import writing
 
 _INK = "#010203"
@@ -39,8 +39,7 @@ def plot_curves(path: Path, run: Mapping[str, Any], points: Sequence[Point]) -> 
     """Write the recall–QPS plot as a PNG. Raises ResourceError where the disk refuses."""
     figure = _figure(run, points, ink="black")
     figure.suptitle(_title(run), fontsize=11, parse_math=False)
-    with writing(path):
-        figure.savefig(path, dpi=160, facecolor="white")
+    save_figure(figure, path)
 
 
 def write_page(path: Path, run: Mapping[str, Any], costs: Sequence[Cost], points: Sequence[Point]) -> None:
@@ -50,7 +49,7 @@ def write_page(path: Path, run: Mapping[str, Any], costs: Sequence[Cost], points
         plot=_svg(run, points),
         costs=_table(_COST_COLUMNS, [_cost_row(cost) for cost in costs]),
         points=_table(_POINT_COLUMNS, [_point_row(point) for point in points]),
-        note="<p>★ is the effort that the index searches with.</p>" if any(point.stored for point in points) else "",
+        note="<p>★ marks the search parameters of the index itself.</p>" if any(point.stored for point in points) else "",
         facts=_table((), [(name.replace("_", " "), value) for name, value in run.items()]),
         **run,
     )
@@ -74,10 +73,10 @@ def _figure(run: Mapping[str, Any], points: Sequence[Point], *, ink: str) -> Any
     _scale(axes, min(point.recall for point in points))
     axes.set_xlabel(f"recall@{run['k']}", color=ink)
     axes.set_ylabel("queries per second, in one batch", color=ink)
-    axes.grid(color="#888888", alpha=0.3)
-    axes.grid(which="minor", color="#888888", alpha=0.12)
+    axes.grid(color=GREY, alpha=0.3)
+    axes.grid(which="minor", color=GREY, alpha=0.12)
     axes.tick_params(which="both", colors=ink)
-    axes.spines[:].set_color("#888888")
+    axes.spines[:].set_color(GREY)
     axes.legend(labelcolor=ink, frameon=False, fontsize=9)
     return figure
 
@@ -122,7 +121,7 @@ def _svg(run: Mapping[str, Any], points: Sequence[Point]) -> str:
 
 
 _COST_COLUMNS = ("kind", "build, s", "on disk, MB", "resident, MB", "opening, ms", "first query, ms")
-_POINT_COLUMNS = ("kind", "effort", "recall", "95 % interval", "p50, ms", "p95, ms", "p99, ms", "queries/s")
+_POINT_COLUMNS = ("kind", "search parameters", "recall", "95 % interval", "p50, ms", "p95, ms", "p99, ms", "queries/s")
 
 
 def _cost_row(cost: Cost) -> tuple[str, ...]:
@@ -134,8 +133,8 @@ def _cost_row(cost: Cost) -> tuple[str, ...]:
 def _point_row(point: Point) -> tuple[str, ...]:
     latencies = (f"{value:.3f}" for value in (point.p50_ms, point.p95_ms, point.p99_ms))
     interval = f"{point.recall_low:.4f}–{point.recall_high:.4f}"
-    effort = effort_text(point.effort) + " ★" * point.stored
-    return (point.kind, effort, f"{point.recall:.4f}", interval, *latencies, f"{point.qps:,.0f}")
+    search_parameters = parameters_text(point.search_parameters) + " ★" * point.stored
+    return (point.kind, search_parameters, f"{point.recall:.4f}", interval, *latencies, f"{point.qps:,.0f}")
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
@@ -165,7 +164,7 @@ h2 {{ font-size: 1.1rem; margin-top: 2rem; }}
 <body>
 <h1>{title}</h1>
 {plot}
-<h2>At every effort</h2>
+<h2>With all search parameters</h2>
 <div class="wide points">
 {points}
 </div>

@@ -30,8 +30,8 @@ def opening(workload: Workload, kind: Built, threads: int) -> dict[str, float]:
         "folder": str(workload.folder),
         "spec": kind.spec,
         "path": kind.path and str(kind.path),
-        "effort": dict(kind.effort),
-        "metric": workload.metric,
+        "search_parameters": dict(kind.search_parameters),
+        "metric": workload.base.metric,
         "k": workload.k,
         "threads": threads,
         "query": workload.queries[0].tolist(),
@@ -54,7 +54,7 @@ def _opened(request: dict[str, Any]) -> dict[str, float]:
         norms = np.load(Path(request["folder"], NORMS))
         if request["path"]:
             rows = ann.Rows(vectors, norms, metric)
-            search = ann.open_searcher(Path(request["path"]), request["spec"], rows, request["effort"]).search
+            search = ann.open_searcher(Path(request["path"]), request["spec"], rows, request["search_parameters"]).search
         else:
             search = partial(ann.ExactSearcher(vectors, norms).search, metric=metric)
         opened, grown = time.perf_counter(), resident_bytes() - before

@@ -26,27 +26,25 @@ LEAST_AGREEMENT = 0.98
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """A kind that was built: its FAISS file, None for exact search, and the effort it searches with."""
+    """A kind that was built: its FAISS file, None for exact search, and the search parameters that it is searched with."""
 
     spec: str
     path: Path | None
-    effort: Mapping[str, int]
+    search_parameters: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """Base vectors (n, d) float32 in `folder`, queries (q, d) float32, and the scores and rows of their k best, exactly.
+    """Base vectors that lie in `folder`, queries (q, d) float32, and the scores and rows of their k best, exactly.
 
     `own_rows` (q,) are the rows of the base that the queries are, where they are rows of it: no query may find itself.
     """
 
     name: str
     folder: Path
-    vectors: np.ndarray
-    norms: np.ndarray
+    base: Rows
     queries: np.ndarray
     own_rows: np.ndarray | None
-    metric: Metric
     k: int
     truth_scores: np.ndarray
     truth_rows: np.ndarray
@@ -101,9 +99,9 @@ def _of_index(source: Path, k: int, number: int, queries: str | Path | None, rng
         _check_rows(source, segment.rows)
         own_rows = _drawn_rows(segment.rows, min(number, segment.rows), rng)
         asked = segment.vectors[own_rows]
-    base = Base(segment.folder, segment.vectors, segment.norms)
-    built = Built(manifest.spec, segment.index_path, manifest.effort)
-    return _workload(source, base, asked, Metric(manifest.metric), k, own_rows=own_rows, built=built)
+    base = Rows(segment.vectors, segment.norms, Metric(manifest.metric))
+    built = Built(manifest.spec, segment.index_path, manifest.search_parameters)
+    return _workload(source.name, segment.folder, base, asked, k, own_rows=own_rows, built=built)
 
 
 def _of_vectors(
@@ -117,22 +115,22 @@ def _of_vectors(
 ) -> Workload:
     if queries:
         asked = _drawn_queries(queries, number, file.dim, rng)
-        base = _write_base(folder, file.blocks(BLOCK_ROWS), file.dim)
+        base = _write_base(folder, file.blocks(BLOCK_ROWS), file.dim, metric)
     else:
         _check_rows(file.path, file.rows)
         # At least half of the rows stay, or there would be little to search.
         held_out = _drawn_rows(file.rows, min(number, file.rows // 2), rng)
         parts: list[np.ndarray] = []
-        base = _write_base(folder, _without(file, held_out, parts), file.dim)
+        base = _write_base(folder, _without(file, held_out, parts), file.dim, metric)
         asked = np.concatenate(parts)
-    return _workload(file.path, base, asked, metric, k)
+    return _workload(file.path.name, folder, base, asked, k)
 
 
 def _of_annbench(source: Path, folder: Path, k: int, number: int, rng: np.random.Generator) -> Workload:
     data = read_annbench(source)
     chosen = _drawn_rows(len(data.test), min(number, len(data.test)), rng)
-    base = _write_base(folder, iter([data.train]), data.train.shape[1])
-    workload = _workload(source, base, data.test[chosen], data.metric, k)
+    base = _write_base(folder, iter([data.train]), data.train.shape[1], data.metric)
+    workload = _workload(source.name, folder, base, data.test[chosen], k)
     _check_neighbors(workload, data.neighbors[chosen, :k])
     return workload
 
@@ -166,16 +164,7 @@ def _without(file: VectorFile, rows: np.ndarray, left_out: list[np.ndarray]) -> 
         first += len(block)
 
 
-@dataclass(frozen=True, slots=True)
-class Base:
-    """Vectors (n, d) float32 with their norms (n,), and the folder where both lie."""
-
-    folder: Path
-    vectors: np.ndarray
-    norms: np.ndarray
-
-
-def _write_base(folder: Path, blocks: Iterator[np.ndarray], dim: int) -> Base:
+def _write_base(folder: Path, blocks: Iterator[np.ndarray], dim: int, metric: Metric) -> Rows:
     """Vectors as an index keeps them: on disk, and mapped from there."""
     write_vectors(folder / VECTORS, blocks, dim=dim)
     vectors = np.load(folder / VECTORS, mmap_mode="r").view(np.ndarray)
@@ -183,27 +172,32 @@ def _write_base(folder: Path, blocks: Iterator[np.ndarray], dim: int) -> Base:
     lengths = np.concatenate([norms(vectors[first : first + BLOCK_ROWS]) for first in starts])
     with writing(folder):
         np.save(folder / NORMS, lengths)
-    return Base(folder, vectors, lengths)
+    return Rows(vectors, lengths, metric)
 
 
 def _workload(
-    source: Path,
-    base: Base,
+    name: str,
+    folder: Path,
+    base: Rows,
     queries: np.ndarray,
-    metric: Metric,
     k: int,
     *,
     own_rows: np.ndarray | None = None,
     built: Built | None = None,
 ) -> Workload:
-    blocks = Rows(base.vectors, base.norms, metric).stored_blocks(np.arange(len(base.vectors)))
-    scores, rows = ground_truth(blocks, queries, k, metric, own_rows=own_rows)
-    return Workload(source.name, base.folder, base.vectors, base.norms, queries, own_rows, metric, k, scores, rows, built)
+    blocks = base.stored_blocks(np.arange(len(base)))
+    scores, rows = ground_truth(blocks, queries, k, base.metric, own_rows=own_rows)
+    return Workload(name, folder, base, queries, own_rows, k, scores, rows, built)
 
 
 def _check_neighbors(workload: Workload, given: np.ndarray) -> None:
     """Raise VectorsError unless the rows `given` (q, any) as the nearest of each query are so, by their scores."""
-    agreement = recalls(workload.truth_scores[:, : given.shape[1]], _scores(workload, given)).mean()
+    scores = np.empty(given.shape, np.float32)
+    for query, (vector, rows) in enumerate(zip(workload.queries, given, strict=True)):
+        # By the same products as the truth.
+        blocks = iter([(workload.base.vectors[rows], workload.base.norms[rows])])
+        scores[query] = ground_truth(blocks, vector[None], len(rows), workload.base.metric)[0]
+    agreement = recalls(workload.truth_scores[:, : given.shape[1]], scores).mean()
     if agreement < LEAST_AGREEMENT:
         raise VectorsError(
             f'{workload.name}: "neighbors" holds {agreement:.1%} of the nearest of {len(given):,} queries, by its "distance"; '
@@ -211,27 +205,17 @@ def _check_neighbors(workload: Workload, given: np.ndarray) -> None:
         )
 
 
-def _scores(workload: Workload, rows: np.ndarray) -> np.ndarray:
-    """Scores (q, any) float32 of each query with the base's `rows` (q, any), by the same products as the truth."""
-    scores = np.empty(rows.shape, np.float32)
-    for query, (vector, found) in enumerate(zip(workload.queries, rows, strict=True)):
-        base = iter([(workload.vectors[found], workload.norms[found])])
-        scores[query] = ground_truth(base, vector[None], rows.shape[1], workload.metric)[0]
-    return scores
-
-
 def export_annbench(path: str | Path, workload: Workload) -> None:
     """Write base, queries and exact neighbors as a data set of ann-benchmarks.
 
     Queries that are rows of the base are left out of it, as such a data set has it, and their neighbors found again.
     """
-    base, scores, rows = workload.vectors, workload.truth_scores, workload.truth_rows
+    base, metric = workload.base, workload.base.metric
+    vectors, scores, rows = base.vectors, workload.truth_scores, workload.truth_rows
     if workload.own_rows is not None:
         kept = np.delete(np.arange(len(base)), workload.own_rows)
         if not len(kept):
             raise UsageError(f"all {len(base)} rows are queries, and nothing is left to export; ask for a lower --number")
-        blocks = Rows(base, workload.norms, workload.metric).stored_blocks(kept)
-        scores, rows = ground_truth(blocks, workload.queries, workload.k, workload.metric)
-        base = base[kept]
-    distances = distances_of(scores, workload.metric)
-    write_annbench(path, base, workload.queries, rows, distances, metric=workload.metric)
+        scores, rows = ground_truth(base.stored_blocks(kept), workload.queries, workload.k, metric)
+        vectors = vectors[kept]
+    write_annbench(path, vectors, workload.queries, rows, distances_of(scores, metric), metric=metric)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
+from typing import Any
 
 import click
 
+from vecsearch.cli.files import are_files
 from vecsearch.cli.hits import note_unknown
 from vecsearch.cli.options import FOLDER, corpus_options, output_options, ready_options
 from vecsearch.cli.output import emit, note
@@ -19,7 +22,7 @@ MANY_SEGMENTS = 10
 
 @click.command()
 @click.argument("index", type=FOLDER)
-@click.argument("corpus", type=FOLDER, required=False)
+@click.argument("corpus", type=FOLDER, nargs=-1)
 @ready_options
 @corpus_options
 @click.option("--resume", is_flag=True, help="Resume an interrupted add of the same corpus.")
@@ -27,15 +30,12 @@ MANY_SEGMENTS = 10
 @at_least_one("CORPUS", "--vectors")
 def add(
     index: str,
-    corpus: str | None,
+    corpus: tuple[str, ...],
     vectors: str | None,
     ids: str | None,
-    text_fields: tuple[str, ...],
-    id_field: str | None,
-    format: str | None,
-    skip_bad: bool,
     resume: bool,
     as_json: bool,
+    **reading: Any,
 ) -> None:
     """Add the documents of CORPUS to INDEX.
 
@@ -44,10 +44,15 @@ def add(
     """
     from vecsearch.cli import sources
     from vecsearch.index.index import Index
+    from vecsearch.store.snapshot import read_manifest
 
-    reading = {"text_fields": text_fields, "id_field": id_field, "format": format, "skip_bad": skip_bad}
     ready = vectors is not None
-    source = sources.from_vectors(vectors, ids, corpus, reading) if ready else sources.from_corpus(corpus, reading)
+    if not ready and are_files(corpus, format=reading["format"]):
+        what = f"{corpus[0]} is a document or a folder of them"
+        if read_manifest(Path(index)).sources is None:
+            raise UsageError(f"{what}, and {index} holds records: build an index of each")
+        raise UsageError(f"{what}: add it by vecsearch sync {index} {corpus[0]}")
+    source = sources.from_vectors(vectors, ids, corpus, reading) if ready else sources.from_records(corpus, reading)
     started = time.perf_counter()
     with Index.open(index, check=False) as opened:
         if source.dim not in (None, opened.dim):

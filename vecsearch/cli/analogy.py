@@ -36,7 +36,9 @@ def analogy(
     show: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """The K words of INDEX, or documents by id, nearest to a sum of others, which are left out: king − man + woman.
+    """The K words of INDEX nearest to a sum: king − man + woman.
+
+    Or its documents, by id. Those of the sum are left out.
 
     \b
     vecsearch analogy indexes/words --plus king --plus woman --minus man

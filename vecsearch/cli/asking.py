@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from vecsearch.index.explain import Word
     from vecsearch.index.hits import Hit
     from vecsearch.index.index import Index
+    from vecsearch.index.snippets import Snippet, Snippets
 
 MEANING, KEYWORDS, HYBRID = "meaning", "keywords", "hybrid"
 """Ways to ask; the last is by both."""
@@ -67,6 +68,7 @@ class Asking:
         self._where = condition(index, how.where, how.cluster)
         self._metric = Metric(how.metric) if how.metric else None
         self._again = Reranking(how.rerank, how.k, how.candidates) if how.rerank is not None else None
+        self._snippets: Snippets | None = None
         self._ask = self._again.after(self._asked()) if self._again else self._asked()
 
     def _asked(self) -> Ask:
@@ -100,13 +102,22 @@ class Asking:
         asked: dict[str, Any] = dict(zip(texts, vectors, strict=True))
         return lambda text, hit: explain(self._index, asked[text], hit, metric=self._metric)
 
+    def snippet(self, query: str, hit: Hit) -> Snippet:
+        """What of a hit to show for a query."""
+        from vecsearch.index.snippets import Snippets
+
+        if self._snippets is None or self._snippets.query != query:
+            self._snippets = Snippets(self._index, query)
+        return self._snippets.of(hit)
+
     def why_nothing(self, query: str) -> str:
         """Why a query may find nothing."""
-        by_words = partial(why_no_words, query, earlier=self._index.earlier_words)
+        if self._where is not None and not self._index.count(self._where):
+            return "no document meets the condition"
+        by_words = why_no_words(query, earlier=self._index.earlier_words)
         if self._way == KEYWORDS:
-            return by_words(where=self._where is not None)
-        unmet = "no document meets the condition, or " if self._where is not None else ""
-        return f"{unmet}{why_nothing(query)}{f', and {by_words(where=False)}' if self._way == HYBRID else ''}"
+            return by_words
+        return f"{why_nothing(query)}{f', and {by_words}' if self._way == HYBRID else ''}"
 
     def note_time(self) -> None:
         """Say what --rerank took."""

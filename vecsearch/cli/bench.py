@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from vecsearch.cli.options import FOLDER, WholeNumber, metric_option, output_options
+from vecsearch.cli.options import FOLDER, WholeNumber, WholeRange, metric_option, output_options
 from vecsearch.cli.output import emit, note
 from vecsearch.errors import UsageError, writing
 
@@ -20,7 +21,7 @@ SEED = 0
 """The same rows are held out each time, so that two runs can be compared."""
 
 _COST_COLUMNS = ("kind", "build_s", "size_bytes", "resident_bytes", "open_cold_ms", "first_query_ms")
-_POINT_COLUMNS = ("kind", "effort", "recall", "low", "high", "p50_ms", "p95_ms", "p99_ms", "qps")
+_POINT_COLUMNS = ("kind", "search_parameters", "recall", "low", "high", "p50_ms", "p95_ms", "p99_ms", "qps")
 
 
 @click.command()
@@ -29,7 +30,7 @@ _POINT_COLUMNS = ("kind", "effort", "recall", "low", "high", "p50_ms", "p95_ms",
 @click.option("-k", type=WholeNumber(), default=10, show_default=True, help="Hits per query.")
 @click.option("--queries", type=FOLDER, metavar="FILE", help="Query vectors (.npy, .h5). By default rows are held out.")
 @click.option("--number", type=WholeNumber(), default=1000, show_default=True, help="Queries to ask, drawn at random.")
-@click.option("--threads", type=WholeNumber(), default=1, show_default=True, help="Threads of a search.")
+@click.option("--threads", type=WholeRange(1), default=1, show_default=True, help="Threads of a search.")
 @metric_option
 @click.option("-o", "--output", type=FOLDER, metavar="FOLDER", help="Write bench.jsonl, bench.png and bench.html there.")
 @click.option("--export", type=FOLDER, metavar="FILE", help="Write base, queries and neighbors as ann-benchmarks HDF5.")
@@ -46,17 +47,16 @@ def bench(
     export: str | None,
     as_json: bool,
 ) -> None:
-    """Recall, latency and throughput of an INDEX, or of kinds of index over ready VECTORS or an ann-benchmarks HDF5 file.
+    """Measure recall, latency and throughput of kinds of index.
 
-    Exact search is measured beside them. Times are of warm searches; memory and the time to open are those of a new process.
+    That of an INDEX, or kinds of index over ready VECTORS or an ann-benchmarks HDF5 file; exact search is measured beside
+    them. Times are of warm searches; memory and the time to open are those of a new process.
 
     \b
     vecsearch bench indexes/films
     vecsearch bench states.npy --spec HNSW32 --spec HNSW32,SQ8 -o bench
     vecsearch bench glove-100-angular.hdf5 --spec IVF1024,PQ50x4fs -k 10
     """
-    if threads < 1:
-        raise UsageError(f"--threads is {threads}; a search needs at least 1")
     import numpy as np
 
     from vecsearch.bench.bench import measure, record, run_facts
@@ -86,13 +86,12 @@ def bench(
             export_annbench(export, workload)
         if workload.own_rows is not None and (specs or workload.built.path):
             note("note: the queries are rows of the index, and a graph finds rows more easily than what is new: see --queries")
-        run, measured = run_facts(workload, threads=threads), []
-        if as_json:
-            emit([record(run)], as_json=True)
-        for facts in measuring:
-            measured.append(facts)
+        told = []
+        for facts in chain([run_facts(workload, threads=threads)], measuring):
+            told.append(facts)
             if as_json:  # at once: what is measured is not lost when the rest is stopped
                 emit([record(facts)], as_json=True)
+    run, *measured = told
     if not as_json:
         _emit_tables(measured)
     if output:
@@ -100,16 +99,17 @@ def bench(
 
 
 def _emit_tables(measured: Sequence[Cost | Point]) -> None:
-    from vecsearch.ann.spec import effort_text
+    from vecsearch.ann.spec import parameters_text
     from vecsearch.bench.bench import Cost, record
 
     costs = [record(facts) for facts in measured if isinstance(facts, Cost)]
     points = [record(facts) for facts in measured if not isinstance(facts, Cost)]
     for point in points:
-        point["effort"] = "* " * point["stored"] + effort_text(point["effort"])  # a narrow table cuts the end
+        # A narrow table cuts the end.
+        point["search_parameters"] = "* " * point["stored"] + parameters_text(point["search_parameters"])
         point["low"], point["high"] = point["recall_low"], point["recall_high"]
         point["qps"] = round(point["qps"])
     emit(costs, as_json=False, columns=_COST_COLUMNS)
     emit(points, as_json=False, columns=_POINT_COLUMNS)
     if any(point["stored"] for point in points):
-        note("* the effort that the index searches with")
+        note("* the search parameters of the index itself")

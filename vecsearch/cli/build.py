@@ -3,42 +3,43 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import click
 
+from vecsearch.cli.encoders import NamedEncoder, encoder_option, open_named
+from vecsearch.cli.files import OF_FILES, files_options, from_paths
 from vecsearch.cli.options import (
     FOLDER,
     WholeRange,
     corpus_options,
     dtype_option,
-    encoder_options,
     language_option,
     metric_option,
-    open_named_encoder,
     output_options,
     ready_options,
     recall_options,
-    require_words,
 )
-from vecsearch.cli.output import emit, note
+from vecsearch.cli.output import note
 from vecsearch.cli.progress import RESUME, bars
-from vecsearch.cli.recall import note_recall
+from vecsearch.cli.recall import report_index
 from vecsearch.cli.rules import at_least_one, not_with, only_with
 from vecsearch.errors import UsageError
 
 
 @click.command()
-@click.argument("corpus", type=FOLDER, required=False)
+@click.argument("corpus", type=FOLDER, nargs=-1)
 @click.option("-o", "--output", type=FOLDER, required=True, help="Folder of the index.")
-@click.option("--vocabulary", is_flag=True, help="Index the encoder's own words, by their embeddings without --pooling.")
+@click.option("--vocabulary", is_flag=True, help="Index the encoder's own words, by their embeddings without a pooling.")
 @click.option("--all-words", is_flag=True, help="With --vocabulary: also special tokens and words that were never trained.")
 @ready_options
 @corpus_options
-@encoder_options
+@files_options
+@encoder_option("The encoder, by default english.")
 @dtype_option
 @metric_option
 @recall_options
-@click.option("--chunk", type=WholeRange(1), metavar="N", help="Split texts into passages of N tokens; hits are documents.")
+@click.option("--chunk", type=WholeRange(1), metavar="N", help="Split texts into passages of N tokens; files are, of 200.")
 @click.option("--overlap", type=WholeRange(0), metavar="N", help="With --chunk: tokens that passages share. By default 0.")
 @language_option
 @click.option("--keep", type=WholeRange(1), metavar="N", help="Generations to keep, for rollback. By default 3.")
@@ -49,7 +50,7 @@ from vecsearch.errors import UsageError
 @at_least_one("CORPUS", "--vectors", "--vocabulary")
 @not_with("--vocabulary", "CORPUS", "--vectors")
 @only_with("--all-words", needs="--vocabulary")
-@not_with("--vectors", "--encoder-weight", "--pooling", "--layer", "--max-tokens", "--dtype", unless="--encoder")
+@not_with("--vectors", "--dtype", unless="--encoder")
 @only_with("--overlap", needs="--chunk")
 @not_with("--chunk", "--vectors", "--vocabulary")
 @only_with("--queries", needs=("--recall", "--spec"))
@@ -58,21 +59,13 @@ from vecsearch.errors import UsageError
 @click.pass_context
 def build(
     context: click.Context,
-    corpus: str | None,
+    corpus: tuple[str, ...],
     output: str,
     vocabulary: bool,
     all_words: bool,
     vectors: str | None,
     ids: str | None,
-    text_fields: tuple[str, ...],
-    id_field: str | None,
-    format: str | None,
-    skip_bad: bool,
-    encoders: tuple[str, ...],
-    encoder_weights: tuple[float, ...],
-    pooling: str | None,
-    layers: tuple[int, ...],
-    max_tokens: int | None,
+    encoder: NamedEncoder | None,
     dtype: str,
     metric: str | None,
     recall: float | None,
@@ -88,10 +81,15 @@ def build(
     replace: bool,
     resume: bool,
     as_json: bool,
+    **reading: Any,
 ) -> None:
-    """Make an index of CORPUS: .txt, .jsonl, .csv, .tsv, .parquet, .h5, a BEIR folder, or - for stdin; .gz and .xz as well.
+    """Make an index of CORPUS.
+
+    CORPUS is files and folders of documents: Markdown, PDF, HTML, Word, mail, code …; or a corpus of records: .jsonl, .csv,
+    .tsv, .txt, .parquet, .h5 or .arrow, also with .gz or .xz; sqlite:PATH?table=NAME; a BEIR folder; or - for stdin.
 
     \b
+    vecsearch build notes/ report.pdf -o indexes/notes
     vecsearch build films.jsonl -o indexes/films
     vecsearch build news.jsonl -o indexes/news --recall 0.95 --memory 2GB
     vecsearch build --vocabulary -o indexes/words
@@ -110,50 +108,42 @@ def build(
     from vecsearch.store.manifest import KEEP
 
     spec = _checked_spec(spec, recall, for_recall=bool(k or memory or queries is not None))
-    reading = {"text_fields": text_fields, "id_field": id_field, "format": format, "skip_bad": skip_bad}
-    encoding = {"pooling": pooling, "layers": layers or None, "max_tokens": max_tokens, "dtype": dtype}
     model = None
-    if encoders or vectors is None:
-        if vocabulary and require_words(encoders, "--vocabulary"):
-            encoding["pooling"] = pooling or "raw"
-        model = open_named_encoder(encoders, encoder_weights, **encoding)
+    if encoder or vectors is None:
+        model = open_named(encoder, dtype=dtype, **_of_words(encoder) if vocabulary else {})
+    of_files = {name: reading.pop(name) for name in OF_FILES}
     if vocabulary:
         source = sources.from_vocabulary(model, all_words=all_words)
     elif vectors is not None:
         source = sources.from_vectors(vectors, ids, corpus, reading)
     else:
-        source = sources.from_corpus(corpus, reading)
-    goal = Goal(recall, k or 10, memory)
-    chunks = Chunks(chunk, overlap or 0) if chunk else None
+        source = from_paths(corpus, model, output, reading, chunk=chunk, overlap=overlap, **of_files)
+    goal, compared = Goal(recall, k or 10, memory), Metric(metric or "cosine")
     if dry_run:
-        if not plan.show(source, model, goal, Metric(metric or "cosine"), as_json=as_json):
+        if not plan.show(source, model, goal, compared, as_json=as_json):
             context.exit(1)
         return
     asked = sources.read_query_vectors(queries, model, corpus) if queries is not None else None
-    options = Options(Metric(metric or "cosine"), spec, goal, asked, chunks, language, keep or KEEP)
+    chunks = Chunks(chunk, overlap or 0) if chunk and not source.corpus.files else None
+    options = Options(compared, spec, goal, asked, chunks, language, keep or KEEP)
+    again = {"replace": replace, "resume": resume}
     started = time.perf_counter()
     with bars(resumed_by=RESUME) as progress:
-        index = Index.build(
-            output,
-            source.corpus,
-            model,
-            options,
-            vectors=source.vectors,
-            replace=replace,
-            resume=resume,
-            progress=progress,
-        )
+        index = Index.build(output, source.corpus, model, options, vectors=source.vectors, progress=progress, **again)
     seconds = time.perf_counter() - started
     with index:
         manifest = index.manifest
     note(f"{manifest.rows:,} documents in {seconds:.1f} s ({manifest.rows / seconds:,.0f}/s)")
     _note_counts(manifest.counts)
     sources.note_how_read(source.corpus.tally)
-    reached = note_recall(manifest, spec, goal)
-    row = {name: getattr(manifest, name) for name in ("rows", "dim", "metric", "spec", "generation")}
-    emit([{"index": output, **row}], as_json=as_json)
-    if not reached:
-        context.exit(1)
+    report_index(context, output, manifest, spec, goal, as_json=as_json)
+
+
+def _of_words(encoder: NamedEncoder | None) -> dict[str, str]:
+    """How an encoder of words is opened where its own options are silent."""
+    from vecsearch.encoders import DEFAULT, ULMFIT, find_encoder, kind_of
+
+    return {"pooling": "raw"} if kind_of(find_encoder(encoder.path if encoder else DEFAULT)) is ULMFIT else {}
 
 
 def _checked_spec(spec: str | None, recall: float | None, *, for_recall: bool) -> str | None:
@@ -173,7 +163,7 @@ def _note_counts(counts: dict[str, int]) -> None:
     """Say what was left out, cut or unknown; silence means that there was none of it."""
     said = {
         "unknown": f"of {counts.get('words', 0):,} words are unknown to the model",
-        "cut_texts": f"texts were cut to --max-tokens; {counts.get('cut_tokens', 0):,} tokens were left out",
+        "cut_texts": f"texts were cut to max_tokens; {counts.get('cut_tokens', 0):,} tokens were left out",
         "empty": "documents have no words and got the zero vector",
         "blank": "blank lines were passed over",
         "skipped": "bad records were skipped",

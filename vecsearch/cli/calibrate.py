@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vecsearch.cli.encoders import NamedEncoder, encoder_option, open_named, parsed
 from vecsearch.cli.labelled import labelled_options, read_labels, threshold_rule
-from vecsearch.cli.options import FOLDER, encoder_options, open_named_encoder, output_options
+from vecsearch.cli.options import FOLDER, output_options
 from vecsearch.cli.output import emit, note
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("pairs", type=FOLDER)
 @click.option("-o", "--output", type=FOLDER, required=True, metavar="FILE", help="The calibration to write: JSON.")
-@encoder_options
+@encoder_option("The encoder, by default english.")
 @click.option("--metric", type=click.Choice(["cosine", "ip"]), default="cosine", show_default=True, help="The score.")
 @click.option(
     "--method",
@@ -34,8 +35,7 @@ if TYPE_CHECKING:
 def calibrate(
     pairs: str,
     output: str,
-    encoders: tuple[str, ...],
-    encoder_weights: tuple[float, ...],
+    encoder: NamedEncoder | None,
     metric: str,
     method: str,
     positive: float | None,
@@ -46,12 +46,12 @@ def calibrate(
     skip_bad: bool,
     plot: str | None,
     as_json: bool,
-    **options: Any,
 ) -> None:
-    """Learn from labelled PAIRS which score makes a match, and how likely one is at each score.
+    """Learn from labelled PAIRS which score makes a match.
 
-    PAIRS are two texts and a label, 1 for a match and 0 for none. Precision, recall and F1 are of pairs that were held out
-    when the threshold was chosen, and so are the figures of the probabilities; low and high hold 95 % of samples.
+    How likely a match is at each score is learnt as well. PAIRS are two texts and a label, 1 for a match and 0 for none.
+    Precision, recall and F1 are of pairs that were held out when the threshold was chosen, and so are the figures of the
+    probabilities; low and high hold 95 % of samples.
 
     \b
     vecsearch calibrate pairs.jsonl -o calibration.json
@@ -66,8 +66,7 @@ def calibrate(
     if plot:
         check_picture(plot)
     labelled = read_labels(pairs, positive, columns, format, skip_bad)
-    given = {name: value for name, value in options.items() if value not in (None, ())}
-    made = _calibrated(labelled, encoders, encoder_weights, given, metric, rule=rule, method=method)
+    made = _calibrated(labelled, encoder, metric, rule=rule, method=method)
     made.save(output)
     _show(made, as_json)
     if len(labelled.matches) < FEW:
@@ -79,14 +78,7 @@ def calibrate(
         plot_calibration(plot, made)
 
 
-def _calibrated(
-    labelled: Labelled,
-    encoders: tuple[str, ...],
-    weights: tuple[float, ...],
-    options: dict[str, Any],
-    metric: str,
-    **choices: Any,
-) -> Calibration:
+def _calibrated(labelled: Labelled, named: NamedEncoder | None, metric: str, **choices: Any) -> Calibration:
     from vecsearch.cli.progress import bars
     from vecsearch.encoders import DEFAULT
     from vecsearch.evaluation.evaluate import encode_pairs
@@ -94,13 +86,13 @@ def _calibrated(
     from vecsearch.matching.calibration import CalibratedEncoder
     from vecsearch.metric import Metric, pair_scores
 
-    encoder = open_named_encoder(encoders, weights, **options)
+    named = named or parsed(DEFAULT)
+    encoder = open_named(named)
     with bars() as progress:
         a, b = encode_pairs(labelled.a, labelled.b, encoder, progress)
     if zero := int((~a.any(axis=1) | ~b.any(axis=1)).sum()):
         note(f"note: {zero:,} of {len(a):,} pairs have a text without a known word, and score 0")
-    listed = {name: list(value) if isinstance(value, tuple) else value for name, value in options.items()}
-    scorer = CalibratedEncoder(encoder.fingerprint, list(encoders or (DEFAULT,)), list(weights), listed)
+    scorer = CalibratedEncoder(encoder.fingerprint, [named.path], [], named.options)
     return calibrate(labelled, pair_scores(a, b, Metric(metric)), Metric(metric), scorer, **choices)
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from vecsearch.index.index import Index
     from vecsearch.store.clusters import Clustering
 
-COLUMNS = ["cluster", "documents", "tightness", "name", "medoid"]
+COLUMNS = ["cluster", "documents", "cohesion", "name", "medoid"]
 
 
 @click.command()
@@ -59,7 +59,9 @@ def cluster(
     duplicates: float | None,
     as_json: bool,
 ) -> None:
-    """Put the documents of INDEX into clusters, name them, and keep that with the index.
+    """Put the documents of INDEX into clusters, and name them.
+
+    The index keeps its clusters.
 
     \b
     vecsearch cluster indexes/films                    show what there is with: vecsearch clusters
@@ -92,7 +94,10 @@ def cluster(
 @click.argument("texts", nargs=-1)
 @output_options
 def assign(index: str, texts: tuple[str, ...], as_json: bool) -> None:
-    """Give the documents that INDEX got since its clusters were made their cluster; or say in which TEXTS would be."""
+    """Assign new documents of INDEX, or TEXTS, to its clusters.
+
+    New are those that INDEX got since its clusters were made. Of TEXTS it is only said in which cluster each would be.
+    """
     from vecsearch import clustering
     from vecsearch.index.index import Index
 
@@ -116,7 +121,10 @@ def assign(index: str, texts: tuple[str, ...], as_json: bool) -> None:
 @click.argument("index", type=FOLDER)
 @output_options
 def clusters(index: str, as_json: bool) -> None:
-    """The clusters that INDEX keeps, largest first: names, sizes, how alike their documents are, the most typical of them."""
+    """The clusters that INDEX keeps, largest first.
+
+    Their names, their sizes, how alike their documents are, and the most typical of them.
+    """
     from vecsearch.index.index import Index
 
     with Index.open(index) as opened:

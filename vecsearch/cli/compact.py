@@ -8,9 +8,8 @@ from typing import Any
 import click
 
 from vecsearch.cli.options import FOLDER, language_option, output_options, recall_options
-from vecsearch.cli.output import emit
 from vecsearch.cli.progress import bars
-from vecsearch.cli.recall import note_recall
+from vecsearch.cli.recall import report_index
 
 
 @click.command()
@@ -19,7 +18,10 @@ from vecsearch.cli.recall import note_recall
 @output_options
 @click.pass_context
 def compact(context: click.Context, index: str, language: str | None, as_json: bool) -> None:
-    """Merge the segments of INDEX into one, without what was deleted, read its words again, and measure its recall again."""
+    """Merge the segments of INDEX into one.
+
+    What was deleted is left out, the words of its texts are read again, and its recall is measured again.
+    """
     from vecsearch.index.update import compact
 
     with bars(resumed_by="the next compact continues after them") as progress:
@@ -42,14 +44,14 @@ def rebuild(
     spec: str | None,
     as_json: bool,
 ) -> None:
-    """Make the FAISS index of INDEX again from its vectors: one that is damaged, or towards another recall or of another kind.
+    """Make the FAISS index of INDEX again from its vectors.
 
-    Nothing is encoded.
+    It may be damaged, or is to have another recall or be of another kind. Nothing is encoded.
     """
     from vecsearch.ann import EXACT, Goal
     from vecsearch.cli.sources import read_query_vectors
     from vecsearch.encoders import open_encoder
-    from vecsearch.index import update as updating
+    from vecsearch.index.index import Index
     from vecsearch.store.snapshot import read_manifest
 
     asked: dict[str, Any] = {}
@@ -58,21 +60,16 @@ def rebuild(
     folder = Path(index)
     if queries is not None:
         encoder = read_manifest(folder).encoder
-        asked["queries"] = read_query_vectors(queries, open_encoder(folder / encoder["folder"]) if encoder else None, None)
+        asked["queries"] = read_query_vectors(queries, open_encoder(folder / encoder["folder"]) if encoder else None)
     with bars() as progress:
-        updating.rebuild(folder, progress=progress, **asked)
+        Index.repair(folder, progress=progress, **asked)
     _report(context, index, as_json)
 
 
 def _report(context: click.Context, index: str, as_json: bool) -> None:
     """Say what the index is now; exit code 1 where it does not reach its recall."""
-    from vecsearch.index.build import goal_of
+    from vecsearch.index.indexing import goal_of
     from vecsearch.store.snapshot import read_manifest
 
     manifest = read_manifest(Path(index))
-    spec, goal = goal_of(manifest.goal)
-    reached = note_recall(manifest, spec, goal)
-    row = {name: getattr(manifest, name) for name in ("rows", "dim", "metric", "spec", "generation")}
-    emit([{"index": index, **row}], as_json=as_json)
-    if not reached:
-        context.exit(1)
+    report_index(context, index, manifest, *goal_of(manifest.goal), as_json=as_json)

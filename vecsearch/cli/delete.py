@@ -17,7 +17,7 @@ from vecsearch.cli.rules import at_least_one
 @output_options
 @at_least_one("IDS", "--where")
 def delete(index: str, ids: tuple[str, ...], where: str | None, as_json: bool) -> None:
-    """Delete the documents IDS of INDEX, or those that meet the condition of --where. They can be brought back by rollback."""
+    """Delete the documents IDS of INDEX, or those of --where. They can be brought back by rollback."""
     from vecsearch.index.index import Index
 
     with Index.open(index, check=False) as opened:

@@ -22,7 +22,7 @@ QUESTIONS = (
 @click.command()
 @click.option("-o", "--output", type=FOLDER, default="indexes/python", show_default=True, help="Folder of the index.")
 def demo(output: str) -> None:
-    """Index the documentation of this machine's Python and ask it three questions. A second run only asks."""
+    """Index the documentation of this Python, and ask it. It is asked three questions; a second run only asks."""
     from vecsearch.cli.pydocs import python_documentation
     from vecsearch.corpus.corpus import Corpus
     from vecsearch.encoders import open_encoder

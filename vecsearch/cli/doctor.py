@@ -18,7 +18,10 @@ PACKAGES = ("vecsearch", "faiss-cpu", "torch", "fastai", "numpy", "click", "h5py
 @click.argument("folder", type=click.Path(path_type=Path), default=Path())
 @click.pass_context
 def doctor(context: click.Context, folder: Path) -> None:
-    """Try all that vecsearch needs on this machine, and an index in FOLDER (by default this one). Exit code 1 if any fails."""
+    """Try all that vecsearch needs on this machine.
+
+    An index is built in FOLDER, by default in this one. The exit code is 1 if anything fails.
+    """
     failed = False
     for name, check in _CHECKS.items():
         try:

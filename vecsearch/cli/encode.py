@@ -6,13 +6,14 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from vecsearch.cli.encoders import NamedEncoder, encoder_option, open_named
 from vecsearch.cli.hits import note_unknown
 from vecsearch.cli.marks import encode_marked_blocks, marked_option
-from vecsearch.cli.options import FOLDER, corpus_options, dtype_option, encoder_options, open_named_encoder, require_words
+from vecsearch.cli.options import FOLDER, corpus_options, dtype_option
 from vecsearch.cli.output import emit, note
 from vecsearch.cli.progress import bars
 from vecsearch.errors import UsageError
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from vecsearch.corpus.corpus import Corpus
-    from vecsearch.index.build import Block
+    from vecsearch.index.blocks import Block
     from vecsearch.progress import Progress
 
 
@@ -30,37 +31,27 @@ if TYPE_CHECKING:
 @click.option("-o", "--output", type=FOLDER, help="A .npy file, or .h5 with the ids; by default JSON lines on stdout.")
 @marked_option
 @corpus_options
-@encoder_options
+@encoder_option("The encoder, by default english.")
 @dtype_option
 def encode(
     corpus: str,
     output: str | None,
     marked: bool,
-    text_fields: tuple[str, ...],
-    id_field: str | None,
-    format: str | None,
-    skip_bad: bool,
-    encoders: tuple[str, ...],
-    encoder_weights: tuple[float, ...],
-    pooling: str | None,
-    layers: tuple[int, ...],
-    max_tokens: int | None,
+    encoder: NamedEncoder | None,
     dtype: str,
+    **reading: Any,
 ) -> None:
-    """Vectors of the texts of CORPUS, without an index: row i is the corpus's i-th document."""
+    """Vectors of the texts of CORPUS, without an index. Row i is the corpus's i-th document."""
     from vecsearch.cli.sources import note_how_read
     from vecsearch.corpus.readers import read_corpus
     from vecsearch.encoders import encode_blocks
-    from vecsearch.index.build import encoded
+    from vecsearch.index.blocks import encoded
     from vecsearch.vectors.write import write_vectors
 
     if output and not Path(output).parent.is_dir():
         raise UsageError(f"there is no folder {Path(output).parent} for {output}; make it first")
-    reading = {"text_fields": text_fields, "id_field": id_field, "format": format, "skip_bad": skip_bad}
     read = read_corpus(corpus, **reading)
-    if marked:
-        require_words(encoders, "--marked", marks=True)
-    model = open_named_encoder(encoders, encoder_weights, pooling=pooling, layers=layers, max_tokens=max_tokens, dtype=dtype)
+    model = open_named(encoder, dtype=dtype)
     turn = partial(encode_marked_blocks if marked else encode_blocks, model)
     started = time.perf_counter()
     with bars() as progress:

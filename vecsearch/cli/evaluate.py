@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vecsearch.cli.options import FOLDER, WholeRange, dtype_option, named_encoders, output_options
+from vecsearch.cli.encoders import NamedEncoder, encoder_option, open_all
+from vecsearch.cli.options import FOLDER, WholeRange, dtype_option, output_options
 from vecsearch.cli.output import emit, note
 from vecsearch.cli.rules import not_with
 from vecsearch.errors import UsageError
@@ -21,13 +22,7 @@ _COMPARED = ("set", "metric", "measure", "encoder", "than", "difference", "low",
 
 @click.command()
 @click.argument("sets", metavar="SET...", nargs=-1, required=True, type=FOLDER)
-@click.option(
-    "--encoder",
-    "encoders",
-    multiple=True,
-    metavar="[NAME=]ENCODER[,OPTION=VALUE]",
-    help="The encoder to judge: english by default. Repeat it: the first is compared with each other one.",
-)
+@encoder_option("The encoder to judge, by default english. Repeat it: the first is compared with each other one.", several=True)
 @click.option(
     "--metric", "metrics", multiple=True, type=click.Choice(["cosine", "ip"]), help="Cosine or inner product; by default both."
 )
@@ -41,7 +36,7 @@ _COMPARED = ("set", "metric", "measure", "encoder", "than", "difference", "low",
 @not_with("--tune", "--encoder", "--metric", "-k", "--columns", "--plot", "--dtype")
 def evaluate(
     sets: tuple[str, ...],
-    encoders: tuple[str, ...],
+    encoders: list[NamedEncoder],
     metrics: tuple[str, ...],
     ks: tuple[int, ...],
     split: str,
@@ -51,8 +46,9 @@ def evaluate(
     dtype: str,
     as_json: bool,
 ) -> None:
-    """How well encoders agree with people on each SET, with 95 % intervals, and which encoder is better.
+    """How well encoders agree with people on each SET.
 
+    Values have 95 % intervals, and where there are several encoders, it is said which is better.
     A SET is a file of scored pairs of texts or words (.tsv, .csv, .jsonl: Pearson's and Spearman's correlation), a .txt of
     analogies (accuracy), or a BEIR folder (nDCG, MAP, MRR, recall and precision at k).
 
@@ -77,7 +73,7 @@ def evaluate(
     if columns and len(names) != 3:
         raise UsageError(f"--columns {columns}: name three, the two texts and the score: --columns A,B,SCORE")
     tests = [read_set(path, columns=names, split=split) for path in sets]
-    opened = named_encoders(encoders, dtype=dtype)
+    opened = open_all(encoders, dtype=dtype)
     chosen = [Metric(metric) for metric in dict.fromkeys(metrics)] or list(Metric)
     rows, compared = [], []
     for test in tests:

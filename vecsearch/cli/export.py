@@ -28,7 +28,7 @@ READ_ROWS = 256
 def export(
     index: str, output: str, with_vectors: bool, clusters: bool, generation: int | None, replace: bool, as_json: bool
 ) -> None:
-    """Write the documents or the vectors of INDEX to files that other programs read. Nothing is encoded.
+    """Write the documents or the vectors of INDEX to files. Other programs read these; nothing is encoded.
 
     \b
     .jsonl        a document a line, with its fields; vecsearch build reads it

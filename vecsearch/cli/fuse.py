@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vecsearch.cli.encoders import NamedEncoder, encoder_option, open_all
 from vecsearch.cli.hits import note_unknown
 from vecsearch.cli.labelled import labelled_options, read_labels, threshold_rule
-from vecsearch.cli.options import FOLDER, named_encoders, output_options
+from vecsearch.cli.options import FOLDER, output_options
 from vecsearch.cli.output import emit, note
 
 if TYPE_CHECKING:
@@ -28,13 +29,7 @@ BLOCK = 1024
 @click.command()
 @click.argument("pairs", type=FOLDER)
 @click.option("-o", "--output", type=FOLDER, required=True, metavar="FOLDER", help="The fused model to make: a folder.")
-@click.option(
-    "--encoder",
-    "encoders",
-    multiple=True,
-    metavar="[NAME=]ENCODER[,OPTION=VALUE]",
-    help="One of the encoders: english by default. Repeat it for more.",
-)
+@encoder_option("One of the encoders, by default english. Repeat it for more.", several=True)
 @click.option(
     "--model",
     type=click.Choice(["logistic", "forest", "boosting", "best"]),
@@ -48,7 +43,7 @@ BLOCK = 1024
 def fuse(
     pairs: str,
     output: str,
-    encoders: tuple[str, ...],
+    encoders: list[NamedEncoder],
     model: str,
     positive: float | None,
     precision: float | None,
@@ -59,11 +54,12 @@ def fuse(
     plot: str | None,
     as_json: bool,
 ) -> None:
-    """Learn from labelled PAIRS to tell matches by the scores of several encoders together.
+    """Learn to tell matches by the scores of several encoders.
 
-    Beside cosine and inner product of each encoder a model sees how long the texts are, how many of their words an encoder does
-    not know, and what words and letters they have in common. It is compared with each encoder alone on pairs that were held
-    out; then it says what each feature is worth: how far average precision falls when its values are shuffled.
+    It is learnt from labelled PAIRS. Beside cosine and inner product of each encoder a model sees how long the texts are, how
+    many of their words an encoder does not know, and what words and letters they have in common. It is compared with each
+    encoder alone on pairs that were held out; then it says what each feature is worth: how far average precision falls when
+    its values are shuffled.
 
     \b
     vecsearch fuse pairs.jsonl --encoder english --encoder raw=english,pooling=raw -o fused
@@ -84,9 +80,9 @@ def fuse(
     if model != "logistic":
         require_skops()
     labelled = read_labels(pairs, positive, columns, format, skip_bad)
-    opened = named_encoders(encoders)
-    texts = dict(zip(opened, encoders or opened, strict=True))
-    known = {name: FusedEncoder(texts[name], encoder.fingerprint) for name, encoder in opened.items()}
+    opened = open_all(encoders)
+    texts = {its.name: its.text for its in encoders}
+    known = {name: FusedEncoder(texts.get(name, name), encoder.fingerprint) for name, encoder in opened.items()}
     features = _features(labelled, opened)
     note_unknown(*opened.values(), names=list(opened))
     with bars() as progress:

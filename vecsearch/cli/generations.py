@@ -15,7 +15,7 @@ from vecsearch.cli.output import emit
 @click.argument("generation", type=WholeRange(1))
 @output_options
 def rollback(index: str, generation: int, as_json: bool) -> None:
-    """Bring GENERATION of INDEX back, as its newest; info lists those that are kept."""
+    """Bring GENERATION of INDEX back, as its newest. `vecsearch info` lists those that are kept."""
     from vecsearch.index import update as updating
 
     made = updating.rollback(Path(index), generation)
@@ -27,7 +27,10 @@ def rollback(index: str, generation: int, as_json: bool) -> None:
 @click.option("--keep", type=WholeRange(1), default=1, show_default=True, help="Generations to keep, the newest included.")
 @output_options
 def gc(index: str, keep: int, as_json: bool) -> None:
-    """Remove older generations of INDEX, and what interrupted work has left, from the disk. Programs that read them go on."""
+    """Remove older generations of INDEX from the disk.
+
+    What interrupted work has left is removed as well. Programs that read an older generation go on.
+    """
     from vecsearch.index import update as updating
 
     folder = Path(index)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vecsearch.cli.file_hits import are_of_files, show_files
 from vecsearch.cli.options import Number
 from vecsearch.cli.output import emit, is_terminal, note
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from vecsearch.index.explain import Word
     from vecsearch.index.hits import Hit
     from vecsearch.index.index import Index
+    from vecsearch.index.snippets import Snippet
 
 TITLES = ("title", "name")
 """Fields that tell what a document is, shown beside its text."""
@@ -69,8 +71,8 @@ def why_nothing(query: str) -> str:
     return NOTHING_KNOWN
 
 
-def why_no_words(query: str, *, earlier: bool, where: bool) -> str:
-    """Why a text may find nothing by its words, in an index of which a part is of an `earlier` vecsearch, under a condition."""
+def why_no_words(query: str, *, earlier: bool) -> str:
+    """Why a text may find nothing by its words, in an index of which a part is of an `earlier` vecsearch."""
     from vecsearch.index.query_terms import divided
     from vecsearch.text.folding import folded
     from vecsearch.text.wording import has_word
@@ -84,7 +86,7 @@ def why_no_words(query: str, *, earlier: bool, where: bool) -> str:
         )
     if earlier:
         reason += "; a part of the index is of an earlier vecsearch, found by words between spaces only: vecsearch compact"
-    return f"no document meets the condition, or {reason}" if where else reason
+    return reason
 
 
 def emit_hits(
@@ -95,11 +97,13 @@ def emit_hits(
     nothing: Callable[[str], str] = why_nothing,
     words_of: Callable[[str, Hit], list[Word]] | None = None,
     ids: Sequence[str | None] = (),
+    snippet_of: Callable[[str, Hit], Snippet] | None = None,
 ) -> None:
     """Print the hits of each query, and on stderr why one has none; `nothing` says why it may have none at all. `ids` are those
     of the queries, where they have any.
 
-    What `words_of` a query and a hit gives is that hit's "explanation" in JSON, and shown below the hits' table.
+    What `words_of` a query and a hit gives is that hit's "explanation" in JSON, and shown below the hits' table. What
+    `snippet_of` gives is the "snippet" of a hit in a file, and shown in place of its text.
     """
     coloured = is_terminal() and not os.environ.get("NO_COLOR")
     for (query, hits), query_id in zip(answers, ids or [None] * len(answers), strict=True):
@@ -116,8 +120,13 @@ def emit_hits(
         rows = [_row(query, query_id, rank, hit) for rank, hit in enumerate(kept, 1)]
         if as_json and words_of:
             rows = [row | {"explanation": list(map(asdict, of_row))} for row, of_row in zip(rows, words, strict=True)]
-        shown = rows if as_json else [_shown(row, columns[3:]) for row in rows]
-        emit(shown, as_json=as_json, columns=columns)
+        snippets = [snippet_of(query, hit) for hit in kept] if snippet_of and are_of_files(kept) else []
+        if as_json and snippets:
+            rows = [row | {"snippet": asdict(snippet)} for row, snippet in zip(rows, snippets, strict=True)]
+        if snippets and not (as_json or words or show.names):
+            show_files(kept, snippets)
+        else:
+            emit(rows if as_json else [_shown(row, columns[3:]) for row in rows], as_json=as_json, columns=columns)
         if not as_json:
             _show_words(kept, words, coloured=coloured)
         _note_other_vectors(kept, words)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.argument("index", type=FOLDER)
 @output_options
 def info(index: str, as_json: bool) -> None:
-    """What INDEX holds, how it was made, and what was counted while it was. Checks the sizes of its files, not their bytes."""
+    """What INDEX holds, how it was made, and what was counted. Checks the sizes of its files, not their bytes."""
     from vecsearch.store.snapshot import file_problems, read_manifest
 
     manifest = read_manifest(Path(index))
@@ -37,7 +37,7 @@ def info(index: str, as_json: bool) -> None:
         "language": manifest.language,
         "weights": manifest.weights,
         "spec": manifest.spec,
-        "effort": manifest.effort,
+        "search_parameters": manifest.search_parameters,
         "recall": manifest.recall,
         "drift": drift_text(manifest),
         "clusters": _clusters(manifest, Path(index)),
@@ -55,7 +55,7 @@ def info(index: str, as_json: bool) -> None:
         return
     for name, value in facts.items():
         for line in _lines(name, value):
-            click.echo(f"{name:16} {line}")
+            click.echo(f"{name:17} {line}")
             name = ""
 
 
@@ -104,10 +104,10 @@ def _lines(name: str, value: Any) -> Iterator[str]:
     """A fact for people, line by line."""
     if name == "recall":
         yield from [recall_text(value)] if value else []
-    elif name == "effort":
-        from vecsearch.ann.spec import effort_text
+    elif name == "search_parameters":
+        from vecsearch.ann.spec import parameters_text
 
-        yield from [effort_text(value)] if value else []
+        yield from [parameters_text(value)] if value else []
     elif isinstance(value, dict):
         for key, part in value.items():
             yield from map(_trial, part) if key == "trials" else [f"{key}: {part}"]

@@ -4,39 +4,77 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator, Mapping
+from importlib import import_module
 from io import TextIOWrapper
 
 import click
 
-from vecsearch.cli.add import add
-from vecsearch.cli.analogy import analogy
-from vecsearch.cli.bench import bench
-from vecsearch.cli.build import build
-from vecsearch.cli.calibrate import calibrate
-from vecsearch.cli.cluster import assign, cluster, clusters
-from vecsearch.cli.compact import compact, rebuild
-from vecsearch.cli.delete import delete
-from vecsearch.cli.demo import demo
-from vecsearch.cli.doctor import doctor
-from vecsearch.cli.encode import encode
-from vecsearch.cli.evaluate import evaluate
-from vecsearch.cli.export import export
-from vecsearch.cli.fuse import fuse
-from vecsearch.cli.generations import gc, rollback
-from vecsearch.cli.info import info
-from vecsearch.cli.map import map_command
-from vecsearch.cli.model import model
-from vecsearch.cli.odd_one_out import odd_one_out
-from vecsearch.cli.options import SKIPS_BAD
-from vecsearch.cli.query import query
-from vecsearch.cli.similar import similar
-from vecsearch.cli.similarity import similarity
-from vecsearch.cli.train import train
-from vecsearch.cli.verify import verify
 from vecsearch.errors import CorpusError, VecsearchError
 
+COMMANDS = {
+    "add": "Add the documents of CORPUS to INDEX.",
+    "analogy": "The K words of INDEX nearest to a sum: king − man + woman.",
+    "assign": "Assign new documents of INDEX, or TEXTS, to its clusters.",
+    "bench": "Measure recall, latency and throughput of kinds of index.",
+    "build": "Make an index of CORPUS.",
+    "calibrate": "Learn from labelled PAIRS which score makes a match.",
+    "cluster": "Put the documents of INDEX into clusters, and name them.",
+    "clusters": "The clusters that INDEX keeps, largest first.",
+    "compact": "Merge the segments of INDEX into one.",
+    "delete": "Delete the documents IDS of INDEX, or those of --where.",
+    "demo": "Index the documentation of this Python, and ask it.",
+    "doctor": "Try all that vecsearch needs on this machine.",
+    "encode": "Vectors of the texts of CORPUS, without an index.",
+    "evaluate": "How well encoders agree with people on each SET.",
+    "export": "Write the documents or the vectors of INDEX to files.",
+    "fuse": "Learn to tell matches by the scores of several encoders.",
+    "gc": "Remove older generations of INDEX from the disk.",
+    "info": "What INDEX holds, how it was made, and what was counted.",
+    "map": "The documents of INDEX as a map, coloured by cluster.",
+    "model": "Make encoders, join several, and look into one.",
+    "odd-one-out": "Which of three or more words of INDEX does not fit.",
+    "query": "The K documents of INDEX that answer each of TEXTS best.",
+    "rebuild": "Make the FAISS index of INDEX again from its vectors.",
+    "rollback": "Bring GENERATION of INDEX back, as its newest.",
+    "similar": "The K documents of INDEX most like its own documents IDS.",
+    "similarity": "How alike two texts are, or the pairs of a file.",
+    "sync": "Bring INDEX to the state of its files.",
+    "train": "Train an encoder on your texts.",
+    "verify": "Check every byte of INDEX against its hash.",
+}
+"""The first sentence of each command's help, so that the overview imports none of them."""
+MODULES = {"assign": "cluster", "clusters": "cluster", "gc": "generations", "rebuild": "compact", "rollback": "generations"}
+"""Where a command is that has no module of its name."""
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+
+class Commands(Mapping[str, click.Command]):
+    """The commands by name, each imported when it is asked for."""
+
+    def __getitem__(self, name: str) -> click.Command:
+        if name not in COMMANDS:
+            raise KeyError(name)
+        own = name.replace("-", "_")
+        return getattr(import_module(f"vecsearch.cli.{MODULES.get(name, own)}"), own)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        return len(COMMANDS)
+
+
+class Vecsearch(click.Group):
+    """Shows what there is without importing it."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(
+    cls=Vecsearch, commands=Commands(), context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+)
 @click.version_option(package_name="vecsearch")
 def cli() -> None:
     """Search by meaning with the ULMFiT language model you trained.
@@ -48,39 +86,6 @@ def cli() -> None:
     Exit codes: 0 done, 1 no (a check failed), 2 usage, 3 bad input data, 4 damaged or unsupported index, 5 disk, memory or
     lock, 130 interrupted.
     """
-
-
-for command in (
-    build,
-    add,
-    delete,
-    query,
-    similar,
-    analogy,
-    odd_one_out,
-    similarity,
-    evaluate,
-    calibrate,
-    fuse,
-    cluster,
-    clusters,
-    assign,
-    map_command,
-    encode,
-    export,
-    bench,
-    info,
-    verify,
-    compact,
-    rebuild,
-    rollback,
-    gc,
-    model,
-    train,
-    doctor,
-    demo,
-):
-    cli.add_command(command)
 
 
 def main() -> None:
@@ -95,6 +100,8 @@ def main() -> None:
             cli.invoke(context)
         code = 0
     except CorpusError as error:
+        from vecsearch.cli.options import SKIPS_BAD
+
         skip = f", or pass --skip-bad to leave out such {error.skippable}s and count them"
         code = _fail(f"{error}{skip if error.skippable and SKIPS_BAD in context.meta else ''}", error.exit_code)
     except click.exceptions.Exit as end:

@@ -26,10 +26,11 @@ from vecsearch.errors import UsageError
 @click.option("--seed", type=WholeNumber(), default=0, show_default=True, help="Start of UMAP's random numbers.")
 @click.option("--title", metavar="TEXT", help="By default the folder's name.")
 @output_options
-def map_command(index: str, output: str, umap: bool, seed: int, title: str | None, as_json: bool) -> None:
-    """The documents of INDEX as a map, coloured and named by cluster: a page that works offline, or a picture.
+def map(index: str, output: str, umap: bool, seed: int, title: str | None, as_json: bool) -> None:
+    """The documents of INDEX as a map, coloured by cluster.
 
-    The page is one file: hover shows a text, a click opens it, the search box lights up the documents with a word.
+    It is a page that works offline, or a picture, and clusters have their names. The page is one file: hover shows a text, a
+    click opens it, the search box lights up the documents with a word.
     """
     from vecsearch.clustering.map import make_map, plot_map, write_page
     from vecsearch.index.index import Index

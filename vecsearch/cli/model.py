@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from vecsearch.cli.options import NumberRange, WholeRange, pooling_options
+from vecsearch.cli.encoders import open_named, parsed
+from vecsearch.cli.options import Number, NumberRange, WholeNumber, WholeRange
 from vecsearch.cli.output import note
 from vecsearch.cli.progress import bars
 from vecsearch.errors import UsageError
@@ -20,7 +21,7 @@ SIF = "Of word vectors: weigh a text's words by A / (A + frequency), the frequen
 
 @click.group()
 def model() -> None:
-    """Turn fastai's ULMFiT checkpoints and files of word vectors into encoders, and look into one."""
+    """Make encoders, join several, and look into one."""
 
 
 @model.command("import")
@@ -64,32 +65,20 @@ def import_(
     from vecsearch.encoders.ulmfit.importing import import_checkpoint
     from vecsearch.encoders.words.importing import is_words_file
 
+    dtype = "float16" if half else "float32"
     if checkpoint and is_words_file(checkpoint):
         if vocab or backward or sentencepiece or unsafe or download or lang != "en":
             raise UsageError(
                 f"{checkpoint} holds word vectors: of the options, --half, --most, --sif and --ngrams are for them"
             )
-        _import_words(checkpoint, output, dtype="float16" if half else "float32", most=most, sif=sif, ngrams=ngrams)
+        _import_words(checkpoint, output, dtype=dtype, most=most, sif=sif, ngrams=ngrams)
         return
     if most or sif or ngrams:
         raise UsageError("--most, --sif and --ngrams are for word vectors (.vec, .txt, .bin); see vecsearch model postprocess")
 
-    for name, given in (("wt103-fwd", checkpoint), ("wt103-bwd", backward)):
-        if name in download and given:
-            raise UsageError(f"both {given} and --download {name} are given; choose one of them")
-    if not checkpoint and "wt103-fwd" not in download:
-        raise UsageError("no checkpoint: give a file, or --download wt103-fwd for fast.ai's stock model")
-    fetched = {name: _download(name) for name in download}
-    report = import_checkpoint(
-        checkpoint or fetched["wt103-fwd"],
-        vocab,
-        output,
-        backward=backward or fetched.get("wt103-bwd"),
-        lang=lang,
-        sentencepiece=sentencepiece,
-        dtype="float16" if half else "float32",
-        unsafe=unsafe,
-    )
+    checkpoint, backward = _fetched(checkpoint, backward, download)
+    choices = {"lang": lang, "sentencepiece": sentencepiece, "dtype": dtype, "unsafe": unsafe}
+    report = import_checkpoint(checkpoint, vocab, output, backward=backward, **choices)
     _show(
         {
             "encoder": report.folder,
@@ -111,7 +100,10 @@ def import_(
 @click.option("--remove", type=WholeRange(0), default=0, metavar="N", help="Leave out the N directions that vary most.")
 @click.option("--dims", type=WholeRange(1), metavar="N", help="Keep so many directions. By default all others.")
 @click.option("--whiten", is_flag=True, help="Have the vectors vary in all directions alike.")
-@pooling_options
+@click.option(
+    "--pooling", type=click.Choice(["raw", "mean", "max", "last", "concat"]), help="Whose vectors. By default its own pooling."
+)
+@click.option("--layer", "layers", type=WholeNumber(), multiple=True, metavar="N", help="Of which layers; repeat it to add up.")
 def postprocess(
     encoder: str,
     corpus: Path,
@@ -156,6 +148,32 @@ def words(encoder: str, corpora: tuple[Path, ...], output: Path, most: int, full
 
 
 @model.command()
+@click.argument("encoders", nargs=-1, required=True, metavar="ENCODER[,OPTION=VALUE]...")
+@click.option(
+    "--weight", "weights", type=Number(), multiple=True, help="What each counts, in their order; by default all alike."
+)
+@click.option("-o", "--output", type=FILE, required=True, help="The encoder folder to make.")
+def join(encoders: tuple[str, ...], weights: tuple[float, ...], output: Path) -> None:
+    """Make one encoder of several: their vectors, concatenated, so that a cosine is the weighted mean of theirs.
+
+    Each is given as `--encoder` names it elsewhere, and the folder holds a copy of it.
+
+    \b
+    vecsearch model join english my-model,pooling=raw --weight 1 --weight 3 -o both
+    """
+    from vecsearch.encoders import ConcatenatedEncoder
+    from vecsearch.files import new_folder, refuse_existing
+
+    refuse_existing(output)
+    if len(encoders) < 2:
+        raise UsageError(f"there is nothing to join to {encoders[0]}: give several encoders")
+    made = ConcatenatedEncoder([open_named(parsed(text)) for text in encoders], weights or None)
+    with new_folder(output) as folder:
+        made.save(folder)
+    _show({"encoder": output, **made.describe()})
+
+
+@model.command()
 @click.argument("encoder", metavar="NAME|FOLDER|FILE")
 def info(encoder: str) -> None:
     """Show what is in an encoder of any kind: a folder, a model's file, or the one that ships under that name.
@@ -177,6 +195,18 @@ def _import_words(path: Path, output: Path, **options: Any) -> None:
     _show({"encoder": output, **WordsEncoder(output).describe()})
     if report.broken:
         note(f"note: {report.broken:,} words are no UTF-8; what is broken in them became \ufffd")
+
+
+def _fetched(checkpoint: Path | None, backward: Path | None, download: tuple[str, ...]) -> tuple[Path, Path | None]:
+    """The checkpoint and the backward model, those of `download` fetched. Raises UsageError for one that is named twice, and
+    where there is none."""
+    for name, given in (("wt103-fwd", checkpoint), ("wt103-bwd", backward)):
+        if name in download and given:
+            raise UsageError(f"both {given} and --download {name} are given; choose one of them")
+    if not checkpoint and "wt103-fwd" not in download:
+        raise UsageError("no checkpoint: give a file, or --download wt103-fwd for fast.ai's stock model")
+    fetched = {name: _download(name) for name in download}
+    return checkpoint or fetched["wt103-fwd"], backward or fetched.get("wt103-bwd")
 
 
 def _download(name: str) -> Path:

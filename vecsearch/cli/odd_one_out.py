@@ -14,7 +14,9 @@ from vecsearch.cli.output import emit
 @generation_option
 @output_options
 def odd_one_out(index: str, words: tuple[str, ...], generation: int | None, as_json: bool) -> None:
-    """Which of three or more words of INDEX, or documents by id, does not fit: the first has the lowest cosine with their mean.
+    """Which of three or more words of INDEX does not fit.
+
+    Or of its documents, by id. The first has the lowest cosine with the mean of all.
 
     \b
     vecsearch odd-one-out indexes/words king queen prince tomato

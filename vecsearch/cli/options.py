@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import click
 
 from vecsearch.cli.output import is_terminal
-from vecsearch.cli.progress import bars
 from vecsearch.cli.rules import not_with, only_with
-from vecsearch.errors import UsageError
-
-if TYPE_CHECKING:
-    from vecsearch.encoders import Encoder
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -41,22 +35,14 @@ class Number(click.types.FloatParamType):
     name = "number"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        return _finite(self, super().convert(value, param, ctx), param, ctx)
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{number} is not a finite number; give one, such as 0.5", param, ctx)
+        return number
 
 
-class NumberRange(click.FloatRange):
-    """A number from one to another, and neither NaN nor infinite."""
-
-    name = "number"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        return _finite(self, super().convert(value, param, ctx), param, ctx)
-
-
-def _finite(kind: click.ParamType, number: float, param: click.Parameter | None, ctx: click.Context | None) -> float:
-    if not math.isfinite(number):
-        kind.fail(f"{number} is not a finite number; give one, such as 0.5", param, ctx)
-    return number
+class NumberRange(Number, click.FloatRange):
+    """A finite number from one to another."""
 
 
 class Share(click.ParamType):
@@ -149,51 +135,6 @@ ready_options = apply_options(
 )
 
 
-def encoder_choice(what: str) -> Callable[[F], F]:
-    """The options that name an encoder; `what` says in their help what it is for."""
-    return apply_options(
-        click.option(
-            "--encoder",
-            "encoders",
-            multiple=True,
-            metavar="NAME|FOLDER|FILE",
-            help=f"{what} Repeat it to join several: a cosine is then the mean of theirs.",
-        ),
-        click.option(
-            "--encoder-weight",
-            "encoder_weights",
-            type=Number(),
-            multiple=True,
-            metavar="W",
-            help="With several encoders: what each counts in the mean, in their order. By default all the same.",
-        ),
-    )
-
-
-pooling_options = apply_options(
-    click.option(
-        "--pooling",
-        type=click.Choice(["raw", "mean", "max", "last", "concat"]),
-        help="raw: the words' embeddings, averaged; the others pool contextual states. By default the encoder's own (mean).",
-    ),
-    click.option(
-        "--layer",
-        "layers",
-        type=WholeNumber(),
-        multiple=True,
-        metavar="N",
-        help="Layer whose states are pooled: 0 the embedding, 1…, -1 the last. Repeat it to add layers up.",
-    ),
-)
-
-encoder_options = apply_options(
-    encoder_choice("The model: a folder of `vecsearch model import`, a sentence transformer, an .onnx or word vector file."),
-    pooling_options,
-    click.option(
-        "--max-tokens", type=WholeNumber(), metavar="N", help="Cut longer texts, and count what is cut. By default nothing is."
-    ),
-)
-
 dtype_option = click.option(
     "--dtype",
     type=click.Choice(["auto", "float32", "bfloat16"]),
@@ -245,86 +186,3 @@ generation_option = click.option(
 calibration_option = click.option(
     "--calibration", type=FOLDER, metavar="FILE", help="Add the probability of a match, as `vecsearch calibrate` learnt it."
 )
-
-
-def open_named_encoder(encoders: Sequence[str], weights: Sequence[float] = (), **options: Any) -> Encoder:
-    """The encoder that the options name, several joined; without any the shipped one. Each takes the `options`."""
-    from vecsearch.encoders import DEFAULT, JoinedEncoder, open_encoder
-
-    given = {name: value for name, value in options.items() if value not in (None, ())}
-    opened = [open_encoder(encoder, **given) for encoder in encoders or (DEFAULT,)]
-    for encoder in opened:
-        with bars() as progress:
-            encoder.prepare(progress)
-    if len(opened) > 1:
-        return JoinedEncoder(opened, weights or None)
-    if weights:
-        raise UsageError("--encoder-weight says what each of several encoders counts: give --encoder more than once")
-    return opened[0]
-
-
-def open_calibrated_encoder(
-    calibration: Any, encoders: Sequence[str], weights: Sequence[float] = (), **options: Any
-) -> Encoder:
-    """The encoder that the options name, else that of the `calibration`, if there is one. Raises UsageError for another."""
-    if calibration and not encoders:
-        own = calibration.encoder
-        encoders, weights = own.names, weights or own.weights
-        options = own.options | {name: value for name, value in options.items() if value not in (None, ())}
-    encoder = open_named_encoder(encoders, weights, **options)
-    if calibration:
-        calibration.check_encoder(encoder)
-    return encoder
-
-
-def named_encoders(given: Sequence[str], **options: Any) -> dict[str, Encoder]:
-    """Encoders by name, as [NAME=]ENCODER[,OPTION=VALUE…] says: `english`, `mine=my-model,pooling=raw,layers=0+1`.
-
-    `options` go to each beside its own. Raises UsageError for a name that is given twice, and for an option that is none.
-    """
-    opened = {}
-    for text in given or ("english",):
-        name, folder, own = _parsed(text)
-        if name in opened:
-            raise UsageError(f"two encoders are called {name}: give them names, --encoder NAME={text}")
-        opened[name] = open_named_encoder((folder,), **options | own)
-    return opened
-
-
-def _parsed(text: str) -> tuple[str, str, dict[str, Any]]:
-    if Path(text).exists():  # whatever its name looks like
-        return text, text, {}
-    named, *settings = text.split(",")
-    name, is_named, folder = named.rpartition("=")
-    options: dict[str, Any] = {}
-    for setting in settings:
-        option, _, value = setting.partition("=")
-        try:
-            options[option] = _SETTINGS[option](value)
-        except (KeyError, ValueError):
-            raise UsageError(
-                f"--encoder {text}: {setting!r} is not an option; the options are pooling=raw, layers=0+1 and max_tokens=100"
-            ) from None
-    return name if is_named else text, folder, options
-
-
-_SETTINGS: dict[str, Callable[[str], Any]] = {
-    "pooling": str,
-    "layers": lambda value: [int(layer) for layer in value.split("+")],
-    "max_tokens": int,
-}
-
-
-def require_words(encoders: Sequence[str], what: str, *, marks: bool = False) -> bool:
-    """Whether the named encoder is an ULMFiT model. Raises UsageError unless it has words of its own, as `what` needs, and with
-    `marks` reads marked ones."""
-    from vecsearch.encoders import DEFAULT, JOINED, ULMFIT, WORDS, find_encoder, kind_of
-
-    named = " and ".join(encoders or (DEFAULT,))
-    kind = kind_of(find_encoder(named)) if len(encoders) < 2 else JOINED
-    needed = ULMFIT.name if marks else f"{ULMFIT.name} or {WORDS.name}"
-    if kind not in (ULMFIT, WORDS):
-        raise UsageError(f"{what} needs {needed}: {named} is {kind.name}, which has no words of its own")
-    if marks and kind is WORDS:
-        raise UsageError(f"{what} needs {needed}: {named} is {kind.name}, in which a word is the same in any context")
-    return kind is ULMFIT

@@ -20,7 +20,7 @@ _LEFT_OUT = {"site-packages", "dist-packages", "test", "tests", "idlelib", "lib2
 _LEFT_OUT |= {"pydoc_data", "encodings"}
 """Not the standard library's own, tests, whole applications, or generated tables with one docstring a hundred times over."""
 
-_COMPILED = ("array", "binascii", "builtins", "cmath", "collections", "datetime", "decimal", "errno", "functools", "gc", "io",
+COMPILED = ("array", "binascii", "builtins", "cmath", "collections", "datetime", "decimal", "errno", "functools", "gc", "io",
              "itertools", "marshal", "math", "operator", "select", "struct", "sys", "time", "unicodedata", "zlib")  # fmt: skip
 """Modules written in C, wholly or in part, that do nothing when they are imported."""
 
@@ -48,7 +48,7 @@ def _all() -> Iterator[Document]:
         parts = path.relative_to(library).with_suffix("").parts
         name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
         yield from _from_source(path, name)
-    for name in _COMPILED:
+    for name in COMPILED:
         try:
             module = importlib.import_module(name)
         except ImportError:  # a Python that was built without it
@@ -145,7 +145,7 @@ def _document(name: str, docstring: str | None, *, kind: str, module: str, signa
         fields = {"kind": kind, "module": module}
         if signature:
             fields["signature"] = _cut(signature, _LONGEST_SIGNATURE)
-        yield Document(name, f"{_words(name)}. {_opening(inspect.cleandoc(docstring))}", fields, where=name)
+        yield Document(name, f"{_words(name)}. {opening(inspect.cleandoc(docstring))}", fields, where=name)
 
 
 def _words(name: str) -> str:
@@ -153,7 +153,7 @@ def _words(name: str) -> str:
     return " ".join(re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", name))
 
 
-def _opening(docstring: str) -> str:
+def opening(docstring: str) -> str:
     """The paragraphs from the first one on that fit in `_LONGEST_TEXT` characters, or what fits of the first."""
     if len(docstring) <= _LONGEST_TEXT:
         return docstring

@@ -10,17 +10,17 @@ import click
 
 from vecsearch.cli.asking import Asking, How
 from vecsearch.cli.conditions import cluster_option, where_option
+from vecsearch.cli.encoders import NamedEncoder, encoder_option, open_named
+from vecsearch.cli.file_hits import launch, open_option
 from vecsearch.cli.hits import ShownFields, emit_hits, min_score_option, note_limits, show_option
 from vecsearch.cli.marks import marked_option
 from vecsearch.cli.options import (
     FOLDER,
     NumberRange,
     WholeRange,
-    encoder_choice,
     exact_option,
     generation_option,
     metric_option,
-    open_named_encoder,
     output_options,
 )
 from vecsearch.cli.output import note
@@ -81,8 +81,9 @@ class Batch(NamedTuple):
 )
 @click.option("--format", "format", metavar="NAME", help="Format of --queries, where the suffix does not tell: jsonl, csv …")
 @click.option("--vectors", type=click.Path(), metavar="FILE", help="Query vectors from a .npy or .h5 file.")
-@encoder_choice("Encoder for an index that carries none; it must be the index's own.")
+@encoder_option("Encoder for an index that carries none; it must be the index's own.")
 @show_option
+@open_option
 @output_options
 @exactly_one("TEXTS", "--queries", "--vectors")
 @at_most_one("--meaning", "--keywords", "--hybrid")
@@ -91,6 +92,7 @@ class Batch(NamedTuple):
 @not_with("--rerank", "--vectors", "--explain", "--marked")
 @not_with("--vectors", "--explain", "--marked")
 @only_with("--candidates", needs="--rerank")
+@not_with("--open", "--queries", "--vectors")
 def query(
     index: str,
     texts: tuple[str, ...],
@@ -98,16 +100,17 @@ def query(
     format: str | None,
     vectors: str | None,
     generation: int | None,
-    encoders: tuple[str, ...],
-    encoder_weights: tuple[float, ...],
+    encoder: NamedEncoder | None,
     show: tuple[str, ...],
+    launched: int | None,
     as_json: bool,
     **how: Any,
 ) -> None:
-    """The K documents of INDEX that answer each of TEXTS best; - in their place reads them from stdin, one a line.
+    """The K documents of INDEX that answer each of TEXTS best.
 
-    Texts are found by --hybrid: by meaning and by words together. A vocabulary is asked by --meaning, as is everything with
-    --metric, --min-score, --explain, --marked or --vectors, whose scores are the metric's own.
+    A - in their place reads them from stdin, one a line. Texts are found by --hybrid: by meaning and by words together. A
+    vocabulary is asked by --meaning, as is everything with --metric, --min-score, --explain, --marked or --vectors, whose
+    scores are the metric's own.
 
     With --marked a [[marked]] word asks as this sentence uses it: "he sat on the [[bank]] of the river".
     Names, codes and words that the model does not know are found by --keywords, and by --hybrid.
@@ -116,11 +119,13 @@ def query(
 
     if texts == ("-",):
         texts, queries = (), "-"
+    if launched and len(texts) != 1:
+        raise UsageError("--open needs a single text")
     if format is not None and queries is None:
         raise UsageError("--format needs --queries")
     asked, shown = How(**how), ShownFields(show)
-    encoder = open_named_encoder(encoders, encoder_weights) if encoders or encoder_weights else None
-    with Index.open(index, generation=generation, encoder=encoder) as opened:
+    own = open_named(encoder) if encoder else None
+    with Index.open(index, generation=generation, encoder=own) as opened:
         asking = Asking(opened, asked, texts=vectors is None)
         batches = _text_batches(texts, queries, format) if vectors is None else _vector_batches(vectors, opened.dim)
         for batch in batches:
@@ -129,7 +134,10 @@ def query(
             else:
                 found, words_of = asking.by_vectors(batch.vectors), None
             answers = list(zip(batch.names, found, strict=True))
-            emit_hits(answers, asked.min_score, shown, as_json, asking.why_nothing, words_of, batch.ids)
+            snippet_of = asking.snippet if batch.vectors is None else None
+            emit_hits(answers, asked.min_score, shown, as_json, asking.why_nothing, words_of, batch.ids, snippet_of)
+            if launched:
+                launch(opened, found[0], launched)
         note_limits(opened, asked.k)
         asking.note_time()
         shown.note_missing()

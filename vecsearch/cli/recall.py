@@ -1,10 +1,12 @@
-"""A recall in words: what was measured, and whether it is the goal's."""
+"""What an index is once it is made, and whether its recall is the goal's."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from vecsearch.cli.output import note
+import click
+
+from vecsearch.cli.output import emit, note
 
 if TYPE_CHECKING:
     from vecsearch.ann import Goal
@@ -17,6 +19,15 @@ def recall_text(recall: dict[str, Any]) -> str:
 
     found = Recall(**{name: recall[name] for name in ("k", "queries", "mean", "low", "high")})
     return f"@{found.k} {found}" + (f", asked {recall['target']}" if recall["target"] else "")
+
+
+def report_index(context: click.Context, name: str, manifest: Manifest, spec: str | None, goal: Goal, *, as_json: bool) -> None:
+    """Print what an index of this name is now; exit code 1 where it does not reach the goal's recall."""
+    reached = note_recall(manifest, spec, goal)
+    row = {fact: getattr(manifest, fact) for fact in ("rows", "dim", "metric", "spec", "generation")}
+    emit([{"index": name, **row}], as_json=as_json)
+    if not reached:
+        context.exit(1)
 
 
 def note_recall(manifest: Manifest, spec: str | None, goal: Goal) -> bool:

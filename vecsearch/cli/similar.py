@@ -30,7 +30,7 @@ def similar(
     show: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """The K documents of INDEX most like each of its own documents IDS."""
+    """The K documents of INDEX most like its own documents IDS."""
     from vecsearch.index.index import Index
     from vecsearch.metric import Metric
 

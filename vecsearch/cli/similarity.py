@@ -9,17 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vecsearch.cli.encoders import NamedEncoder, encoder_option, only_one, open_all, open_calibrated, parsed
 from vecsearch.cli.hits import note_unknown
 from vecsearch.cli.marks import encode_marked, marked_option
-from vecsearch.cli.options import (
-    FOLDER,
-    calibration_option,
-    encoder_options,
-    named_encoders,
-    open_calibrated_encoder,
-    output_options,
-    require_words,
-)
+from vecsearch.cli.options import FOLDER, calibration_option, output_options
 from vecsearch.cli.output import emit, note
 from vecsearch.cli.pairs import Judge, by_encoder, by_fusion, pairs_options, score_pairs
 from vecsearch.cli.rules import not_with
@@ -40,34 +33,31 @@ SEED = 0
 @click.argument("texts", nargs=-1, metavar="[A B]")
 @click.option("--index", type=FOLDER, help="Compare documents of this index by id, or texts by its encoder.")
 @marked_option
-@encoder_options
+@encoder_option("The encoder, by default english. With --fusion: where its encoders are now, by name.", several=True)
 @calibration_option
 @click.option("--fusion", type=FOLDER, metavar="FOLDER", help="Judge by several encoders: what `vecsearch fuse` made.")
 @pairs_options
 @output_options
-@not_with("--index", "--pairs", "--fusion", "--encoder", "--encoder-weight", "--pooling", "--layer", "--max-tokens")
-@not_with("--fusion", "--calibration", "--encoder-weight", "--pooling", "--layer", "--max-tokens")
+@not_with("--index", "--pairs", "--fusion", "--encoder")
+@not_with("--fusion", "--calibration")
 @not_with("--marked", "--pairs", "--fusion")
 def similarity(
     texts: tuple[str, ...],
     index: str | None,
     marked: bool,
-    encoders: tuple[str, ...],
-    encoder_weights: tuple[float, ...],
-    pooling: str | None,
-    layers: tuple[int, ...],
-    max_tokens: int | None,
+    encoders: list[NamedEncoder],
     calibration: str | None,
     fusion: str | None,
     as_json: bool,
     **streamed: Any,
 ) -> None:
-    """Cosine and inner product of the texts A and B, or of each pair of a file, with their percentiles among random pairs.
+    """How alike two texts are, or the pairs of a file.
 
-    A raw score says little: 0.33 may be high for one model and low for another. The percentile is the share of random
-    pairs, of words of the model, of documents of the index or of texts of the file, that score lower. With --marked a
-    [[marked]] word is compared as its sentence uses it. --calibration adds how likely the two are a match, and whether they
-    are taken for one; --fusion the same by several encoders.
+    That is their cosine and inner product, with their percentiles among random pairs. A raw score says little: 0.33 may be
+    high for one model and low for another. The percentile is the share of random pairs, of words of the model, of documents of
+    the index or of texts of the file, that score lower. With --marked a [[marked]] word is compared as its sentence uses it.
+    --calibration adds how likely the two are a match, and whether they are taken for one; --fusion the same by several
+    encoders.
 
     --pairs scores a file of any length as it is read: to stdout, or to -o; --threshold splits it into --kept and --dropped.
 
@@ -81,38 +71,44 @@ def similarity(
     of_file = streamed["pairs"] is not None
     if len(texts) != (0 if of_file else 2):
         raise UsageError(f"similarity takes two texts, or --pairs FILE and none; {len(texts)} were given: put each into quotes")
-    encoder = {"encoders": encoders, "weights": encoder_weights, "pooling": pooling, "layers": layers, "max_tokens": max_tokens}
     calibrated = Calibration.load(calibration) if calibration is not None else None
     if of_file:
-        judge, models = _judge(fusion, encoders, calibrated, encoder)
+        judge, models = _judge(fusion, encoders, calibrated)
         score_pairs(judge, as_json=as_json, **streamed)
         note_unknown(*models.values(), names=list(models) if len(models) > 1 else ())
     elif fusion is not None:
         a, b = texts
-        judge, models = _judge(fusion, encoders, None, {})
+        judge, models = _judge(fusion, encoders, None)
         columns = judge.scorer([a], [b]).columns([a], [b])
         note_unknown(*models.values(), names=list(models))
         emit([{"a": a, "b": b} | {name: its[0].item() for name, its in columns.items()}], as_json=as_json)
     else:
-        _of_two(*texts, index, encoder, calibrated, marked=marked, as_json=as_json)
+        _of_two(*texts, index, only_one(encoders), calibrated, marked=marked, as_json=as_json)
 
 
 def _judge(
-    folder: str | None, encoders: tuple[str, ...], calibrated: Calibration | None, options: dict[str, Any]
+    folder: str | None, encoders: list[NamedEncoder], calibrated: Calibration | None
 ) -> tuple[Judge, Mapping[str, Encoder]]:
     """What judges pairs, a fused model or one encoder, and the encoders it does it by."""
     from vecsearch.matching.fused_model import FusedModel
 
     if folder is None:
-        encoder = open_calibrated_encoder(calibrated, **options)
+        encoder = open_calibrated(only_one(encoders), calibrated)
         return by_encoder(encoder, calibrated), {"": encoder}
     fusion = FusedModel.load(folder)
-    models = named_encoders(encoders or [its.named for its in fusion.encoders.values()])
+    models = open_all(encoders or [parsed(its.named) for its in fusion.encoders.values()])
     return by_fusion(fusion, models), models
 
 
 def _of_two(
-    a: str, b: str, index: str | None, encoder: dict[str, Any], calibrated: Calibration | None, *, marked: bool, as_json: bool
+    a: str,
+    b: str,
+    index: str | None,
+    encoder: NamedEncoder | None,
+    calibrated: Calibration | None,
+    *,
+    marked: bool,
+    as_json: bool,
 ) -> None:
     import numpy as np
 
@@ -126,8 +122,7 @@ def _of_two(
                 calibrated.check_encoder(opened.encoder)
             found = index_similarity(opened, a, b, rng, partial(_marked, opened.encoder) if marked else None)
     else:
-        require_words(encoder["encoders"] or (calibrated.encoder.names if calibrated else ()), "similarity without --index")
-        model = open_calibrated_encoder(calibrated, **encoder)
+        model = open_calibrated(encoder, calibrated)
         found = model_similarity(model, a, b, rng, partial(_marked, model) if marked else None)
     row, metrics = asdict(found), ["cosine", "ip"]
     if calibrated:

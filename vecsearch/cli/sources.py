@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ from vecsearch.cli.output import note
 from vecsearch.corpus.corpus import Corpus
 from vecsearch.corpus.document import Document
 from vecsearch.corpus.queries import read_queries
-from vecsearch.corpus.readers import read_corpus
+from vecsearch.corpus.readers import read_corpora
 from vecsearch.corpus.source import CorpusTally
 from vecsearch.encoders.base import Encoder
 from vecsearch.errors import UsageError, VectorsError
@@ -29,18 +29,19 @@ class IndexInput(NamedTuple):
     dim: int | None = None
 
 
-def from_corpus(path: str, reading: dict[str, Any]) -> IndexInput:
-    """A corpus file; `reading` are the options of `read_corpus`."""
-    return IndexInput(read_corpus(path, **reading))
+def from_records(paths: Sequence[str], reading: dict[str, Any]) -> IndexInput:
+    """Corpora of records; `reading` are the options of `read_corpus`."""
+    return IndexInput(read_corpora(paths, **reading))
 
 
-def from_vectors(path: str, ids: str | None, corpus: str | None, reading: dict[str, Any]) -> IndexInput:
+def from_vectors(path: str, ids: str | None, corpus: Sequence[str], reading: dict[str, Any]) -> IndexInput:
     """Ready vectors, with the documents of a corpus, or with ids for documents."""
     file = open_vectors(path)
     tally, stat = CorpusTally(), Path(path).stat()
-    documents = read_corpus(corpus, tally=tally, **reading) if corpus is not None else _named(file, ids)
+    documents = read_corpora(corpus, tally=tally, **reading) if corpus else _named(file, ids)
     # A build resumes only with the very vectors that it began with.
-    options = {"vectors_bytes": stat.st_size, "vectors_modified": stat.st_mtime_ns} | ({"corpus": corpus} if corpus else {})
+    options = {"vectors_bytes": stat.st_size, "vectors_modified": stat.st_mtime_ns}
+    options |= {"corpus": ", ".join(corpus)} if corpus else {}
     named = Corpus(documents, str(Path(path).absolute()), options, tally, file.rows)
     return IndexInput(named, file.blocks(BLOCK_ROWS), file.dim)
 
@@ -79,7 +80,7 @@ def note_how_read(tally: CorpusTally) -> None:
         note(f"note: {remark}")
 
 
-def read_query_vectors(path: str, encoder: Encoder | None, corpus: str | None) -> np.ndarray:
+def read_query_vectors(path: str, encoder: Encoder | None, corpus: Sequence[str] = ()) -> np.ndarray:
     """The queries in a file, (q, d) float32: vectors, or texts as `read_queries` has them, by `encoder`."""
     if Path(path).suffix in VECTOR_SUFFIXES:
         return np.concatenate(list(open_vectors(path).blocks(BLOCK_ROWS)))
@@ -87,7 +88,7 @@ def read_query_vectors(path: str, encoder: Encoder | None, corpus: str | None) -
         raise UsageError(
             f"{path}: queries for ready vectors are vectors (.npy, .h5); give those, or the --encoder of the vectors"
         )
-    if path == corpus == "-":
+    if path == "-" in corpus:
         raise UsageError("CORPUS and --queries cannot both be read from stdin")
     tally = CorpusTally()
     texts = [query.text for query in read_queries(path, tally=tally)]

@@ -1,4 +1,4 @@
-"""How many clusters k-means makes where nobody says."""
+"""The number of clusters of k-means, where none is given."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vecsearch.clustering.points import Points
 SAMPLE = 16_384
 """Documents that numbers of clusters are tried on at the most."""
 STEP = 1.4
-"""Each number that is tried is so many times the one before."""
+"""The factor between two numbers that are tried."""
 MOST = 300
 """The largest number that is tried, or a tenth of the documents."""
 

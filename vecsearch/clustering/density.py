@@ -17,8 +17,8 @@ NEAREST = 1e-4
 
 
 def density(points: Points, size: int, *, progress: Progress = SILENT) -> tuple[np.ndarray, np.ndarray]:
-    """Clusters of `size` points or more: labels (n,) int64, −1 for points in none, and the reach of each cluster, the least
-    cosine that one of its points has with the nearest other of them: (c,) float64.
+    """Clusters of `size` points or more: labels (n,) int64, −1 for points in none, and the least cosine that a point of
+    each cluster has with the nearest other of it: (c,) float64.
 
     Distances are Euclidean between points of length 1 (Campello et al. 2013; scikit-learn's HDBSCAN).
     """
@@ -45,7 +45,7 @@ def density(points: Points, size: int, *, progress: Progress = SILENT) -> tuple[
     labels[numbers] = fitted.labels_
     same = labels[found] == labels[numbers][:, None]
     nearest = np.where(same, scores, -np.inf).max(axis=1)
-    reach = np.full(labels.max(initial=-1) + 1, 1.0)
+    least = np.full(labels.max(initial=-1) + 1, 1.0)
     joined = (labels[numbers] >= 0) & np.isfinite(nearest)
-    np.minimum.at(reach, labels[numbers][joined], nearest[joined])
-    return labels, reach
+    np.minimum.at(least, labels[numbers][joined], nearest[joined])
+    return labels, least

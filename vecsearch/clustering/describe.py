@@ -25,11 +25,11 @@ SAMPLE = 4_000
 
 
 def describe(
-    points: Points, labels: np.ndarray, count: int, reach: np.ndarray, *, seed: int, field: str | None
+    points: Points, labels: np.ndarray, count: int, least: np.ndarray, *, seed: int, field: str | None
 ) -> tuple[list[Cluster], dict[str, Any]]:
     """The clusters 0 … count−1, and figures of their quality; `labels` (n,) are those of all points, below 0 for none.
 
-    `reach` (c,) is what is kept as each cluster's, NaN for none. With a `field` of the documents its values are what clusters
+    `least` (c,) is each cluster's `min_similarity`, NaN for none. With a `field` of the documents its values are what clusters
     should be: two more figures compare them. Raises UsageError for a field that no document has.
     """
     counts = np.bincount(labels[labels >= 0], minlength=count)
@@ -51,10 +51,10 @@ def describe(
             name=name_of(words[number], typical[number], number),
             words=words[number],
             documents=int(counts[number]),
-            tightness=round(float(lengths[number] / max(counts[number], 1)), 6),
+            cohesion=round(float(lengths[number] / max(counts[number], 1)), 6),
             medoid=typical[number][0].id if typical[number] else "",
             typical=[document.id for document in typical[number]],
-            reach=None if np.isnan(reach[number]) else float(reach[number]),
+            min_similarity=None if np.isnan(least[number]) else float(least[number]),
         )
         for number in range(count)
     ]

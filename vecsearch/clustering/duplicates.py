@@ -1,4 +1,4 @@
-"""Documents that say the same, or nearly so, as pairs."""
+"""Pairs of documents that are duplicates, or nearly so."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class Pair:
 
 
 def duplicates(index: Index, threshold: float, *, progress: Progress = SILENT) -> tuple[list[Pair], int]:
-    """Every two documents whose cosine is at least `threshold`, best first, and how many documents have more such others than
-    are looked for; those without a vector are like none. Raises UsageError for a threshold that is no cosine above 0."""
+    """Every two documents whose cosine is at least `threshold`, best first, and how many documents have more duplicates than
+    are searched for; documents without a vector have none. Raises UsageError for a threshold outside of 0 to 1, or of 0."""
     checks.instance("index", index, Index, give="an Index")
     check_progress(progress)
     threshold = checks.number("threshold", threshold)
     if not 0 < threshold <= 1:
-        raise UsageError(f"the threshold is {threshold}; give a cosine above 0 and up to 1, such as 0.95")
+        raise UsageError(f"the threshold is {threshold}; it must be greater than 0 and at most 1, such as 0.95")
     points = Points(index)
     near = alike(points, threshold, progress=progress)
     owners = np.repeat(np.arange(len(points)), np.diff(near.starts))

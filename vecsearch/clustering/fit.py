@@ -26,7 +26,7 @@ from vecsearch.store.clusters import NO_CLUSTER, NOT_ASSIGNED, Clustering
 
 WAYS = ("kmeans", "communities", "density")
 SIZE = 10
-"""Documents that a community, or a density cluster, has at the least unless something else is asked for."""
+"""The smallest size of a community or a density cluster, by default."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,9 @@ class Settings:
             object.__setattr__(self, "threshold", checks.number("threshold", self.threshold))
 
     def check(self, documents: int) -> None:
-        """Raise UsageError for settings that no clusters of so many documents can have."""
+        """Raise UsageError for settings that cannot be met with so many documents."""
         if not documents:
-            raise UsageError("there is no document with a vector in the index, so there are no clusters")
+            raise UsageError("no document of the index has a vector, so there is nothing to cluster")
         if self.k is not None and not 1 <= self.k <= documents:
             raise UsageError(f"k is {self.k}, and {documents:,} documents have a vector: ask for 1 to {documents:,} clusters")
         if self.threshold is not None and not -1 <= self.threshold <= 1:
@@ -71,8 +71,8 @@ def cluster(
     """Put the documents of an index into clusters, largest first, and keep these with it; `index` shows them at once.
 
     `labels` names a field of the documents whose values the clusters are compared with. The same index and settings give the
-    same clusters. `progress` is told how many documents were looked at in this step, and what is done. Raises
-    UsageError for settings that no clusters can have, ResourceError where the disk refuses; the index is then what it was.
+    same clusters. `progress` is called with the documents that a step has seen, and notes what is done. Raises
+    UsageError for settings that cannot be met, ResourceError where the disk refuses; the index is then unchanged.
     """
     checks.instance("index", index, Index, give="an Index")
     settings = Settings() if settings is None else checks.instance("settings", settings, Settings, give="Settings(k=10)")
@@ -80,14 +80,14 @@ def cluster(
     check_progress(progress)
     points = Points(index)
     settings.check(int(points.known.sum()))
-    found, centres, reach, used = _WAYS[settings.way](points, settings, progress)
+    found, centres, least, used = _WAYS[settings.way](points, settings, progress)
     # The largest is number 0.
     order = np.argsort(-np.bincount(found[found >= 0], minlength=len(centres)), kind="stable")
     new = np.full(len(order) + 1, NO_CLUSTER, np.int32)  # the last is that of label −1
     new[order] = np.arange(len(order))
     found = new[found]
     progress.note(f"describing {len(order):,} clusters")
-    clusters, quality = describe(points, found, len(order), reach[order], seed=settings.seed, field=labels)
+    clusters, quality = describe(points, found, len(order), least[order], seed=settings.seed, field=labels)
     made = Clustering(settings.way, used, quality, clusters, centres[order], _of_rows(points, found))
     updating.cluster(index.folder, made, index.manifest)
     index.refresh()
@@ -95,7 +95,7 @@ def cluster(
 
 
 Found = tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]
-"""Labels (n,), centres (c, dim), the reach of each (c,), NaN for any, and the settings that were used."""
+"""Labels (n,), centres (c, dim), the least score with which each takes another in (c,), NaN for any; the settings used."""
 
 
 def _by_kmeans(points: Points, settings: Settings, progress: Progress) -> Found:
@@ -137,12 +137,12 @@ def _by_communities(points: Points, settings: Settings, progress: Progress) -> F
 
 
 def _by_density(points: Points, settings: Settings, progress: Progress) -> Found:
-    labels, reach = density(points, settings.size, progress=progress)
-    centres = np.zeros((len(reach), points.dim))
+    labels, least = density(points, settings.size, progress=progress)
+    centres = np.zeros((len(least), points.dim))
     for numbers, vectors in points.blocks():
         inside = labels[numbers] >= 0
-        centres += sums_of(normalise(vectors[inside]), labels[numbers][inside], len(reach))
-    return labels, normalise(centres.astype(np.float32)), reach, {"size": settings.size}
+        centres += sums_of(normalise(vectors[inside]), labels[numbers][inside], len(least))
+    return labels, normalise(centres.astype(np.float32)), least, {"size": settings.size}
 
 
 _WAYS: dict[str, Callable[[Points, Settings, Progress], Found]] = {
@@ -213,5 +213,5 @@ def _nearest(points: Points, clustering: Clustering, vectors: np.ndarray) -> np.
     else:
         spherical = points.spherical or clustering.way == "communities"
         found, scores = nearest_centres(normalise(vectors) if spherical else vectors, clustering.centres, spherical=spherical)
-    reach = np.array([-np.inf if cluster.reach is None else cluster.reach for cluster in clustering.clusters])
-    return np.where((norms(vectors) > 0) & (found >= 0) & (scores >= reach[found] - ROUNDING), found, NO_CLUSTER)
+    least = np.array([-np.inf if cluster.min_similarity is None else cluster.min_similarity for cluster in clustering.clusters])
+    return np.where((norms(vectors) > 0) & (found >= 0) & (scores >= least[found] - ROUNDING), found, NO_CLUSTER)

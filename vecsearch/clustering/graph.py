@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
 FIRST = 32
-"""Neighbors that `alike` looks for at first; for points that are like all of these FOURFOLD as many, again and again."""
+"""Neighbors that `alike` looks for at first."""
 FOURFOLD = 4
 MOST = 2048
 """Neighbors of a point that `alike` looks for at the most: bounds memory where a threshold is low."""
@@ -50,16 +50,17 @@ class Alike:
     numbers: np.ndarray
     cosines: np.ndarray
     crowded: int
-    """How many points may be like more than MOST others, of which only so many are named."""
+    """How many points have MOST others like them or more, of which only MOST are kept."""
 
     def to(self, number: int) -> np.ndarray:
         """The points that are like this one, best first: (m,) int32."""
         return self.numbers[self.starts[number] : self.starts[number + 1]]
 
 
-def alike(points: Points, threshold: float, *, progress: Progress = SILENT) -> Alike:
-    """The points that have a cosine of at least `threshold` with each other; zero vectors are like none."""
-    asked, k, threshold = np.flatnonzero(points.known), FIRST, threshold - ROUNDING
+def alike(points: Points, threshold: float, *, first: int = FIRST, progress: Progress = SILENT) -> Alike:
+    """The points that have a cosine of at least `threshold` with each other; zero vectors have no such points. For each
+    point `first` neighbors are searched for; where all of these are alike, FOURFOLD as many, and so on."""
+    asked, k, threshold = np.flatnonzero(points.known), first, threshold - ROUNDING
     edges: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     while True:
         found, scores = neighbors(points, asked, k, progress=progress)

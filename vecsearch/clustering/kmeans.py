@@ -48,14 +48,17 @@ class Fit:
     inertia: float
 
 
-def kmeans(read: Read, n: int, k: int, *, spherical: bool, seed: int, progress: Progress = SILENT) -> Fit:
-    """At most `k` clusters of the points 0 … n−1, fewer where not so many differ: the labels are those of `assign`.
+def kmeans(
+    read: Read, n: int, k: int, *, spherical: bool, seed: int, threads: int | None = None, progress: Progress = SILENT
+) -> Fit:
+    """At most `k` clusters of the points 0 … n−1, fewer where fewer points differ; the labels are those of `assign`.
 
-    `progress` is told how many documents of the sample were looked at in this round.
+    `threads` is by default the number of cores. `progress` is called with how many documents of the sample this round has
+    seen.
     """
     rng = np.random.default_rng(seed)
     order = rng.permutation(n)
-    with _one_thread_each() as pool:
+    with _one_thread_each(threads) as pool:
         samples = dict.fromkeys(max(share * k, LEAST_SAMPLE) for share in SAMPLES)
         sizes = [*(size for size in samples if 2 * size <= n), n]
         starts = [_first_centres(read, order, k, rng) for _ in range(max(1, min(TRIES, TRIED // sizes[0])))]
@@ -159,7 +162,7 @@ def _round(
 
 
 def _first_centres(read: Read, order: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
-    """k points of a sample, far from each other (Arthur and Vassilvitskii 2007, k-means++), fewer where not so many differ."""
+    """k points of a sample, far from each other (Arthur and Vassilvitskii 2007, k-means++), fewer where fewer differ."""
     from sklearn.cluster import kmeans_plusplus
 
     size = max(SEEDED[0] * k, SEEDED[1])
@@ -173,11 +176,11 @@ def _first_centres(read: Read, order: np.ndarray, k: int, rng: np.random.Generat
 
 
 @contextmanager
-def _one_thread_each() -> Iterator[ThreadPoolExecutor]:
-    """A pool of as many threads as there are cores; the products of each take no more."""
+def _one_thread_each(threads: int | None) -> Iterator[ThreadPoolExecutor]:
+    """A pool of threads, as many as there are cores for None; numpy's products take one thread each."""
     from threadpoolctl import threadpool_limits
 
-    with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
+    with threadpool_limits(1), ThreadPoolExecutor(threads or os.cpu_count()) as pool:
         try:
             yield pool
         except BaseException:

@@ -16,7 +16,7 @@ import numpy as np
 from vecsearch import checks
 from vecsearch.clustering.points import Points
 from vecsearch.corpus.document import Document
-from vecsearch.drawing import new_figure
+from vecsearch.drawing import new_figure, save_figure
 from vecsearch.errors import UsageError, writing
 from vecsearch.index.index import Index
 from vecsearch.metric import normalise
@@ -184,8 +184,7 @@ def plot_map(path: Path, made: Map, title: str) -> None:
     axes.set_title(f"{title}: {_about(made)}", fontsize=10, parse_math=False)
     axes.set_axis_off()
     axes.set_aspect("equal")
-    with writing(path):
-        figure.savefig(path, dpi=160, facecolor="white")
+    save_figure(figure, path)
 
 
 def _colours(labels: np.ndarray) -> Iterator[tuple[float, float, float]]:

@@ -1,4 +1,4 @@
-"""What sets a cluster apart: the words that are commoner in it than in the others."""
+"""Names of clusters: the words that are more common in one than in the others."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def distinctive_words(texts: Sequence[str], labels: np.ndarray, count: int) -> l
     vectorizer = CountVectorizer(min_df=FEWEST, dtype=np.float64)
     try:
         counts = csr_array(vectorizer.fit_transform(texts))
-    except ValueError:  # no word is in so many of them
+    except ValueError:  # no word is in FEWEST texts
         return [[] for _ in range(count)]
     members = csr_array((np.ones(len(labels)), (labels, np.arange(len(labels)))), shape=(count, len(labels)))
     of_clusters = csr_array(members @ counts)

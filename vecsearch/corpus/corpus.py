@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vecsearch import checks
 from vecsearch.corpus.document import Document, checked_documents
 from vecsearch.corpus.source import CorpusTally
 from vecsearch.progress import expected
+
+if TYPE_CHECKING:
+    from vecsearch.corpus.folder.files import Files
 
 
 class Corpus(Iterator[Document]):
@@ -16,7 +19,7 @@ class Corpus(Iterator[Document]):
 
     An index keeps both in its manifest, with what `tally` counted while they were read, and resumes only with the same ones.
     Where nothing is known of the documents, any iterable of them does in place of this. `total` is how many there are, where
-    that is known beforehand.
+    that is known beforehand; `files` those that they are passages of, which an index remembers for `sync`.
     """
 
     def __init__(
@@ -26,6 +29,7 @@ class Corpus(Iterator[Document]):
         options: Mapping[str, Any] | None = None,
         tally: CorpusTally | None = None,
         total: int | None = None,
+        files: Files | None = None,
     ) -> None:
         """Raises TypeError for a name that is no text, for options that JSON cannot hold, and a total that is no number."""
         self._documents = iter(checks.iterable("documents", documents, "documents"))
@@ -36,6 +40,11 @@ class Corpus(Iterator[Document]):
             checks.instance("tally", tally, CorpusTally, give="CorpusTally()")
         self.tally = tally
         self.total = None if total is None else checks.count("total", total)
+        if files is not None:
+            from vecsearch.corpus.folder.files import Files
+
+            checks.instance("files", files, Files, give="what read_files has made")
+        self.files = files
 
     def __next__(self) -> Document:
         return next(self._documents)
@@ -58,5 +67,5 @@ def checked_corpus(documents: Iterable[Document]) -> Corpus:
     """The documents as a corpus, looked at as `checked_documents` does. Raises as it does."""
     checked = checked_documents(documents)
     if isinstance(documents, Corpus):
-        return Corpus(checked, documents.name, documents.options, documents.tally, documents.total)
+        return Corpus(checked, documents.name, documents.options, documents.tally, documents.total, documents.files)
     return Corpus(checked)

@@ -23,7 +23,7 @@ COMPRESSIONS = {"gz": gzip.open, "xz": lzma.open}
 LONGEST = 1 << 27
 """Bytes of a line, characters of a cell. Bounded, so that neither a file without newlines nor a quote that is never closed
 reads the rest of a large file into memory."""
-_REST = 1 << 20
+REST_BYTES = 1 << 20
 """Bytes of a line's rest passed over at once."""
 
 
@@ -85,7 +85,7 @@ def _bounded(stream: IO[bytes], source: CorpusSource) -> Iterator[bytes | None]:
             yield line
             continue
         while line and not line.endswith(b"\n"):
-            line = stream.readline(_REST)
+            line = stream.readline(REST_BYTES)
         yield None
 
 

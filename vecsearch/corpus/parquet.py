@@ -1,16 +1,21 @@
-"""Records of Parquet files, whatever types their columns have."""
+"""Records of Parquet and Arrow files, whatever types their columns have."""
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 from vecsearch.corpus import values
 from vecsearch.corpus.source import BadRecord, CorpusSource, Records
 from vecsearch.errors import CorpusError, UsageError
 
+DATASET_STATE = "state.json"
+"""What the datasets library writes beside the .arrow files of a folder, whose names it holds."""
+_FILE_MARK = b"ARROW1"
 _BLOCK = 1024
 """Records held in memory at once."""
 
@@ -20,7 +25,9 @@ def require_pyarrow() -> None:
     try:
         import pyarrow.parquet  # noqa: F401
     except ImportError as error:
-        raise UsageError("reading Parquet needs pyarrow, which is missing; run: pip install 'vecsearch[parquet]'") from error
+        raise UsageError(
+            "reading Parquet and Arrow needs pyarrow, which is missing; run: pip install 'vecsearch[parquet]'"
+        ) from error
 
 
 def parquet_records(path: str, source: CorpusSource) -> Records:
@@ -36,18 +43,59 @@ def parquet_records(path: str, source: CorpusSource) -> Records:
         rows = max(1, file.metadata.num_rows)
         source.tally.fraction = lambda: number / rows
         _refuse_equal_names(file.schema_arrow, source)
-        for batch in file.iter_batches(batch_size=_BLOCK):
-            names = batch.schema.names
-            columns = dict(zip(names, map(_column, batch.columns), strict=True))
-            faulty = [name for name, column in columns.items() if BadRecord in set(map(type, column))]
-            for row in zip(*columns.values(), strict=True):
-                number += 1
-                record = dict(zip(names, row, strict=True))
-                if bad := [name for name in faulty if isinstance(record[name], BadRecord)]:
-                    reason = record[bad[0]]
-                    source.refuse(number, BadRecord(f'"{bad[0]}" cannot be read: {reason.problem}', reason.remedy))
-                else:
-                    yield number, record
+        for number, record in _records(file.iter_batches(batch_size=_BLOCK), source):
+            yield number, record
+
+
+def arrow_records(path: str, source: CorpusSource) -> Records:
+    """A record for each row of an .arrow file, or of the files of a folder that the datasets library has saved.
+
+    Raises: CorpusError where two columns have one name.
+    """
+    import pyarrow
+
+    paths = [path]
+    if (state := Path(path) / DATASET_STATE).is_file():
+        paths = [str(Path(path) / file["filename"]) for file in json.loads(state.read_text())["_data_files"]]
+
+    def batches() -> Iterator[Any]:
+        for place, name in enumerate(paths):
+            source.tally.fraction = lambda: place / len(paths)  # noqa: B023 - of the file that is being read
+            with pyarrow.memory_map(name) as file:
+                reader = _arrow_reader(file)
+                _refuse_equal_names(reader.schema, source)
+                for batch in reader:
+                    yield from (batch.slice(first, _BLOCK) for first in range(0, batch.num_rows, _BLOCK))
+
+    yield from _records(batches(), source)
+
+
+def _arrow_reader(file: Any) -> Any:
+    """The batches of a file of either of Arrow's two formats, with their schema."""
+    import pyarrow
+
+    if file.read(len(_FILE_MARK)) != _FILE_MARK:
+        file.seek(0)
+        return pyarrow.ipc.open_stream(file)
+    reader = pyarrow.ipc.open_file(file)
+    batches = (reader.get_batch(number) for number in range(reader.num_record_batches))
+    return pyarrow.RecordBatchReader.from_batches(reader.schema, batches)
+
+
+def _records(batches: Iterable[Any], source: CorpusSource) -> Records:
+    number = 0
+    for batch in batches:
+        names = batch.schema.names
+        columns = dict(zip(names, map(_column, batch.columns), strict=True))
+        faulty = [name for name, column in columns.items() if BadRecord in set(map(type, column))]
+        for row in zip(*columns.values(), strict=True):
+            number += 1
+            record = dict(zip(names, row, strict=True))
+            if bad := [name for name in faulty if isinstance(record[name], BadRecord)]:
+                reason = record[bad[0]]
+                source.refuse(number, BadRecord(f'"{bad[0]}" cannot be read: {reason.problem}', reason.remedy))
+            else:
+                yield number, record
 
 
 def _refuse_equal_names(schema: Any, source: CorpusSource) -> None:

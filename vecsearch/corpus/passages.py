@@ -11,6 +11,7 @@ from vecsearch import checks
 from vecsearch.errors import UsageError
 
 _WORD = re.compile(r"\S+")
+_SENTENCE = re.compile(r"\S.*?(?:[.!?…][\"'”’)\]]*(?=\s)|[。！？]|\Z)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,11 @@ class Chunks:
             raise UsageError(f"passages of {self.tokens} tokens cannot overlap by {self.overlap}; give 0 ≤ overlap < chunk")
 
 
+def sentences(text: str) -> list[tuple[int, int]]:
+    """Where each sentence begins and ends, in characters, told by the signs that end one; nothing but spaces lies between."""
+    return [match.span() for match in _SENTENCE.finditer(text)]
+
+
 class PassageSplitter:
     """Splits texts between words. `tokens` gives a text's tokens, the first of which marks its beginning.
 
@@ -39,8 +45,14 @@ class PassageSplitter:
         self._chunks = chunks
         self._count = lru_cache(1 << 17)(lambda word: len(tokens(word)) - 1)
 
-    def split(self, text: str) -> list[tuple[int, int]]:
-        """Where each passage begins and ends, in characters; a text without words is one passage."""
+    def count(self, text: str) -> int:
+        """How many tokens the words of a text have, each by itself."""
+        return sum(max(1, self._count(match[0])) for match in _WORD.finditer(text))
+
+    def split(self, text: str, most: int | None = None) -> list[tuple[int, int]]:
+        """Where each passage begins and ends, in characters; a text without words is one passage. `most` stands in for the
+        number of tokens."""
+        most = self._chunks.tokens if most is None else most
         words = [match.span() for match in _WORD.finditer(text)]
         if not words:
             return [(0, len(text))]
@@ -48,20 +60,20 @@ class PassageSplitter:
         passages, first = [], 0
         while True:
             last, tokens = first, counts[first]
-            while last + 1 < len(words) and tokens + counts[last + 1] <= self._chunks.tokens:
+            while last + 1 < len(words) and tokens + counts[last + 1] <= most:
                 last += 1
                 tokens += counts[last]
             passages.append((words[first][0], words[last][1]))
             if last + 1 == len(words):
                 return passages
-            first = self._next(counts, first, last)
+            first = self._next(counts, first, last, most)
 
-    def _next(self, counts: list[int], first: int, last: int) -> int:
+    def _next(self, counts: list[int], first: int, last: int, most: int) -> int:
         """The first word of the passage behind words first..last: it goes back for what overlaps, and never to `first`."""
         begin, shared = last + 1, 0
         # Without room for a word that is new, a passage would only be a part of the one before.
-        most = min(self._chunks.overlap, self._chunks.tokens - counts[last + 1])
-        while begin - 1 > first and shared + counts[begin - 1] <= most:
+        room = min(self._chunks.overlap, most - counts[last + 1])
+        while begin - 1 > first and shared + counts[begin - 1] <= room:
             begin -= 1
             shared += counts[begin]
         return begin

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from vecsearch import checks
 from vecsearch.corpus.corpus import Corpus
@@ -15,8 +17,9 @@ from vecsearch.corpus.document import Document
 from vecsearch.corpus.hdf5_records import hdf5_records
 from vecsearch.corpus.layout import Layout
 from vecsearch.corpus.lines import COMPRESSIONS, byte_lines, json_records, plain_records
-from vecsearch.corpus.parquet import parquet_records, require_pyarrow
+from vecsearch.corpus.parquet import DATASET_STATE, arrow_records, parquet_records, require_pyarrow
 from vecsearch.corpus.source import BadRecord, CorpusSource, CorpusTally, Records, guarded
+from vecsearch.corpus.sqlite_records import PREFIX, sqlite_file, sqlite_records
 from vecsearch.errors import CorpusError, UsageError
 
 _LINE_FORMATS = {
@@ -27,9 +30,12 @@ _LINE_FORMATS = {
     "tsv": tsv_records,
 }
 _CELLS = ("csv", "tsv")
-_COLUMN_FORMATS = {"parquet": parquet_records, "h5": hdf5_records, "hdf5": hdf5_records}
-_CALLED = {"parquet": "Parquet", "h5": "HDF5", "hdf5": "HDF5"}
-_KNOWN = f"known are {', '.join(_LINE_FORMATS)} (each also with .gz or .xz), {', '.join(_COLUMN_FORMATS)}, and a BEIR folder"
+_COLUMN_FORMATS = {"parquet": parquet_records, "arrow": arrow_records, "h5": hdf5_records, "hdf5": hdf5_records}
+_CALLED = {"parquet": "Parquet", "arrow": "Arrow", "h5": "HDF5", "hdf5": "HDF5", "sqlite": "SQLite"}
+_KNOWN = (
+    f"known are {', '.join(_LINE_FORMATS)} (each also with .gz or .xz), {', '.join(_COLUMN_FORMATS)}, "
+    f"{PREFIX}PATH?table=NAME, and a folder of BEIR's or of the datasets library"
+)
 
 
 def read_corpus(
@@ -57,21 +63,47 @@ def read_corpus(
     options = {"text_fields": text_fields, "id_field": id_field, "format": format, "skip_bad": skip_bad}
     return Corpus(
         _documents(records, layout, source),
-        "-" if str(path) == "-" else str(Path(path).absolute()),
+        str(path) if str(path) == "-" or str(path).startswith(PREFIX) else str(Path(path).absolute()),
         {name: value for name, value in options.items() if value},
         tally,
     )
 
 
-def read_corpora(paths: Iterable[str | PathLike[str]], note: Callable[[str], None] = lambda line: None) -> Iterator[Document]:
-    """Documents of several files, as `read_corpus` reads them; `note` hears how each was read, where that is not as usual."""
-    for path in paths:
-        corpus = read_corpus(path)
-        try:
-            yield from corpus
-        finally:
-            for remark in corpus.tally.remarks():
-                note(remark)
+def read_corpora(
+    paths: Iterable[str | PathLike[str]],
+    note: Callable[[str], None] = lambda line: None,
+    *,
+    tally: CorpusTally | None = None,
+    **options: Any,
+) -> Corpus:
+    """Documents of several corpora, each as `read_corpus` reads it with the same options, numbered on where they have no ids;
+    `note` hears how each was read, where that is not as usual."""
+    tally = CorpusTally() if tally is None else tally
+    corpora = [read_corpus(path, tally=tally, **options) for path in paths]
+    names, said = ", ".join(corpus.name for corpus in corpora), corpora[0].options if corpora else {}
+    return Corpus(_one_after_another(corpora, tally, note), names, said, tally)
+
+
+def _one_after_another(corpora: Sequence[Corpus], tally: CorpusTally, note: Callable[[str], None]) -> Iterator[Document]:
+    shift, number, of_one = 0, 0, tally.fraction
+
+    def fraction() -> float:
+        return (number + of_one()) / len(corpora)
+
+    try:
+        for number, corpus in enumerate(corpora):  # noqa: B007 - `fraction` looks at it
+            last = 0
+            for document in corpus:
+                if tally.fraction is not fraction:  # the reader of this one has begun
+                    of_one, tally.fraction = tally.fraction, fraction
+                if document.numbered:
+                    last = int(document.id)
+                    document = replace(document, id=str(shift + last)) if shift else document
+                yield document
+            shift += last
+    finally:
+        for remark in tally.remarks():
+            note(remark)
 
 
 def read_records(
@@ -92,6 +124,8 @@ def read_records(
     source = CorpusSource(name, unit, skip_bad, tally or CorpusTally(), has_cells=kind in _CELLS)
     if kind in _LINE_FORMATS:
         records = _LINE_FORMATS[kind](byte_lines(file, compression, source), source)
+    elif kind == "sqlite":
+        records = sqlite_records(file, source)
     else:
         records = _COLUMN_FORMATS[kind](file, source)
     return guarded(records, source, _CALLED.get(kind, kind)), source
@@ -104,26 +138,50 @@ def _named(format: str | None) -> str | None:
     return format
 
 
+def holds_records(path: str | PathLike[str]) -> bool:
+    """Whether `path` is a corpus of records, as `read_corpus` reads it, by its name or its form, and no document itself."""
+    if str(path) == "-" or str(path).startswith(PREFIX):
+        return True
+    if Path(path).is_dir():
+        return _corpus_in(Path(path)) is not None
+    return _split(Path(path).name)[0] in (*_LINE_FORMATS, *_COLUMN_FORMATS)
+
+
 def _find(path: str | PathLike[str]) -> str:
-    """The file to read: `path`, or the corpus in the BEIR folder `path`."""
+    """The file to read: `path`, or the corpus in a folder of BEIR's or of the datasets library."""
     place = Path(path)
+    if str(path).startswith(PREFIX):
+        sqlite_file(str(path))
+        return str(path)
     if str(place) == "-":
         return "-"
     if not place.exists():
         raise CorpusError(f"{place} does not exist; check the path")
     if not place.is_dir():
         return str(place)
-    names = ("corpus.jsonl", *(f"corpus.jsonl.{suffix}" for suffix in COMPRESSIONS))
-    found = next((place / name for name in names if (place / name).is_file()), None)
+    found = _corpus_in(place)
     if found is None:
-        raise CorpusError(f"{place} is a folder without corpus.jsonl, so no BEIR corpus; name a file, or a folder that has one")
+        raise CorpusError(f"{place} is a folder of files, not a corpus of records; vecsearch build and sync read such folders")
     return str(found)
+
+
+def _corpus_in(folder: Path) -> Path | None:
+    """The corpus in a folder of BEIR's, or a folder that the datasets library has saved; None for other folders."""
+    names = ("corpus.jsonl", *(f"corpus.jsonl.{suffix}" for suffix in COMPRESSIONS))
+    if (folder / DATASET_STATE).is_file():
+        return folder
+    return next((folder / name for name in names if (folder / name).is_file()), None)
 
 
 def _format(file: str, format: str | None) -> tuple[str, str]:
     """The kind and the compression of a corpus file: ("jsonl", "gz"), ("csv", "")."""
     if file == "-" and format is None:
         return "txt", ""
+    if file.startswith(PREFIX):
+        return "sqlite", ""
+    if Path(file).is_dir():
+        require_pyarrow()
+        return "arrow", ""
     _, own_compression = _split(Path(file).name)
     kind, compression = _split(format or Path(file).name)
     compression = compression or own_compression
@@ -133,7 +191,7 @@ def _format(file: str, format: str | None) -> tuple[str, str]:
     if kind in _COLUMN_FORMATS and (compression or file == "-"):
         place = "standard input" if file == "-" else file
         raise UsageError(f"{kind} is read only from a file that is not compressed, not from {place}; save it as one")
-    if kind == "parquet":
+    if kind in ("parquet", "arrow"):
         require_pyarrow()
     return kind, compression
 

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 
 from vecsearch import checks
 from vecsearch.encoders.base import DTYPES, Encoder, Tally, encode_blocks, said_in
-from vecsearch.encoders.joined import KIND as JOINED_KIND
-from vecsearch.encoders.joined import JoinedEncoder, joined_folders
-from vecsearch.encoders.sentence.onnx import OnnxEncoder, OnnxTextEncoder, is_onnx, takes_texts
+from vecsearch.encoders.concatenated import KIND as CONCATENATED_KIND
+from vecsearch.encoders.concatenated import ConcatenatedEncoder, parts_in
+from vecsearch.encoders.sentence.onnx import OnnxEncoder, OnnxTextEncoder
+from vecsearch.encoders.sentence.onnx_model import is_onnx, takes_texts
 from vecsearch.encoders.sentence.transformer import TransformerEncoder
 from vecsearch.encoders.ulmfit.encoder import UlmfitEncoder
 from vecsearch.encoders.ulmfit.folder import KIND as ULMFIT_KIND
@@ -24,8 +25,8 @@ from vecsearch.errors import CheckpointError, UsageError
 __all__ = [
     "DEFAULT",
     "ULMFIT",
+    "ConcatenatedEncoder",
     "Encoder",
-    "JoinedEncoder",
     "OnnxEncoder",
     "OnnxTextEncoder",
     "Tally",
@@ -44,10 +45,10 @@ DEFAULT = "english"
 """The encoder that ships with the package."""
 
 
-def open_joined(folder: Path, **options: Any) -> JoinedEncoder:
-    """The joined encoder in a folder; every part is opened with the `options`."""
-    parts, weights = joined_folders(folder)
-    return JoinedEncoder([open_encoder(part, **options) for part in parts], weights)
+def open_concatenated(folder: Path, **options: Any) -> ConcatenatedEncoder:
+    """The concatenated encoder in a folder; every part is opened with the `options`."""
+    parts, weights = parts_in(folder)
+    return ConcatenatedEncoder([open_encoder(part, **options) for part in parts], weights)
 
 
 class EncoderKind(NamedTuple):
@@ -58,12 +59,12 @@ class EncoderKind(NamedTuple):
 
 
 ULMFIT = EncoderKind(UlmfitEncoder.kind, UlmfitEncoder)
-JOINED = EncoderKind(JoinedEncoder.kind, open_joined)
+CONCATENATED = EncoderKind(ConcatenatedEncoder.kind, open_concatenated)
 WORDS = EncoderKind(WordsEncoder.kind, WordsEncoder)
 ONNX_TEXTS = EncoderKind(OnnxTextEncoder.kind, OnnxTextEncoder)
 ONNX = EncoderKind(OnnxEncoder.kind, OnnxEncoder)
 TRANSFORMER = EncoderKind(TransformerEncoder.kind, TransformerEncoder)
-NAMED = {ULMFIT_KIND: ULMFIT, JOINED_KIND: JOINED, WORDS_KIND: WORDS}
+NAMED = {ULMFIT_KIND: ULMFIT, CONCATENATED_KIND: CONCATENATED, WORDS_KIND: WORDS}
 """Those whose folders are vecsearch's own, by the `kind` in their config.json."""
 
 
@@ -87,9 +88,9 @@ def find_encoder(name: str | Path) -> Path:
 
 
 def can_open(path: Path) -> bool:
-    """Whether `open_encoder` knows the kind of encoder in a folder or file, and in each part of a joined one."""
+    """Whether `open_encoder` knows the kind of encoder in a folder or file, and in each part of a concatenated one."""
     kind = _known_kind(path)
-    return all(map(can_open, joined_folders(path)[0])) if kind is JOINED else kind is not None
+    return all(map(can_open, parts_in(path)[0])) if kind is CONCATENATED else kind is not None
 
 
 def kind_of(path: Path) -> EncoderKind:

@@ -17,7 +17,7 @@ from vecsearch import checks
 from vecsearch.encoders import find_encoder, open_encoder
 from vecsearch.encoders.base import CONFIG, Encoder, check_encoder, encode_texts, said_in
 from vecsearch.encoders.sentence.base import TOKENIZER, full_batches, padded, read_tokenizer
-from vecsearch.encoders.sentence.onnx import TOKENS, OnnxModel, find_model, is_onnx
+from vecsearch.encoders.sentence.onnx_model import TOKENS, OnnxModel, find_model, is_onnx
 from vecsearch.encoders.sentence.transformer import NEEDED, output_of, pretrained
 from vecsearch.encoders.torch_settings import fast_dtype
 from vecsearch.encoders.ulmfit.lstm import sigmoid

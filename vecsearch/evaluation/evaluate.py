@@ -1,9 +1,9 @@
-"""An encoder on a test set: what it reaches, how sure that is, and which of two encoders is better."""
+"""Encoders on a test set: their figures with intervals, and which of two encoders is better."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -31,18 +31,18 @@ CANDIDATES = 30_000
 
 @dataclass(slots=True)
 class Judged:
-    """An encoder on a set: for each metric and measure its value with its samples. A part of a set stands under its name."""
+    """An encoder's figures on a set, by part of the set ("" for all of it), metric and measure, each with its samples."""
 
     drawn: dict[tuple[str, Metric, str], Drawn] = field(default_factory=dict)
     n: dict[str, int] = field(default_factory=dict)
     """Pairs, questions or queries, of the set ("") and of its parts."""
     notes: list[str] = field(default_factory=list)
-    """What of the set the encoder does not know."""
+    """What does not count as it should: unknown words, missing documents."""
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """How far `encoder` is ahead of `than`, with the interval of the difference and the p-value that there is none."""
+    """The difference of `encoder` and `than`, with its interval, and the p-value of there being none."""
 
     part: str
     metric: Metric
@@ -68,7 +68,7 @@ def evaluate(
     ks: Sequence[int] = (10,),
     progress: Progress = SILENT,
 ) -> Judged:
-    """What an encoder reaches on a set by each metric: Pearson's and Spearman's correlation, accuracy, or the measures of a
+    """An encoder's figures on a set by each metric: Pearson's and Spearman's correlation, accuracy, or the measures of a
     ranking cut at each of `ks`.
 
     Raises: errors of the corpus of a BEIR folder.
@@ -101,7 +101,7 @@ def compare(judged: dict[str, Judged]) -> Iterator[Comparison]:
     for name, found in judged.items():
         checks.instance(f"judged[{name!r}]", found, Judged, give="what evaluate returned")
     if not judged:
-        raise UsageError("nothing is judged, so nothing can be compared; evaluate at least two encoders")
+        raise UsageError("judged is empty; evaluate at least two encoders")
     return _compared(judged)
 
 
@@ -120,12 +120,28 @@ def encode_pairs(
     """Vectors of both sides of n pairs of texts, each text encoded once: two (n, dim) float32."""
     check_encoder(encoder, kept=False)
     check_progress(progress)
+    a, b = both_sides(a, b)
+    texts, at = np.unique(np.array([*a, *b], object), return_inverse=True)
+    vectors = _encoded(encoder, texts.tolist(), progress)
+    return vectors[at[: len(a)]], vectors[at[len(a) :]]
+
+
+def both_sides(a: Sequence[str], b: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Both sides of pairs. Raises TypeError for what are no texts, UsageError for more of them on one side."""
     a, b = checks.texts("a", a), checks.texts("b", b)
     if len(a) != len(b):
         raise UsageError(f"there are {len(a):,} texts on one side and {len(b):,} on the other; a pair has one of each")
-    texts, at = np.unique(np.array([*a, *b], object), return_inverse=True)
-    vectors = _Encoding(encoder, progress).all(texts.tolist())
-    return vectors[at[: len(a)]], vectors[at[len(a) :]]
+    return a, b
+
+
+def _encoded(encoder: Encoder, texts: Sequence[str], progress: Progress) -> np.ndarray:
+    """Vectors of the texts, (n, dim) float32, encoded block by block."""
+    vectors = np.empty((len(texts), encoder.dim), np.float32)
+    for first in range(0, len(texts), BLOCK):
+        block = texts[first : first + BLOCK]
+        vectors[first : first + len(block)] = encode_texts(encoder, block)
+        progress.step("texts", first + len(block), len(texts))
+    return vectors
 
 
 def _on_pairs(test: Pairs, encoder: Encoder, metrics: Sequence[Metric], progress: Progress) -> Judged:
@@ -144,7 +160,7 @@ def _on_analogies(test: Analogies, encoder: Encoder, metrics: Sequence[Metric], 
     """By 3CosAdd (Mikolov, Yih and Zweig 2013), the words of the question left out of the answer."""
     asked = {word for question in test.questions for word in question}
     candidates = list(dict.fromkeys([*islice(_words(encoder), CANDIDATES), *sorted(asked)]))
-    vectors = _Encoding(encoder, progress).all(candidates)
+    vectors = _encoded(encoder, candidates, progress)
     row = {word: i for i, word in enumerate(candidates)}
     questions = np.array([[row[word] for word in question] for question in test.questions])  # (n, 4)
     known = vectors.any(axis=1)[questions].all(axis=1)
@@ -180,17 +196,17 @@ def _on_retrieval(
     test: Retrieval, encoder: Encoder, metrics: Sequence[Metric], ks: Sequence[int], progress: Progress
 ) -> Judged:
     tally = CorpusTally()
-    encoding = _Encoding(encoder, progress, lambda: tally.fraction())
-    queries = encoding.all(list(test.queries.values()))
+    queries = _encoded(encoder, list(test.queries.values()), progress)
     ids: list[str] = []
     best = {metric: (np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)) for metric in metrics}
     documents = read_corpus(test.folder, tally=tally)
     while block := list(islice(documents, BLOCK)):
-        vectors = encoding.all([document.text for document in block])
+        vectors = encode_texts(encoder, [document.text for document in block])
         for metric, found in best.items():
             scores, rows = nearest([(vectors, norms(vectors))], queries, max(ks), metric)
             best[metric] = merge((found[0], scores), (found[1], rows + len(ids)), max(ks))
         ids += [document.id for document in block]
+        progress.step("documents", len(ids), expected(len(ids), tally.fraction()))
     judged = Judged(n={"": len(queries)}, notes=list(test.notes))
     for metric, (scores, rows) in best.items():
         ranked = [ranking([ids[row] for row in of_query], its) for its, of_query in zip(scores.tolist(), rows, strict=True)]
@@ -208,21 +224,3 @@ def _on_retrieval(
     if missing := len({id for grades in test.grades.values() for id in grades} - there):
         judged.notes.append(f"{missing:,} judged documents are not in the corpus; those that are relevant count as not found")
     return judged
-
-
-class _Encoding:
-    """Encodes block by block, and tells how far it has come: by `fraction`, or by the texts of the only call."""
-
-    def __init__(self, encoder: Encoder, progress: Progress, fraction: Callable[[], float] | None = None) -> None:
-        self._encoder, self._progress, self._fraction = encoder, progress, fraction
-        self._done = 0
-
-    def all(self, texts: Sequence[str]) -> np.ndarray:
-        """Vectors of the texts: (n, dim) float32."""
-        parts = [np.empty((0, self._encoder.dim), np.float32)]
-        for first in range(0, len(texts), BLOCK):
-            parts.append(encode_texts(self._encoder, texts[first : first + BLOCK]))
-            self._done += len(parts[-1])
-            share = self._fraction() if self._fraction else self._done / len(texts)
-            self._progress.step("texts", self._done, expected(self._done, share))
-        return np.concatenate(parts)

@@ -1,4 +1,4 @@
-"""How sure a measured value is, and a difference of two: by drawing the pairs, questions or queries again.
+"""Confidence intervals of a measured value, and of a difference of two, by the bootstrap: items are drawn with replacement.
 
 Source: Efron and Tibshirani 1993, An Introduction to the Bootstrap; percentile intervals. Two encoders are drawn the same items
 each time, so that what is hard for both does not hide which is better: Koehn 2004, Statistical significance tests for machine

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import Any
 
-from vecsearch.drawing import new_figure
-from vecsearch.errors import UsageError, writing
+from vecsearch.drawing import DOT, lighten, new_figure, save_figure, spans
+from vecsearch.errors import UsageError
 
 COLUMNS = 2
 FORMATS = (".png", ".svg", ".pdf")
@@ -32,20 +32,16 @@ def plot_measures(path: str | PathLike[str], rows: Sequence[Mapping[str, Any]]) 
         for n, metric in enumerate(metrics):
             own = [row for row in rows if (row["set"], row["measure"], row["metric"]) == (*panel, metric)]
             places = [encoders.index(row["encoder"]) + 0.25 * (n - (len(metrics) - 1) / 2) for row in own]
-            values = [row["value"] for row in own]
-            # Rounding, and a value at the edge of its samples, may leave it a little outside.
-            spans = [[max(0, row["value"] - row["low"]) for row in own], [max(0, row["high"] - row["value"]) for row in own]]
-            ax.errorbar(values, places, xerr=spans, fmt="o", markersize=5, capsize=3, label=metric)
-        ax.set_title(f"{panel[0]}: {panel[1]}", fontsize=10, parse_math=False)
+            values, lows, highs = ([row[part] for row in own] for part in ("value", "low", "high"))
+            ax.errorbar(values, places, xerr=spans(values, lows, highs), label=metric, **DOT)
+        ax.set_title(f"{panel[0]}: {panel[1]}", parse_math=False)
         ax.set_yticks(range(len(encoders)), [""] * len(encoders))
         ax.set_ylim(len(encoders) - 0.5, -0.5)
-        ax.grid(axis="x", color="#888888", alpha=0.3)
-        ax.spines[["top", "right"]].set_visible(False)
+        lighten(ax, grid="x")
     for ax in axes[: len(panels) : columns]:
         ax.set_yticks(range(len(encoders)), encoders, parse_math=False)
     for ax in axes[len(panels) :]:
         ax.set_visible(False)
     if len(metrics) > 1:
         axes[0].legend(frameon=False, fontsize=8)
-    with writing(path):
-        figure.savefig(path, dpi=160, facecolor="white")
+    save_figure(figure, path)

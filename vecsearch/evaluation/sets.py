@@ -97,7 +97,7 @@ def read_analogies(path: Path) -> Analogies:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
-        raise CorpusError(f"{path} is no text in UTF-8 (byte {error.start}); save it as UTF-8") from None
+        raise CorpusError(f"{path} is not UTF-8 (byte {error.start}); save it as UTF-8") from None
     for number, line in enumerate(lines, 1):
         words = line.lower().split()
         if line.startswith(":"):
@@ -174,6 +174,6 @@ def _existing(folder: Path, name: str) -> Path:
     path = folder / name
     if not path.is_file():
         raise CorpusError(
-            f"{folder} has no {name}, so it is no BEIR folder; name a file, or a folder with corpus, queries and qrels"
+            f"{folder} has no {name}, so it is not a BEIR folder; name a file, or a folder with corpus, queries and qrels"
         )
     return path

@@ -1,4 +1,4 @@
-"""How much meaning and words should count together in an index, told by queries whose relevant documents are known."""
+"""Weights of meaning and words for an index, chosen by queries whose relevant documents are known."""
 
 from __future__ import annotations
 

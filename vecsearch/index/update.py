@@ -8,52 +8,40 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vecsearch import ann, checks
-from vecsearch.corpus.corpus import Corpus
-from vecsearch.corpus.document import Document, place
+from vecsearch.corpus.corpus import checked_corpus
+from vecsearch.corpus.document import Document
 from vecsearch.corpus.passages import Chunks
 from vecsearch.encoders import Encoder
-from vecsearch.errors import CorpusError, UsageError
-from vecsearch.index.build import blocks, goal_entry, goal_of, indexed
-from vecsearch.index.view import masks
-from vecsearch.metric import Metric
-from vecsearch.progress import SILENT, Progress
-from vecsearch.store.alive import alive_blocks
+from vecsearch.errors import UsageError
+from vecsearch.index.blocks import blocks
+from vecsearch.index.changes import Changes, Gone, changed, numbered_on
+from vecsearch.index.conditions import checked_condition, masks
+from vecsearch.index.hits import two_weights
+from vecsearch.index.indexing import goal_entry, indexed
+from vecsearch.metric import Metric, checked_queries
+from vecsearch.progress import SILENT, Progress, check_progress
+from vecsearch.store.alive import alive_blocks, known
 from vecsearch.store.clusters import Clustering
 from vecsearch.store.layout import SEGMENTS
 from vecsearch.store.manifest import Manifest
-from vecsearch.store.records import to_record
-from vecsearch.store.snapshot import Snapshot, generations, open_manifest, read_deletes
+from vecsearch.store.segment import SegmentWriter
+from vecsearch.store.snapshot import Snapshot, generations, open_manifest, read_deletes, read_manifest
 from vecsearch.store.writer import IndexWriter
 from vecsearch.text.languages import LANGUAGES
 
-LOOKUP_DOCUMENTS = 1024
-"""Documents that are compared at a time with what the index has of them."""
 COPIED_ROWS = 4096
 """Rows that a compaction copies at a time."""
 
 
-@dataclass
-class Changes:
-    """What an update did: documents that are new, that took an old one's place, that were there already, that are gone."""
-
-    added: int = 0
-    replaced: int = 0
-    unchanged: int = 0
-    deleted: int = 0
-    numbered_from: int | None = field(default=None, repr=False)
-    """The id of the first document that came without one, where some did."""
-
-
 @contextmanager
-def _updating(folder: Path, *, resume: bool = False) -> Iterator[tuple[IndexWriter, Manifest]]:
+def new_generation(folder: Path, *, resume: bool = False) -> Iterator[tuple[IndexWriter, Manifest]]:
+    """Under the lock: the writer of a new generation of the index in a folder, and the manifest in force."""
     with IndexWriter(folder, update=True, resume=resume) as writer:
         assert writer.manifest is not None  # an update refuses a folder without one
         yield writer, writer.manifest
@@ -61,7 +49,7 @@ def _updating(folder: Path, *, resume: bool = False) -> Iterator[tuple[IndexWrit
 
 def add(
     folder: Path,
-    corpus: Corpus,
+    documents: Iterable[Document],
     encoder: Encoder | None,
     *,
     vectors: Iterable[np.ndarray] | None = None,
@@ -75,99 +63,38 @@ def add(
 
     Raises CorpusError, VectorsError, UsageError, ResourceError; the index is then what it was.
     """
-    with _updating(folder, resume=resume) as (writer, manifest):
-        changes, gone = Changes(), _Gone(manifest)
+    resume, corpus = checks.flag("resume", resume), checked_corpus(documents)
+    if vectors is not None:
+        _, vectors = checks.blocks("vectors", vectors, read_manifest(folder).dim)
+    check_progress(progress)
+    with new_generation(folder, resume=resume) as (writer, manifest):
+        changes = Changes()
         signed = {"add to generation": manifest.generation, "encoder": encoder.fingerprint if encoder else None}
-        signed |= corpus.provenance
         chunks = Chunks(**manifest.chunks) if manifest.chunks else None
         with open_manifest(folder, manifest, check=False) as snapshot:
-            gone.start(snapshot)
-            counted = _numbered_on(corpus, snapshot, changes)
-            new = _changed(counted, snapshot, gone, changes, compare=vectors is None)
-            segment = writer.segment(manifest.dim, signed)
+            gone = Gone(snapshot)
+            new = changed(numbered_on(corpus, snapshot, changes), snapshot, gone, changes, compare=vectors is None)
+            segment = writer.segment(manifest.dim, signed | corpus.provenance)
             for block, rows, spans in blocks(new, encoder, vectors, segment, chunks):
                 segment.append(block, rows, spans)
                 progress.step("documents", segment.rows, corpus.expected(segment.rows))
         if not segment.rows:
             return changes
-        language = manifest.language or segment.language(encoder.language if encoder else None)
-        segment.finish(language)
-        shape = (segment.rows, manifest.dim)
-        goal = _lesser(manifest.goal, shape)
-        entry = _entry(writer, segment.folder, shape, manifest, goal=goal, progress=progress)
+        entry, language = finished(segment, writer, manifest, encoder, progress)
         counts = Counter(manifest.counts) + Counter({"documents": changes.added})
         writer.commit([*manifest.segments, entry], gone.rows(), counts=dict(counts), language=language)
         return changes
 
 
-def _numbered_on(documents: Iterable[Document], snapshot: Snapshot, changes: Changes) -> Iterator[Document]:
-    """The documents, those that come without ids with numbers behind all that are ids in the index, deleted ones among them."""
-    shift = None
-    for document in documents:
-        if document.numbered:
-            if shift is None:
-                numbers = [segment.documents.largest_number() for segment in snapshot.segments]
-                largest = max((number for number in numbers if number is not None), default=None)
-                shift = 0 if largest is None else largest + 1 - int(document.id)
-                changes.numbered_from = int(document.id) + shift
-            id = str(int(document.id) + shift)
-            document = replace(document, id=id, text=id if document.bare else document.text)
-        yield document
-
-
-def _changed(
-    documents: Iterator[Document], snapshot: Snapshot, gone: _Gone, changes: Changes, *, compare: bool
-) -> Iterator[Document]:
-    """The documents that the index does not have as they are; what they replace goes to `gone`."""
-    met = [np.zeros(len(segment.documents), bool) for segment in snapshot.segments]
-    while block := list(islice(documents, LOOKUP_DOCUMENTS)):
-        known = gone.find([document.id for document in block])
-        for document in block:
-            if document.id not in known:
-                changes.added += 1
-            else:
-                segment, number = known[document.id]
-                if met[segment][number]:
-                    raise CorpusError(f"{place(document)}: the id {document.id!r} comes twice; every document needs its own id")
-                met[segment][number] = True
-                stored = snapshot.segments[segment].documents.get([number])[0]
-                if compare and to_record(stored) == to_record(document):
-                    changes.unchanged += 1
-                    continue
-                changes.replaced += 1
-                gone.add(segment, [number])
-            yield document
-
-
-class _Gone:
-    """The rows that are deleted, with those that an update deletes as well."""
-
-    def __init__(self, manifest: Manifest) -> None:
-        self._manifest = manifest
-        self._more: list[np.ndarray] = []
-
-    def start(self, snapshot: Snapshot) -> None:
-        self._snapshot = snapshot
-        self._before = read_deletes(snapshot.folder, self._manifest)
-
-    def find(self, ids: Sequence[str]) -> dict[str, tuple[int, int]]:
-        """Segment and number of the documents with these ids that are there and not deleted."""
-        found: dict[str, tuple[int, int]] = {}
-        for part, (segment, alive) in enumerate(zip(self._snapshot.segments, self._snapshot.alive, strict=True)):
-            for id, number in segment.documents.known(ids).items():
-                if alive is None or alive[segment.documents.rows(np.array([number]))[0]]:
-                    found[id] = part, number
-        return found
-
-    def add(self, part: int, numbers: Sequence[int]) -> None:
-        """Delete all rows of these documents of a segment."""
-        first = sum(entry["rows"] for entry in self._manifest.segments[:part])
-        rows = self._snapshot.segments[part].documents.rows(np.array(numbers, np.int64))
-        self._more.append(first + rows)
-
-    def rows(self) -> np.ndarray:
-        """All of them: (r,) int64, rising."""
-        return np.unique(np.concatenate([self._before, *self._more])).astype(np.int64)
+def finished(
+    segment: SegmentWriter, writer: IndexWriter, manifest: Manifest, encoder: Encoder | None, progress: Progress
+) -> tuple[dict[str, Any], str]:
+    """Complete the segment that an update adds, and return the manifest's entry of it, and the language of its words."""
+    language = manifest.language or segment.language(encoder.language if encoder else None)
+    segment.finish(language)
+    shape = (segment.rows, manifest.dim)
+    goal = _lesser(manifest.goal, shape)
+    return indexed(segment.folder, writer.faiss_name, shape, manifest.metric, goal, progress=progress)[0], language
 
 
 def delete(folder: Path, *, ids: Sequence[str] = (), where: str | None = None) -> Changes:
@@ -175,10 +102,9 @@ def delete(folder: Path, *, ids: Sequence[str] = (), where: str | None = None) -
 
     Raises UsageError for an id that the index does not have, and for a condition that cannot be read; nothing is deleted then.
     """
-    with _updating(folder) as (writer, manifest), open_manifest(folder, manifest, check=False) as snapshot:
-        gone = _Gone(manifest)
-        gone.start(snapshot)
-        found = gone.find(list(ids))
+    ids, where = checks.texts("ids", ids, call="index.delete"), checked_condition(where)
+    with new_generation(folder) as (writer, manifest), open_manifest(folder, manifest, check=False) as snapshot:
+        gone, found = Gone(snapshot), known(snapshot, ids)
         if missing := [id for id in ids if id not in found]:
             raise UsageError(f"the index has no document with the id {', '.join(map(repr, missing[:5]))}; nothing was deleted")
         numbers: dict[int, set[int]] = {}
@@ -211,7 +137,9 @@ def compact(
     """
     if language is not None:
         language = checks.one_of("language", language, LANGUAGES)
-    with _updating(folder, resume=True) as (writer, manifest), open_manifest(folder, manifest) as snapshot:
+    queries = _checked_queries(folder, queries)
+    check_progress(progress)
+    with new_generation(folder, resume=True) as (writer, manifest), open_manifest(folder, manifest) as snapshot:
         signature = {"compact generation": manifest.generation, "rows at a time": COPIED_ROWS}
         segment = writer.segment(manifest.dim, signature, discard_others=True)
         stored, became = segment.progress.documents, set[str]()
@@ -230,8 +158,10 @@ def compact(
             )
         language = language or manifest.language or segment.language(None)
         segment.finish(language)
-        shape = (segment.rows, manifest.dim)
-        entry = _entry(writer, segment.folder, shape, manifest, queries=queries, progress=progress)
+        entry, _ = indexed(
+            segment.folder, writer.faiss_name, (segment.rows, manifest.dim), manifest.metric, manifest.goal,
+            queries=queries, progress=progress,
+        )  # fmt: skip
         return writer.commit(
             [entry], np.empty(0, np.int64), clusters=_labels_alive(writer, manifest, snapshot), language=language
         )
@@ -252,7 +182,7 @@ def cluster(folder: Path, clustering: Clustering, before: Manifest, *, assigned:
 
     Raises UsageError where the index holds other rows by now, or other clusters; what was added meanwhile does no harm.
     """
-    with _updating(folder) as (writer, manifest):
+    with new_generation(folder) as (writer, manifest):
         names = [entry["name"] for entry in before.segments]
         kept = [entry["name"] for entry in manifest.segments[: len(names)]]
         if kept != names or (assigned and manifest.clusters != before.clusters):
@@ -263,12 +193,13 @@ def cluster(folder: Path, clustering: Clustering, before: Manifest, *, assigned:
 
 def weigh(folder: Path, weights: tuple[float, float]) -> Manifest:
     """Keep how much meaning and words count together."""
-    with _updating(folder) as (writer, manifest):
+    weights = two_weights(weights)
+    with new_generation(folder) as (writer, manifest):
         return writer.commit(manifest.segments, read_deletes(folder, manifest), weights=list(weights))
 
 
 def rebuild(
-    folder: Path,
+    folder: str | Path,
     *,
     spec: str | None = None,
     goal: ann.Goal | None = None,
@@ -276,7 +207,13 @@ def rebuild(
     progress: Progress = SILENT,
 ) -> Manifest:
     """Make the FAISS indexes of all segments again from their vectors, towards the goal the index has or another one."""
-    with _updating(folder) as (writer, manifest):
+    folder, queries = checks.path("folder", folder), _checked_queries(folder, queries)
+    if spec is not None:
+        spec = checks.text("spec", spec)
+    if goal is not None:
+        checks.instance("goal", goal, ann.Goal, give="Goal(recall=0.95)")
+    check_progress(progress)
+    with new_generation(folder) as (writer, manifest):
         everything = [entry["name"] for entry in manifest.segments]
         open_manifest(folder, manifest, leave_out=everything).close()  # nothing is made from vectors that are damaged
         if spec is not None or goal is not None:
@@ -290,16 +227,18 @@ def rebuild(
             shape = (entry["rows"], manifest.dim)
             goal_here = asked if entry == manifest.largest else _lesser(asked, shape)
             place = folder / SEGMENTS / entry["name"]
-            entries.append(_entry(writer, place, shape, manifest, goal=goal_here, queries=queries, progress=progress))
+            made = indexed(place, writer.faiss_name, shape, manifest.metric, goal_here, queries=queries, progress=progress)
+            entries.append(made[0])
         return writer.commit(entries, read_deletes(folder, manifest), goal=asked)
 
 
-_BROUGHT_BACK = ("metric", "dim", "goal", "chunks", "encoder", "counts", "clusters", "language", "weights")
+_BROUGHT_BACK = ("metric", "dim", "goal", "chunks", "encoder", "counts", "clusters", "language", "weights", "sources")
 
 
 def rollback(folder: Path, generation: int) -> Manifest:
     """Bring an older generation back, as a new one. Raises UsageError for one that is not kept, or is in force."""
-    with _updating(folder) as (writer, manifest):
+    generation = checks.count("generation", generation, least=None)
+    with new_generation(folder) as (writer, manifest):
         kept = {old.generation: old for old in generations(folder, manifest)}
         if generation == manifest.generation or generation not in kept:
             others = ", ".join(str(number) for number in kept if number != manifest.generation) or "none"
@@ -316,7 +255,7 @@ def rollback(folder: Path, generation: int) -> Manifest:
 def collect(folder: Path, keep: int) -> list[str]:
     """Remove the generations before the last `keep`, and what interrupted work has left; returns the paths of what is gone."""
     keep = checks.count("keep", keep, least=1, most=checks.MANY)
-    with _updating(folder) as (writer, manifest):
+    with new_generation(folder) as (writer, manifest):
         return writer.collect(manifest, keep)
 
 
@@ -326,17 +265,5 @@ def _lesser(goal: Mapping[str, Any], shape: tuple[int, int]) -> Mapping[str, Any
     return {**goal, "spec": ann.EXACT} if goal["spec"] and few else goal
 
 
-def _entry(
-    writer: IndexWriter,
-    folder: Path,
-    shape: tuple[int, int],
-    manifest: Manifest,
-    *,
-    goal: Mapping[str, Any] | None = None,
-    queries: np.ndarray | None = None,
-    progress: Progress,
-) -> dict[str, Any]:
-    """The manifest's entry of a segment, indexed towards the goal."""
-    spec, wanted = goal_of(goal or manifest.goal)
-    metric = Metric(manifest.metric)
-    return indexed(folder, writer.faiss_name, shape, metric, spec=spec, goal=wanted, queries=queries, progress=progress)[0]
+def _checked_queries(folder: str | Path, queries: np.ndarray | None) -> np.ndarray | None:
+    return None if queries is None else checked_queries(queries, read_manifest(checks.path("folder", folder)).dim, "queries")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import accumulate
@@ -13,62 +12,25 @@ import numpy as np
 
 from vecsearch import ann
 from vecsearch.corpus.document import Document
+from vecsearch.encoders.base import Encoder, checked_vectors
 from vecsearch.errors import UsageError
 from vecsearch.forks import made_once
-from vecsearch.index.hits import Candidates, Hit, Neighbors, best_of_each
+from vecsearch.index.conditions import masks
+from vecsearch.index.hits import Candidates, Fusion, Hit, Neighbors, added, best_of_each, fused
 from vecsearch.index.keywords import Keywords, best, best_passage
-from vecsearch.metric import SHORTEST, Metric
-from vecsearch.store.alive import documents_alive, documents_of
-from vecsearch.store.filters import Condition
-from vecsearch.store.segment import Segment
+from vecsearch.index.segment_searcher import SegmentSearcher
+from vecsearch.metric import SHORTEST, Metric, checked_queries
+from vecsearch.store.alive import documents_alive, documents_of, known
 from vecsearch.store.snapshot import Snapshot
 
-FEW_NUMBERS = 1 << 21
-"""Numbers in all vectors that may be found up to which each is looked at: an index would look at more to find these."""
 MANY_ROWS = 256
 """Vectors that are asked for at once from which on they are read from the file, not from where it is mapped."""
 PASSAGES = 3
 """Rows that are looked for, for each document, where documents have several."""
+FUSED = 100
+"""Documents by meaning, and as many by words, that `hybrid` weighs at the least."""
 FILTERS = 8
 """Conditions whose answers are kept, a byte for each row: the same one is often asked with many queries."""
-
-
-def masks(snapshot: Snapshot, where: str | None) -> list[np.ndarray | None]:
-    """The rows that are not deleted and whose documents meet a condition. Raises UsageError as `Condition` does."""
-    if where is None:
-        return snapshot.alive
-    condition = _condition(snapshot, where)
-    found, first = [], 0
-    for number, (segment, alive) in enumerate(zip(snapshot.segments, snapshot.alive, strict=True)):
-        clusters = None
-        if snapshot.clustering:
-            clusters = snapshot.clustering.labels[first + segment.documents.first_rows()]
-        mask = np.zeros(segment.rows, bool)
-        mask[segment.documents.rows(condition.matching(number, clusters))] = True
-        first += segment.rows
-        found.append(mask if alive is None else mask & alive)
-    return found
-
-
-def remarks(snapshot: Snapshot, where: str) -> list[str]:
-    """What should be known of a condition's answer: texts that count as missing beside a number, names that mean two things."""
-    condition = _condition(snapshot, where)
-    passed: Counter[tuple[str, str]] = Counter()
-    for number, (segment, alive) in enumerate(zip(snapshot.segments, snapshot.alive, strict=True)):
-        for read, numbers in condition.passed_over(number).items():
-            starts = segment.documents.first_rows()[numbers]
-            passed[read] += len(starts) if alive is None else int(alive[starts].sum())
-    texts = [
-        f"{count:,} documents have a text as {field!r}, which the condition reads as {reading}: they count as if they had none"
-        for (field, reading), count in passed.items()
-        if count
-    ]
-    return [*condition.remarks, *texts]
-
-
-def _condition(snapshot: Snapshot, where: str) -> Condition:
-    parts = [segment.documents for segment in snapshot.segments]
-    return Condition(where, parts, clustered=snapshot.clustering is not None)
 
 
 class View:
@@ -77,16 +39,40 @@ class View:
     It stays what it is while newer ones are made, and may be shared by threads.
     """
 
-    def __init__(self, snapshot: Snapshot) -> None:
-        self.snapshot = snapshot
+    def __init__(self, snapshot: Snapshot, encoder: Encoder | None, *, given: Encoder | None = None) -> None:
+        """`encoder` is that of its queries, if there is one; `given` the same where it is a caller's own."""
+        # Everything is opened here: a writer that replaces this generation may remove its files at any time after.
+        self.snapshot, self.encoder, self.given = snapshot, encoder, given
         self._metric = Metric(snapshot.manifest.metric)
         little = bool(snapshot.manifest.goal["memory"])
         entries = zip(snapshot.segments, snapshot.manifest.segments, strict=True)
-        self._parts = [_Part(segment, entry, self._metric, little=little) for segment, entry in entries]
+        self._parts = [SegmentSearcher(segment, entry, self._metric, little=little) for segment, entry in entries]
         self._first = list(accumulate((segment.rows for segment in snapshot.segments), initial=0))[:-1]
         self._masks = lru_cache(FILTERS)(lambda where: masks(snapshot, where))
         self.documents_alive = documents_alive(snapshot)
         """How many documents are not deleted."""
+
+    @property
+    def dim(self) -> int:
+        """Length of its vectors."""
+        return self.snapshot.manifest.dim
+
+    @property
+    def queries_encoder(self) -> Encoder:
+        """The encoder of its queries. Raises UsageError where there is none."""
+        if self.encoder:
+            return self.encoder
+        if self.snapshot.manifest.encoder:
+            raise UsageError(
+                "this index was built by an encoder of your own: give it to Index.open(encoder=…), "
+                "or search with vectors or ids"
+            )
+        raise UsageError("this index was built from ready vectors and carries no encoder: search it with vectors or ids")
+
+    def encode(self, texts: list[str], *, marked: bool = False) -> np.ndarray:
+        """The vectors of texts, (n, dim) float32, as `Index.encode` has it."""
+        encoder = self.queries_encoder
+        return checked_vectors(encoder, (encoder.encode_in_context if marked else encoder.encode)(texts), len(texts))
 
     def alive(self) -> np.ndarray:
         """The rows that are not deleted, rising: (r,) int64."""
@@ -112,17 +98,14 @@ class View:
 
     def known(self, ids: Sequence[str]) -> dict[str, list[int]]:
         """The rows of those of the documents with these ids that are there."""
-        found: dict[str, list[int]] = {}
-        for first, segment, alive in zip(self._first, self.snapshot.segments, self.snapshot.alive, strict=True):
-            for id, number in segment.documents.known(ids).items():
-                rows = segment.documents.rows(np.array([number]))
-                if alive is None or alive[rows[0]]:
-                    found[id] = (first + rows).tolist()
-        return found
+        return {
+            id: (self._first[part] + self.snapshot.segments[part].documents.rows(np.array([number]))).tolist()
+            for id, (part, number) in known(self.snapshot, ids).items()
+        }
 
     def vectors(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
         """The stored vectors at `rows`: (n, dim) float32, as encoded."""
-        out = np.empty((len(rows), self.snapshot.manifest.dim), np.float32)
+        out = np.empty((len(rows), self.dim), np.float32)
         wanted = np.asarray(rows, np.int64)
         for first, segment in zip(self._first, self.snapshot.segments, strict=True):
             here = (wanted >= first) & (wanted < first + segment.rows)
@@ -157,10 +140,6 @@ class View:
             scores, rows = (more_scores, more) if not rows.size else ann.merge((scores, more_scores), (rows, more), k)
         return Neighbors(rows, scores)
 
-    def remarks(self, where: str) -> list[str]:
-        """As `remarks` has it, of this generation."""
-        return remarks(self.snapshot, where)
-
     def hits(self, neighbors: Neighbors) -> list[list[Hit]]:
         """The documents behind rows and scores, a list for each query."""
         known: dict[int, tuple[Document, str | None]] = {}
@@ -184,16 +163,38 @@ class View:
                 return hits
             wanted *= 2
 
+    def query(self, texts: list[str], k: int, **options: Any) -> list[list[Hit]]:
+        """The k best documents for each text, by its vector; none for a text without a word that the model knows."""
+        vectors = self._asked(texts)
+        found = self.nearest(vectors, k, **options)
+        return [hits if vector.any() else [] for hits, vector in zip(found, vectors, strict=True)]
+
+    def _asked(self, texts: list[str]) -> np.ndarray:
+        return checked_queries(self.encode(texts), self.dim)
+
+    def similar(self, ids: Sequence[str], k: int, **options: Any) -> list[list[Hit]]:
+        """The k documents most like each of the documents `ids`, itself left out; of a split one, like all of its passages."""
+        own = np.array([self.vectors(rows).mean(axis=0) for rows in self.rows(ids)], np.float32).reshape(-1, self.dim)
+        found = self.nearest(own, k + 1, **options)
+        return [[hit for hit in hits if hit.id != id][:k] for id, hits in zip(ids, found, strict=True)]
+
     def keywords(self, texts: Sequence[str], k: int, *, where: str | None = None) -> list[list[Hit]]:
         """The k best documents for each text by the words they share. Raises UsageError as `search` does."""
         words, allowed = self._words, self._allowed(where)
         return [self._with_words(text, best(words.scores(text), k, allowed)) for text in texts]
 
+    def hybrid(self, texts: list[str], k: int, weights: tuple[float, float], fusion: Fusion, **options: Any) -> list[list[Hit]]:
+        """The k best documents for each text by meaning and by words, their scores or their ranks put together."""
+        found = self.candidates(texts, max(FUSED, k), **options)
+        if fusion is Fusion.RANKS:
+            return [fused((near, worded), weights, k) for near, worded, _ in found]
+        return [added(both, weights, k) for _, _, both in found]
+
     def candidates(
-        self, texts: Sequence[str], queries: np.ndarray, depth: int, *, exact: bool = False, where: str | None = None
+        self, texts: list[str], depth: int = FUSED, *, exact: bool = False, where: str | None = None
     ) -> Iterator[tuple[list[Hit], list[Hit], Candidates]]:
-        """For each text the `depth` best documents by meaning, of which `queries` (q, dim) float32 are the vectors, those by
-        words, and both with all their scores."""
+        """For each text the `depth` best documents by meaning, those by words, and both with all their scores."""
+        queries = self._asked(texts)
         by_meaning = self.nearest(queries, depth, exact=exact, where=where)
         words, allowed = self._words, self._allowed(where)
         for text, query, near in zip(texts, queries, by_meaning, strict=True):
@@ -223,6 +224,10 @@ class View:
     def _words(self) -> Keywords:
         return Keywords([segment.documents for segment in self.snapshot.segments], self.snapshot.manifest.language)
 
+    def count(self, where: str) -> int:
+        """How many documents meet a condition."""
+        return sum(int(mask.sum()) for mask in self._allowed(where) if mask is not None)
+
     def _allowed(self, where: str | None) -> list[np.ndarray | None]:
         parts = zip(self.snapshot.segments, self._masks(where), strict=True)
         return [None if mask is None else documents_of(segment.documents, mask) for segment, mask in parts]
@@ -236,38 +241,3 @@ class View:
         passage = best_passage(documents, document, number, text)
         row = self._first[part] + int(documents.rows(np.array([number]))[0])
         return Hit(document.id, score, document.text, document.fields, passage, self.snapshot.cluster(row))
-
-
-class _Part:
-    """One segment, exactly and by its FAISS index."""
-
-    def __init__(self, segment: Segment, entry: dict, metric: Metric, *, little: bool) -> None:
-        self._segment = segment
-        self._exact = ann.ExactSearcher(segment.vectors, segment.norms)
-        self._approximate = None
-        if segment.index_path:
-            # What was built for little memory does not fill it with the vectors that are ranked again.
-            source = ann.Rows(segment.vectors, segment.norms, metric, read=segment.read if little else None)
-            self._approximate = ann.open_searcher(segment.index_path, entry["spec"], source, entry["effort"])
-
-    def search(
-        self, queries: np.ndarray, k: int, metric: Metric, mask: np.ndarray | None, *, exact: bool
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Scores and rows, as `ann` gives them, of the best rows that the mask leaves."""
-        if mask is None:
-            return (
-                self._exact.search(queries, k, metric)
-                if exact or not self._approximate
-                else self._approximate.search(queries, k)
-            )
-        rows = np.flatnonzero(mask)
-        if exact or not self._approximate or len(rows) * self._segment.dim <= FEW_NUMBERS:
-            return self._exact.search(queries, k, metric, rows)
-        found = self._approximate.search_among(queries, k, mask)
-        if found is None:
-            return self._exact.search(queries, k, metric, rows)
-        scores, best = found
-        # What may be found can lie far from where the index looks for a query.
-        if len(short := np.flatnonzero((best < 0).any(axis=1))):
-            scores[short], best[short] = self._exact.search(queries[short], best.shape[1], metric, rows)
-        return scores, best

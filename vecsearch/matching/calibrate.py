@@ -1,4 +1,4 @@
-"""From labelled pairs and their scores to a calibration, with what it is worth on pairs that were held out."""
+"""From labelled pairs and their scores to a calibration, with its figures on pairs that were held out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vecsearch.matching.threshold import BEST_F1, Ranked, Rule, check_reachable
 from vecsearch.metric import Metric
 
 FEW = 50
-"""Pairs below which isotonic regression, which has no form of its own, follows chance."""
+"""Fewer pairs than these are calibrated by Platt's method: isotonic regression, which assumes no shape, would overfit them."""
 
 
 def calibrate(
@@ -66,7 +66,7 @@ def calibrate(
 
 
 def _reliability(pairs: Labelled, scores: np.ndarray, metric: Metric, split: Split) -> dict[str, Reliability]:
-    """Each way to a probability on the folds it was not learnt from; beside them a cosine taken for a probability."""
+    """Of each method, on the folds that it was not fitted to; and of the cosine itself, taken for a probability."""
     found = {}
     if metric is Metric.COSINE:
         found["score"] = Reliability.of(np.clip(scores.astype(np.float64), *bounds(pairs.matches)), pairs.matches)

@@ -47,7 +47,7 @@ class CalibratedEncoder:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What `calibrate` found: `docs/matching.md` says what each part holds. It knows its encoder and refuses another."""
+    """What `calibrate` found; `docs/matching.md` explains each part. It is valid for one encoder, and refuses others."""
 
     metric: Metric
     encoder: CalibratedEncoder
@@ -64,7 +64,7 @@ class Calibration:
 
     @property
     def threshold(self) -> float:
-        """What a match scores at least."""
+        """The lowest score of a match."""
         return self.figures["threshold"].value
 
     @property
@@ -81,7 +81,7 @@ class Calibration:
         if check_encoder(encoder).fingerprint != self.encoder.fingerprint:
             raise UsageError(
                 f"the calibration is for scores of the encoder {' and '.join(self.encoder.names)} "
-                f"({self.encoder.fingerprint}), this one is {encoder.fingerprint}: its scores mean something else; "
+                f"({self.encoder.fingerprint}), this one is {encoder.fingerprint}: its scores are not comparable; "
                 "use that encoder, or run `vecsearch calibrate` with this one"
             )
 

@@ -1,4 +1,4 @@
-"""What scores of labelled pairs are worth on pairs that were held out: folds that keep related pairs together, and figures."""
+"""Cross-validation over labelled pairs: folds that keep related pairs together, and figures on the pairs held out."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ Split = list[tuple[np.ndarray, np.ndarray]]
 def folds(pairs: Labelled) -> Split:
     """Places of the pairs to learn from, and of those held out, FOLDS times; a group is never in both.
 
-    Raises CorpusError where matches, or others, are of too few groups to have both wherever is learnt.
+    Raises CorpusError where matches, or non-matches, are in too few groups for each fold to be trained with both.
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
-    for what, label in (("matches", True), ("pairs that are none", False)):
+    for what, label in (("matches", True), ("non-matches", False)):
         if (there := len(np.unique(pairs.groups[pairs.matches == label]))) < FOLDS:
             raise CorpusError(
                 f"{pairs.name}: all {what} share texts with one another, but for {there} groups of them; "
@@ -40,7 +40,7 @@ def folds(pairs: Labelled) -> Split:
 
 
 def worth(pairs: Labelled, scores: np.ndarray, rule: Rule, split: Split) -> dict[str, Drawn]:
-    """What scores (n,) are worth: figures by the names of FIGURES, drawn by groups; equal pairs draw equal groups."""
+    """How good scores (n,) are: figures by the names of FIGURES, with samples drawn by groups; the same for equal pairs."""
     ranked = Ranked(scores, pairs.matches)
     found = _of_curves(pairs, ranked, rule) | _held_out(pairs, scores, rule, split)
     return {name: found[name] for name in FIGURES}

@@ -1,4 +1,4 @@
-"""What can be known of a pair of texts: its scores by each of several encoders, and what its words and letters say."""
+"""Features of a pair of texts: its scores by each of several encoders, and how much its words and letters agree."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
-from vecsearch import checks
 from vecsearch.encoders import Encoder
+from vecsearch.evaluation.evaluate import both_sides
 from vecsearch.matching.remembering import REMEMBERED_BYTES, RememberingEncoder
 from vecsearch.metric import Metric, pair_scores
 
@@ -16,7 +16,7 @@ WORD = re.compile(r"\w+")
 
 
 class PairFeatures:
-    """Columns of numbers for pairs of texts, by `encoders` of any number, each under its name."""
+    """Features of pairs of texts, by any number of `encoders`, each under its name."""
 
     def __init__(self, encoders: Mapping[str, Encoder]) -> None:
         limit = REMEMBERED_BYTES // max(1, len(encoders))
@@ -24,8 +24,8 @@ class PairFeatures:
         self._words = {name: frozenset(encoder.words) for name, encoder in encoders.items() if len(encoder.words)}
 
     def columns(self, a: Sequence[str], b: Sequence[str]) -> dict[str, np.ndarray]:
-        """For n pairs, (n,) float64 each: what `names` says, in its order."""
-        a, b = checks.texts("a", a), checks.texts("b", b)
+        """The features of n pairs, (n,) float64 each, by `names` and in their order."""
+        a, b = both_sides(a, b)
         found = {}
         words = [[WORD.findall(text.lower()) for text in side] for side in (a, b)]
         for name, encoder in self._encoders.items():

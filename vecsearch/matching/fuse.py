@@ -26,7 +26,7 @@ REPEATS = 5
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What scores reach on held-out pairs, by the names of FIGURES; how far they are to be believed, if probabilities."""
+    """Figures of scores on held-out pairs, by the names of FIGURES; for probabilities also how reliable they are."""
 
     figures: dict[str, Drawn]
     reliability: Reliability | None
@@ -72,11 +72,11 @@ def fuse(
     model: str = "best",
     progress: Progress = SILENT,
 ) -> FusionReport:
-    """Learn from features of n pairs, `columns` (n,) float64 each, of which some are of the
-    `encoders` by their names, whether they match.
+    """A model that predicts from the features of n pairs, `columns` (n,) float64 each, whether they match. For each of the
+    `encoders` there is a column "NAME cosine".
 
-    Each model is learnt on four folds and judged on the fifth, in turn. The `model` that is kept, "best" being that of the
-    highest average precision, is then learnt on all pairs. `progress` is told how many models are learnt.
+    Each kind of model is trained on four folds and judged on the fifth, in turn. The `model` to keep, with "best" that of the
+    highest average precision, is then trained on all pairs. `progress` is called with the number of models trained.
 
     Raises: UsageError for a precision that no threshold reaches; CorpusError where there are too few groups.
     """

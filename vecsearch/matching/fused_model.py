@@ -1,4 +1,4 @@
-"""A model of several encoders' scores that says how likely a pair is a match: a folder, and what scores pairs with it."""
+"""A model that predicts from several encoders' scores how likely a pair is a match: its folder, and scoring with it."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ class FusedModel:
     encoders: dict[str, FusedEncoder]
     features: list[str]
     threshold: float
-    """What a match's probability is at least."""
+    """The lowest probability of a match."""
     predict: Callable[[np.ndarray], np.ndarray]
     """Probabilities (n,) float64 of features (n, f) float64."""
     model: Classifier | None = None
-    """What was learnt, to be written; None where it was read."""
+    """The classifier as it was trained, to be saved; None for a model that was read."""
     fingerprint: str = ""
     """32 hex digits over the files that it was read from."""
 

@@ -47,7 +47,7 @@ def read_labelled(
         raise CorpusError(f"{path} holds {len(pairs)} pairs; at least {LEAST_PAIRS} are needed: label more")
     if matches.all() or not matches.any():
         mend = "label some of both" if positive is None else f"choose another score than --positive {positive:g}"
-        raise CorpusError(f"{path}: all {len(pairs):,} pairs are {'matches' if matches.all() else 'none'}; {mend}")
+        raise CorpusError(f"{path}: all {len(pairs):,} pairs are {'matches' if matches.all() else 'non-matches'}; {mend}")
     a, b = [pair.a for pair in pairs], [pair.b for pair in pairs]
     return Labelled(str(path), a, b, matches, grouped(a, b))
 

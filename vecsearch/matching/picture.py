@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from os import PathLike
 
-from vecsearch.drawing import new_figure
-from vecsearch.errors import writing
+from vecsearch.drawing import DOT, GREY, lighten, new_figure, save_figure, spans
 from vecsearch.matching.calibration import Calibration
 from vecsearch.matching.fuse import FusionReport
-
-GREY = "#888888"
 
 
 def plot_calibration(path: str | PathLike[str], made: Calibration) -> None:
@@ -18,18 +15,9 @@ def plot_calibration(path: str | PathLike[str], made: Calibration) -> None:
     left, right = figure.subplots(1, 2)
     left.plot(made.curve["recall"], made.curve["precision"], label="all pairs, by threshold")
     precision, recall = made.figures["precision"], made.figures["recall"]
-    # Rounding, and a value at the edge of its samples, may leave it a little outside.
-    spans = [[[max(0, its.value - its.low)], [max(0, its.high - its.value)]] for its in (recall, precision)]
-    left.errorbar(
-        [recall.value],
-        [precision.value],
-        xerr=spans[0],
-        yerr=spans[1],
-        fmt="o",
-        markersize=5,
-        capsize=3,
-        label=f"threshold {made.threshold:.3f}, held-out pairs",
-    )
+    reach = {f"{axis}err": spans([its.value], [its.low], [its.high]) for axis, its in (("x", recall), ("y", precision))}
+    label = f"threshold {made.threshold:.3f}, held-out pairs"
+    left.errorbar([recall.value], [precision.value], label=label, **reach, **DOT)
     left.set(xlabel="recall", ylabel="precision", title="Precision and recall")
     right.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--", label="as it should be")
     for name in ("score", made.way):
@@ -42,12 +30,9 @@ def plot_calibration(path: str | PathLike[str], made: Calibration) -> None:
     right.set(xlabel="probability that is given", ylabel="share of matches", title="Probabilities, held-out pairs")
     for ax in (left, right):
         ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
-        ax.title.set_fontsize(10)
-        ax.grid(color=GREY, alpha=0.3)
-        ax.spines[["top", "right"]].set_visible(False)
+        lighten(ax)
         ax.legend(frameon=False, fontsize=8)
-    with writing(path):
-        figure.savefig(path, dpi=160, facecolor="white")
+    save_figure(figure, path)
 
 
 def plot_fused(path: str | PathLike[str], made: FusionReport) -> None:
@@ -57,20 +42,15 @@ def plot_fused(path: str | PathLike[str], made: FusionReport) -> None:
     left, right = figure.subplots(1, 2)
     for place, (name, its) in enumerate(judged.items()):
         drawn = its.figures["average_precision"]
-        low, high = drawn.interval
-        span = [[max(0, drawn.value - low)], [max(0, high - drawn.value)]]
-        colour = "tab:orange" if name in made.models else "tab:blue"
-        left.errorbar([drawn.value], [place], xerr=span, fmt="o", markersize=5, capsize=3, color=colour)
+        (low, high), colour = drawn.interval, "tab:orange" if name in made.models else "tab:blue"
+        left.errorbar([drawn.value], [place], xerr=spans([drawn.value], [low], [high]), color=colour, **DOT)
     left.set_yticks(range(len(judged)), judged, parse_math=False)
     left.set(title="Average precision, held-out pairs")
-    means, spans = ([getattr(its, part) for its in made.importances] for part in ("mean", "deviation"))
-    right.barh(range(len(means)), means, xerr=spans, color="tab:orange", alpha=0.7, ecolor=GREY)
+    means, deviations = ([getattr(its, part) for its in made.importances] for part in ("mean", "deviation"))
+    right.barh(range(len(means)), means, xerr=deviations, color="tab:orange", alpha=0.7, ecolor=GREY)
     right.set_yticks(range(len(means)), [its.feature for its in made.importances], parse_math=False)
     right.set(title=f"What a feature is worth to the {made.fusion.name} model")
     for ax in (left, right):
         ax.invert_yaxis()
-        ax.title.set_fontsize(10)
-        ax.grid(axis="x", color=GREY, alpha=0.3)
-        ax.spines[["top", "right"]].set_visible(False)
-    with writing(path):
-        figure.savefig(path, dpi=160, facecolor="white")
+        lighten(ax, grid="x")
+    save_figure(figure, path)

@@ -1,4 +1,4 @@
-"""An encoder that remembers the vectors of the texts it was asked for lately: in pairs, texts recur."""
+"""A cache of vectors: in files of pairs the same texts recur, and each is encoded once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ENTRY_BYTES = 200
 
 
 class RememberingEncoder:
-    """Gives an encoder's vectors, and does not encode again what it was asked lately."""
+    """An encoder's vectors, of which the most recently used are cached, up to `limit` bytes."""
 
     def __init__(self, encoder: Encoder, limit: int = REMEMBERED_BYTES) -> None:
         self._encoder = check_encoder(encoder, kept=False)

@@ -1,4 +1,4 @@
-"""What scores pairs of texts: the protocol, and the scores of one encoder, with or without a calibration."""
+"""Scorers of pairs of texts: the protocol, and the scores of one encoder, with or without a calibration."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from vecsearch import checks
 from vecsearch.encoders import Encoder
-from vecsearch.errors import UsageError
+from vecsearch.evaluation.evaluate import both_sides
 from vecsearch.matching.calibration import Calibration
 from vecsearch.matching.remembering import RememberingEncoder
 from vecsearch.metric import Background, Metric, pair_scores
@@ -19,7 +19,7 @@ SEED = 0
 
 
 class PairScorer(Protocol):
-    """Says of pairs of texts what there is to say, as columns of numbers."""
+    """Scores pairs of texts: columns of numbers."""
 
     def columns(self, a: Sequence[str], b: Sequence[str]) -> dict[str, np.ndarray]:
         """For n pairs: columns (n,) by name, the same names each time."""
@@ -29,8 +29,8 @@ class EncoderScorer:
     """Cosine and inner product by an encoder, each with its percentile among random pairs; with a calibration the probability
     of a match.
 
-    The random pairs are of texts (n,) on the side a, and on the side b, that are no pair of the n that are given. Where there
-    are none, percentiles are not a number.
+    A random pair is a text of `a` with a text of `b`, both (n,), that is not one of the given pairs. Where there is no such
+    pair, percentiles are NaN.
     """
 
     def __init__(self, encoder: Encoder, a: Sequence[str], b: Sequence[str], *, calibration: Calibration | None = None) -> None:
@@ -38,7 +38,7 @@ class EncoderScorer:
         self._calibration = calibration
         if calibration is not None:
             checks.instance("calibration", calibration, Calibration, give="Calibration.load(path)")
-        self._background = self._random_pairs(*_sides(a, b))
+        self._background = self._random_pairs(*both_sides(a, b))
 
     @property
     def encoded(self) -> int:
@@ -47,7 +47,7 @@ class EncoderScorer:
 
     def columns(self, a: Sequence[str], b: Sequence[str]) -> dict[str, np.ndarray]:
         """Of n pairs, (n,) each: "cosine", "cosine_percentile", "ip", "ip_percentile"; if calibrated "probability", "match"."""
-        a, b = _sides(a, b)
+        a, b = both_sides(a, b)
         vectors = self._encoder.encode([*a, *b])
         found: dict[str, np.ndarray] = {}
         for metric in Metric:
@@ -67,11 +67,3 @@ class EncoderScorer:
         left, right = np.array(chosen, np.int64).reshape(-1, 2).T
         vectors = self._encoder.encode([*sides[0], *sides[1]])
         return Background(vectors[left], vectors[len(sides[0]) :][right])
-
-
-def _sides(a: Sequence[str], b: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Both sides of pairs. Raises TypeError for what are no texts, UsageError for more of them on one side."""
-    a, b = checks.texts("a", a), checks.texts("b", b)
-    if len(a) != len(b):
-        raise UsageError(f"there are {len(a):,} texts on one side and {len(b):,} on the other; a pair has one of each")
-    return a, b

@@ -1,4 +1,4 @@
-"""A file of pairs of any length, scored block by block into files that appear when they are whole, and can be gone on with."""
+"""A file of pairs of any length, scored block by block; the outputs appear when they are complete, and a run can be resumed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from vecsearch.resume import refuse_difference
 BLOCK = 8192
 """Pairs that are scored at a time."""
 BLOCK_CHARACTERS = 16_000_000
-"""Their texts' characters: a block of long texts ends with the one that reaches so many."""
+"""Characters of their texts at which a block ends earlier."""
 DIGITS = 6
 """Decimals of the scores that are written: float32 has about seven."""
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
@@ -39,7 +39,7 @@ _QUOTABLE = re.compile(r'[,"\n\r]|\A\s')
 
 @dataclass(slots=True)
 class Scored:
-    """How far the pairs have come: how many were read, and how many rows each output has, by its name."""
+    """How many pairs were scored, and how many rows each output has, by its name."""
 
     pairs: int
     rows: dict[str, int]
@@ -49,22 +49,22 @@ class Scored:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """A file for the rows for which `takes` of their columns (n,) is true: (n,) bool; by its suffix JSON lines, CSV or TSV."""
+    """A file, by its suffix JSON lines, CSV or TSV, for the rows that `takes` selects: columns (n,) -> (n,) bool."""
 
     path: Path
     takes: Callable[[Mapping[str, np.ndarray]], np.ndarray]
 
 
-def blocks(pairs: Iterable[Pair], size: int = BLOCK) -> Iterator[list[Pair]]:
-    """The pairs, `size` at a time, or fewer where texts are long."""
+def blocks(pairs: Iterable[Pair], size: int = BLOCK, characters: int = BLOCK_CHARACTERS) -> Iterator[list[Pair]]:
+    """The pairs, `size` at a time; a block ends earlier when its texts reach so many `characters`."""
     block: list[Pair] = []
-    characters = 0
+    length = 0
     for pair in pairs:
         block.append(pair)
-        characters += len(pair.a) + len(pair.b)
-        if len(block) == size or characters >= BLOCK_CHARACTERS:
+        length += len(pair.a) + len(pair.b)
+        if len(block) == size or length >= characters:
             yield block
-            block, characters = [], 0
+            block, length = [], 0
     if block:
         yield block
 
@@ -81,15 +81,15 @@ def scored_rows(block: Sequence[Pair], columns: Mapping[str, np.ndarray]) -> lis
 
 
 class ScoringRun:
-    """Scores pairs into `outputs`; what another run of the same `settings` began is gone on with, if `resume` says so.
+    """Scores pairs into `outputs`; with `resume` continues an unfinished run of the same `settings`.
 
-    Until all pairs are scored, rows are in .NAME.part beside each output, and .NAME.progress beside the first says how far they
-    have come; at the end the parts get their names.
+    Until all pairs are scored, rows are in .NAME.part beside each output, and .NAME.progress beside the first says how many are
+    done; at the end the parts are renamed.
     """
 
     def __init__(self, outputs: Sequence[Output], settings: Mapping[str, Any], *, resume: bool, replace: bool = False) -> None:
-        """Raises UsageError for an output that cannot be or that is there, unless `replace`; for an unfinished one, unless
-        `resume` or `replace`; and for one of other settings."""
+        """Raises UsageError for an output that cannot be written; for one that exists, unless `replace`; for an unfinished one,
+        unless `resume` or `replace`; and for resuming a run of other settings."""
         for output in outputs:
             _check(output.path, replace=replace or resume)
         self._first = first = outputs[0].path
@@ -97,18 +97,26 @@ class ScoringRun:
         self._outputs = {str(output.path): output for output in outputs}
         self._settings = {**settings, "outputs": list(self._outputs)}
         if resume:
-            self.done, self._sizes = self._begun()
+            self.done, self._sizes = self._unfinished()
         elif self._progress.exists() and not replace:
             raise UsageError(f"{first} is unfinished: continue with --resume, or start again with --replace")
         else:
             self._forget()
             self.done, self._sizes = Scored(0, dict.fromkeys(self._outputs, 0)), dict.fromkeys(self._outputs, 0)
 
-    def run(self, pairs: Iterator[Pair], scorer: PairScorer, share: Callable[[], float], progress: Progress) -> Scored:
-        """Score those of `pairs` that are not scored yet, the first being passed over. `share` says how much of them has been
-        read, 0 to 1; `progress` is told how many are done.
+    def run(
+        self,
+        pairs: Iterator[Pair],
+        scorer: PairScorer,
+        share: Callable[[], float],
+        progress: Progress,
+        *,
+        block_pairs: int = BLOCK,
+    ) -> Scored:
+        """Score `pairs`, `block_pairs` at a time, after skipping those that a resumed run has scored. `share` returns the share
+        of the file that has been read, 0 to 1; `progress` is called with the number of pairs done.
 
-        Raises: CorpusError; ResourceError where the disk refuses. What is scored stays, to be resumed.
+        Raises: CorpusError; ResourceError where the disk refuses. What is scored is kept for `resume`.
         """
         if (there := sum(1 for _ in islice(pairs, self.done.pairs))) < self.done.pairs:
             raise CorpusError(f"{there:,} pairs are there, but {self.done.pairs:,} were scored before; give the same file")
@@ -116,9 +124,9 @@ class ScoringRun:
             parts = {name: Path(output.path.with_name(f".{output.path.name}.part")) for name, output in self._outputs.items()}
             for name, part in parts.items():
                 if self._sizes[name] and not part.exists() and Path(name).exists():
-                    os.replace(name, part)  # it was stopped when this one had its name already
+                    os.replace(name, part)  # the run was stopped after this part had been renamed
             writers = {name: files.enter_context(_Rows(part, self._sizes[name])) for name, part in parts.items()}
-            for block in blocks(pairs):
+            for block in blocks(pairs, block_pairs):
                 columns = scorer.columns([pair.a for pair in block], [pair.b for pair in block])
                 rows = scored_rows(block, columns)
                 for name, output in self._outputs.items():
@@ -143,7 +151,7 @@ class ScoringRun:
         state = {"settings": self._settings, "done": asdict(self.done), "bytes": sizes}
         write_whole(self._progress, json.dumps(state, indent=1, ensure_ascii=False).encode() + b"\n")
 
-    def _begun(self) -> tuple[Scored, dict[str, int]]:
+    def _unfinished(self) -> tuple[Scored, dict[str, int]]:
         try:
             state = json.loads(self._progress.read_bytes())
             settings, done, sizes = dict(state["settings"]), Scored(**state["done"]), dict(state["bytes"])
@@ -233,7 +241,7 @@ def _check(path: Path, *, replace: bool) -> None:
 
 
 def _plain(column: np.ndarray) -> list[Any]:
-    """The column (n,) as Python's own values; None for what is no number, which JSON does not know."""
+    """The column (n,) as Python's own values; None for NaN, which JSON does not have."""
     if column.dtype == bool:
         return column.tolist()
     rounded = column.astype(np.float64).round(DIGITS).tolist()

@@ -13,20 +13,21 @@ from vecsearch.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What a threshold is to reach: the best "f1", or at `least` a "precision" or a "recall"."""
+    """How a threshold is chosen: for the best "f1", or for a "precision" or "recall" of at `least` so much."""
 
     measure: str = "f1"
     least: float | None = None
 
     def __post_init__(self) -> None:
-        """Raises: TypeError: no name, no number. UsageError: another measure, or a share that cannot be asked for."""
+        """Raises: TypeError: the measure is not a text, or `least` not a number. UsageError: an unknown measure, or a value of
+        `least` outside of 0 to 1."""
         object.__setattr__(self, "measure", checks.one_of("measure", self.measure, ("f1", "precision", "recall")))
         if self.measure == "f1" and self.least is not None:
-            raise UsageError(f"the best f1 is looked for, and none is asked for: leave out {self.least!r}")
+            raise UsageError(f"a rule for the best f1 takes no least value: leave out {self.least!r}")
         if self.measure != "f1":
             object.__setattr__(self, "least", checks.number("least", self.least, 0, 1))
             if not self.least:
-                raise UsageError("least is 0; give a share above 0 and up to 1")
+                raise UsageError("least is 0; it must be greater than 0 and at most 1")
 
 
 BEST_F1 = Rule()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
@@ -53,6 +53,16 @@ def free_cluster_field(snapshot: Snapshot) -> str:
     while name in taken:
         name += "_"
     return name
+
+
+def known(snapshot: Snapshot, ids: Sequence[str]) -> dict[str, tuple[int, int]]:
+    """Segment and number of each of the documents with these ids that is there and not deleted."""
+    found: dict[str, tuple[int, int]] = {}
+    for part, (segment, alive) in enumerate(zip(snapshot.segments, snapshot.alive, strict=True)):
+        for id, number in segment.documents.known(ids).items():
+            if alive is None or alive[segment.documents.rows(np.array([number]))[0]]:
+                found[id] = part, number
+    return found
 
 
 def documents_alive(snapshot: Snapshot) -> int:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vecsearch.files import HEADER_BYTES, npy_header
-from vecsearch.store.layout import damaged, reading
+from vecsearch.store.layout import damaged, read_array, reading
 
 if TYPE_CHECKING:
     from vecsearch.store.manifest import Manifest
@@ -29,14 +28,18 @@ class Cluster:
     name: str
     words: list[str]
     documents: int
-    tightness: float
+    cohesion: float
     """Mean cosine of its documents with its centre."""
     medoid: str
     """Id of the document that is most like all others of it."""
     typical: list[str]
     """Ids of the documents nearest to its centre, the medoid first."""
-    reach: float | None
-    """Least score with which another document is taken in; None where any is."""
+    min_similarity: float | None
+    """The least score with which another document is taken in; None where any is."""
+
+
+_STORED_AS = {"cohesion": "tightness", "min_similarity": "reach"}
+"""What fields of a cluster are called on disk, where earlier versions read them too."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +60,10 @@ class Clustering:
     def summary(self) -> bytes:
         """All of it but the arrays, as canonical JSON."""
         values = {name: getattr(self, name) for name in ("way", "settings", "quality")}
-        values["clusters"] = [asdict(cluster) for cluster in self.clusters]
+        values["clusters"] = [
+            {_STORED_AS.get(name, name): value for name, value in asdict(cluster).items()} for cluster in self.clusters
+        ]
         return json.dumps(values, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False).encode() + b"\n"
-
-
-def array_bytes(array: np.ndarray) -> bytes:
-    """A .npy file of ours: the header of 128 bytes, then the numbers."""
-    return npy_header(array.shape, array.dtype.str) + np.ascontiguousarray(array).tobytes()
 
 
 def read_clusters(folder: Path, manifest: Manifest) -> Clustering | None:
@@ -74,10 +74,10 @@ def read_clusters(folder: Path, manifest: Manifest) -> Clustering | None:
     if (entry := manifest.clusters) is None:
         return None
     count, rows = entry["count"], entry["rows"]
-    stored = _read_array(folder / entry["labels"], (rows,), "<i4")
+    stored = read_array(folder / entry["labels"], (rows,), "<i4")
     if rows and (stored.min() < NOT_ASSIGNED or stored.max() >= count):
         raise damaged(folder / entry["labels"], f"holds the number of a cluster that is none of {count}")
-    centres = _read_array(folder / entry["centres"], (count, manifest.dim), "<f4")
+    centres = read_array(folder / entry["centres"], (count, manifest.dim), "<f4")
     if not np.isfinite(centres).all():
         raise damaged(folder / entry["centres"], "holds NaN or infinity")
     labels = np.full(manifest.rows, NOT_ASSIGNED, np.int32)
@@ -86,22 +86,14 @@ def read_clusters(folder: Path, manifest: Manifest) -> Clustering | None:
     return Clustering(way, settings, quality, clusters, centres, labels)
 
 
-def _read_array(path: Path, shape: tuple[int, ...], dtype: str) -> np.ndarray:
-    with reading(path):
-        data = path.read_bytes()
-    size = HEADER_BYTES + int(np.prod(shape)) * np.dtype(dtype).itemsize
-    if data[:HEADER_BYTES] != npy_header(shape, dtype) or len(data) != size:
-        raise damaged(path, f"does not hold numbers of the shape {shape}")
-    return np.frombuffer(data, dtype, offset=HEADER_BYTES).reshape(shape)
-
-
 def _read_summary(path: Path, count: int) -> tuple[str, dict[str, Any], dict[str, Any], list[Cluster]]:
     try:
         with reading(path):
             values = json.loads(path.read_bytes())
-        clusters = [Cluster(**values) for values in values["clusters"]]
+        names = {stored: name for name, stored in _STORED_AS.items()}
+        clusters = [Cluster(**{names.get(name, name): its for name, its in cluster.items()}) for cluster in values["clusters"]]
         found = values["way"], dict(values["settings"]), dict(values["quality"]), clusters
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise damaged(path, f"does not describe clusters ({error})") from error
     if [cluster.number for cluster in clusters] != list(range(count)):
         raise damaged(path, f"does not describe the clusters 0 to {count - 1}")

@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import json
 import os
 from collections.abc import Collection, Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 from vecsearch.errors import LockedError, writing
 from vecsearch.files import sha256, sync
 from vecsearch.forks import inherited
-from vecsearch.store.layout import CURRENT, CURRENT_TMP, LOCK, files_below, is_own, manifest_name, own_folders
+from vecsearch.store.layout import (
+    BUILD,
+    CURRENT,
+    CURRENT_TMP,
+    LOCK,
+    SEGMENTS,
+    files_below,
+    is_own,
+    manifest_name,
+    own_folders,
+    reading,
+)
 from vecsearch.store.manifest import Manifest
 
 
@@ -93,11 +105,29 @@ def collect_garbage(folder: Path, kept: Iterable[Manifest]) -> list[str]:
     return manifests + others
 
 
+def find_unfinished(folder: Path, manifest: Manifest | None) -> list[tuple[str, dict[str, Any]]]:
+    """Name and signature of each segment that a build began and no commit made part of the index, in order of names."""
+    found = []
+    for path in sorted((folder / SEGMENTS).glob(f"*/{BUILD}")):
+        name = path.parent.name
+        if not is_own(path.relative_to(folder).as_posix()):
+            continue
+        # What is begun is named after the generation to come; of one that is done, or given up, a crash left build.json.
+        if manifest and int(name.split("-")[0]) <= manifest.generation:
+            continue
+        # A crash while build.json was being written: nothing had been stored yet.
+        with suppress(ValueError), reading(path):
+            signature = json.loads(path.read_bytes())
+            if isinstance(signature, dict):
+                found.append((name, signature))
+    return found
+
+
 def remove_files(folder: Path, paths: Collection[str]) -> None:
-    """Remove the files at these relative paths, and the folders below `folder` that are empty then."""
+    """Remove the files at these relative paths that are there, and the folders below `folder` that are empty then."""
     with writing(folder):
         for path in paths:
-            os.unlink(folder / path)
+            (folder / path).unlink(missing_ok=True)
     parents = {parent.as_posix() for path in paths for parent in Path(path).parents} - {"."}
     _remove_empty(folder, sorted(parents, reverse=True))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import numpy as np
 from vecsearch.corpus.document import Document
 from vecsearch.errors import UsageError
 from vecsearch.forks import QuietLock, keep_for_ever, made_once
-from vecsearch.store.fields import FIELDS, Column, problems, read_columns
+from vecsearch.store.fields import FIELDS, VALUES, Column, problems, read_columns
 from vecsearch.store.layout import Closed, damaged, reading
 from vecsearch.store.postings import POSTINGS, Found, having, lengths
 from vecsearch.store.records import numbers_of, sound
@@ -116,6 +116,19 @@ class Documents:
         """Number of each of the ids that is there."""
         with self.reading() as db:
             return numbers_of(db, ids)
+
+    def with_field(self, name: str, values: Collection[str]) -> Iterator[tuple[int, str]]:
+        """Number and value of each document whose field of this name is one of these texts."""
+        column = self.columns.get(name)
+        if column is None or not values:
+            return
+        with self.reading() as db:
+            if column.place is None:
+                found = db.execute("SELECT rowid, json_extract(fields, ?) FROM documents", (f'$."{name}"',)).fetchall()
+            else:
+                found = db.execute(f"SELECT number, c{column.place} FROM {VALUES}").fetchall()
+        wanted = set(values)
+        yield from ((number, value) for number, value in found if value in wanted)
 
     def largest_number(self) -> int | None:
         """The largest of the ids that are whole numbers, if any is."""

@@ -37,8 +37,8 @@ CREATE TABLE IF NOT EXISTS progress (
 
 
 @dataclass(frozen=True)
-class Progress:
-    """How far a build has come: what is durable, and the digest that proves which documents it was made of."""
+class Stored:
+    """What is durable of a segment that is being filled, and the digest that proves which documents it was made of."""
 
     rows: int = 0
     documents: int = 0
@@ -63,18 +63,18 @@ class DocumentsWriter:
             self._db.executescript(settings + _SCHEMA)
         inherited(self)
 
-    def progress(self) -> Progress:
+    def progress(self) -> Stored:
         """How far the last committed transaction had come."""
         with sound(self._path), self._lock:
             found = self._db.execute("SELECT rows, (SELECT count(*) FROM documents), digest, counts FROM progress").fetchone()
-            return Progress(*found[:3], json.loads(found[3])) if found else Progress()
+            return Stored(*found[:3], json.loads(found[3])) if found else Stored()
 
     def known(self, ids: Iterable[str]) -> dict[str, int]:
         """Number of each of the ids that is stored already."""
         with sound(self._path), self._lock:
             return numbers_of(self._db, ids)
 
-    def append(self, records: Sequence[Record], spans: Sequence[Span] | None, before: Progress, progress: Progress) -> None:
+    def append(self, records: Sequence[Record], spans: Sequence[Span] | None, before: Stored, progress: Stored) -> None:
         """Store the records behind those of `before`, together with the progress they make, durably.
 
         `spans` are the passages of these documents that a row each stands for; without them each document has one row.

@@ -8,7 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
+
 from vecsearch.errors import DamagedIndexError, ResourceError
+from vecsearch.files import HEADER_BYTES, npy_header
 
 CURRENT = "CURRENT"
 CURRENT_TMP = "CURRENT.tmp"
@@ -26,12 +29,15 @@ WAY_OUT = "restore it from a copy, or build the index again; nothing was changed
 _MANIFEST = re.compile(r"manifest-(\d{6,})\.json")
 _DELETES = r"deletes-\d{6,}\.npy"
 _CLUSTERS = r"(labels|centres)-\d{6,}\.npy|clusters-\d{6,}\.json"
+_SOURCES = r"sources-\d{6,}\.json"
 _SEGMENT = re.compile(rf"{SEGMENTS}/(\d{{6,}})-\d+/")
 _SEGMENT_FILE = (
     rf"{_SEGMENT.pattern}(vectors\.npy|norms\.npy|documents\.sqlite(-journal)?|index(-\d{{6,}})?\.faiss|build\.json)"
 )
 _ENCODER_FILE = rf"{ENCODER}/\w{{1,16}}-\d{{6,}}/.+"
-_OWN = re.compile(rf"CURRENT\.tmp|{_MANIFEST.pattern}|{_DELETES}|{_CLUSTERS}|{_SEGMENT_FILE}|{_ENCODER_FILE}", re.ASCII)
+_OWN = re.compile(
+    rf"CURRENT\.tmp|{_MANIFEST.pattern}|{_DELETES}|{_CLUSTERS}|{_SOURCES}|{_SEGMENT_FILE}|{_ENCODER_FILE}", re.ASCII
+)
 
 
 def manifest_name(generation: int) -> str:
@@ -53,6 +59,11 @@ def clusters_names(generation: int) -> dict[str, str]:
     """File names of what a generation said of clusters: which row is in which, their centres, and what they are."""
     number = f"{generation:06d}"
     return {"labels": f"labels-{number}.npy", "centres": f"centres-{number}.npy", "summary": f"clusters-{number}.json"}
+
+
+def sources_name(generation: int) -> str:
+    """File name of what a generation keeps of the files that it was made of."""
+    return f"sources-{generation:06d}.json"
 
 
 def manifest_generations(folder: Path) -> list[int]:
@@ -121,3 +132,18 @@ def reading(path: Path) -> Iterator[None]:
         raise ResourceError(f"cannot read {path}: permission denied; ask for the right to read it") from error
     except OSError as error:
         raise damaged(path, f"cannot be read ({error.strerror or error})") from error
+
+
+def array_bytes(array: np.ndarray) -> bytes:
+    """A .npy file of ours: the header of 128 bytes, then the numbers."""
+    return npy_header(array.shape, array.dtype.str) + np.ascontiguousarray(array).tobytes()
+
+
+def read_array(path: Path, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+    """The numbers in a .npy file of ours, of this shape. Raises DamagedIndexError for anything else."""
+    with reading(path):
+        data = path.read_bytes()
+    size = HEADER_BYTES + int(np.prod(shape)) * np.dtype(dtype).itemsize
+    if data[:HEADER_BYTES] != npy_header(shape, dtype) or len(data) != size:
+        raise damaged(path, f"does not hold numbers of the shape {shape}")
+    return np.frombuffer(data, dtype, offset=HEADER_BYTES).reshape(shape)

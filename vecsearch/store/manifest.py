@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -45,6 +46,7 @@ class Manifest:
     clusters: dict[str, Any] | None = None
     language: str | None = None
     weights: list[float] | None = None
+    sources: str | None = None
     format: int = FORMAT
 
     @property
@@ -63,8 +65,8 @@ class Manifest:
         return self.largest["spec"]
 
     @property
-    def effort(self) -> dict[str, int]:
-        """How hard the largest segment is searched."""
+    def search_parameters(self) -> dict[str, int]:
+        """The search parameters of the largest segment, `effort` on disk."""
         return self.largest["effort"]
 
     @property
@@ -96,7 +98,7 @@ class Manifest:
             raise UnsupportedIndexError(
                 f"{name} has format {values['format']}; this vecsearch reads up to {FORMAT}: upgrade vecsearch"
             )
-        values = {"clusters": None, "language": None, "weights": None} | values  # the keys that need not be there
+        values = dict.fromkeys(_OPTIONAL) | values
         try:
             check(values, _BEFORE.get(values["format"], {}))
             values = _upgraded(values)
@@ -105,6 +107,17 @@ class Manifest:
         except ValueError as problem:
             raise damaged(name, str(problem)) from None
         return cls(**{field.name: values[field.name] for field in fields(cls)})
+
+
+def named_files(values: Mapping[str, Any]) -> set[str]:
+    """The relative paths of all files that a manifest's values name, but for the encoder's."""
+    paths = {values["deletes"]["file"]} if values["deletes"] else set()
+    for segment in values["segments"]:
+        names = [VECTORS, NORMS, DOCUMENTS, *([segment["faiss"]] if segment["faiss"] else [])]
+        paths |= {f"{SEGMENTS}/{segment['name']}/{name}" for name in names}
+    if values["clusters"]:
+        paths |= {values["clusters"][name] for name in ("labels", "centres", "summary")}
+    return paths | ({values["sources"]} if values["sources"] else set())
 
 
 def _stays_inside(path: str) -> bool:
@@ -125,6 +138,8 @@ def _are_weights(value: Any) -> bool:
     return isinstance(value, list) and len(value) == 2 and all(map(number(0), value)) and sum(value) > 0
 
 
+_OPTIONAL = ("clusters", "language", "weights", "sources")
+"""Keys that need not be there."""
 _RECALL = {name: number() for name in ("k", "queries", "mean", "low", "high")} | {"target": (None, number())}
 _SEGMENT = {
     "name": _is_name,
@@ -154,6 +169,7 @@ _MANIFEST = {
     "clusters": (None, {"labels": _is_name, "centres": _is_name, "summary": _is_name, "rows": whole(), "count": whole()}),
     "language": (None, one_of(*LANGUAGES)),
     "weights": (None, _are_weights),
+    "sources": (None, _is_name),
 }
 _BEFORE: dict[int, dict[str, Any]] = {
     1: {"segments": [dict], "spec": str},
@@ -191,6 +207,8 @@ def _check_contradictions(values: dict[str, Any]) -> None:
         raise ValueError(f"names no file of the encoder's folder {encoder['folder']!r}")
     for segment in values["segments"]:
         _check_segment(segment, values)
+    if values["sources"] is not None and values["sources"] not in values["files"]:
+        raise ValueError(f"does not name the file {values['sources']!r} of its sources")
     _check_total(values)
     _check_clusters(values)
 

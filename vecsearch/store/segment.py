@@ -16,7 +16,7 @@ from vecsearch.errors import CorpusError, UsageError, VectorsError, writing
 from vecsearch.files import HEADER_BYTES, npy_header, sync
 from vecsearch.store.commit import Writing, write_all
 from vecsearch.store.documents import Documents
-from vecsearch.store.documents_writer import DocumentsWriter, Progress
+from vecsearch.store.documents_writer import DocumentsWriter, Stored
 from vecsearch.store.layout import DOCUMENTS, NORMS, VECTORS, Closed, damaged, reading
 from vecsearch.store.records import Span, extend_digest, to_record
 from vecsearch.text.languages import NONE, language_of
@@ -65,12 +65,15 @@ class RowsFile:
 class SegmentWriter:
     """Fills a segment's folder block by block. Opened again after a crash it continues after the last whole block."""
 
-    def __init__(self, folder: Path, dim: int):
-        """Raises: DamagedIndexError: what a crash left cannot be continued. ResourceError: the folder cannot be written."""
-        self.folder, self.dim = folder, dim
+    def __init__(self, folder: Path, dim: int, *, anew: str = "anew"):
+        """`anew` says how to start again what cannot be resumed.
+
+        Raises: DamagedIndexError: what a crash left cannot be continued. ResourceError: the folder cannot be written.
+        """
+        self.folder, self.dim, self._anew = folder, dim, anew
         self._writing = Writing(folder)
         self._documents = DocumentsWriter(folder / DOCUMENTS)
-        self.progress: Progress = self._documents.progress()
+        self.progress: Stored = self._documents.progress()
         self._vectors = RowsFile(folder / VECTORS, (dim,), self.progress.rows)
         self._norms = RowsFile(folder / NORMS, (), self.progress.rows)
         self._open = True
@@ -110,7 +113,7 @@ class SegmentWriter:
         # SQLite's commit is the one atomic step: rows beyond what it records do not exist.
         self._vectors.write(self.rows, vectors)
         self._norms.write(self.rows, norms)
-        progress = Progress(
+        progress = Stored(
             rows=self.rows + len(vectors),
             documents=self.progress.documents + len(records),
             digest=extend_digest(self.progress.digest, records),
@@ -140,12 +143,12 @@ class SegmentWriter:
             digest, seen = extend_digest(digest, block), seen + len(block)
         if seen < stored:
             raise UsageError(
-                f"the corpus has {seen} documents, but the unfinished build holds {stored}: start again with --replace"
+                f"the corpus has {seen} documents, but {stored} of it are stored already; start again {self._anew}"
             )
         if digest != self.progress.digest:
             raise UsageError(
-                f"the corpus has changed: its first {seen} documents are not those of the unfinished build; "
-                "start again with --replace"
+                f"the corpus has changed: its first {seen} documents are not those that are stored already; "
+                f"start again {self._anew}"
             )
 
     def language(self, otherwise: str | None) -> str:

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from vecsearch.errors import DamagedIndexError, UnsupportedIndexError, UsageError
-from vecsearch.files import HEADER_BYTES, npy_header
 from vecsearch.store.clusters import NO_CLUSTER, Clustering, read_clusters
 from vecsearch.store.commit import describe_file
 from vecsearch.store.layout import (
@@ -25,6 +24,7 @@ from vecsearch.store.layout import (
     foreign_entries,
     manifest_generations,
     manifest_name,
+    read_array,
     reading,
 )
 from vecsearch.store.manifest import Manifest
@@ -250,11 +250,7 @@ def read_deletes(folder: Path, manifest: Manifest) -> np.ndarray:
     if manifest.deletes is None:
         return np.empty(0, np.int64)
     path, rows = folder / manifest.deletes["file"], manifest.deletes["rows"]
-    with reading(path):
-        data = path.read_bytes()
-    if data[:HEADER_BYTES] != npy_header((rows,), "<i8") or len(data) != HEADER_BYTES + 8 * rows:
-        raise damaged(path, f"does not hold the numbers of {rows} rows")
-    deleted = np.frombuffer(data, "<i8", offset=HEADER_BYTES).astype(np.int64)
+    deleted = read_array(path, (rows,), "<i8").astype(np.int64)
     if rows and (deleted[0] < 0 or deleted[-1] >= manifest.rows or (np.diff(deleted) <= 0).any()):
         raise damaged(path, f"holds other numbers than those of {manifest.rows} rows, rising")
     return deleted

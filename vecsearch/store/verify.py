@@ -115,7 +115,7 @@ def _notes(folder: Path, kept: Sequence[Manifest]) -> list[str]:
     for manifest in kept:
         named |= {*manifest.files, manifest_name(manifest.generation)}
     kinds = {
-        True: "left over from interrupted work; the next commit, or vecsearch gc, removes it",
+        True: "left over from interrupted work: --resume may continue it, the next commit or vecsearch gc removes it",
         False: "not part of the index",
     }
     return [f"{folder / path} is {kinds[is_own(path)]}" for path in files_below(folder) if path not in named]

@@ -17,17 +17,24 @@ import numpy as np
 from vecsearch.errors import DamagedIndexError, ResourceError, UsageError, writing
 from vecsearch.files import sync
 from vecsearch.resume import refuse_difference
-from vecsearch.store.clusters import Clustering, array_bytes
-from vecsearch.store.commit import Lock, Writing, collect_garbage, remove_files, replace_current, sync_files, write_file
+from vecsearch.store.clusters import Clustering
+from vecsearch.store.commit import (
+    Lock,
+    Writing,
+    collect_garbage,
+    find_unfinished,
+    remove_files,
+    replace_current,
+    sync_files,
+    write_file,
+)
 from vecsearch.store.layout import (
     BUILD,
     CURRENT,
-    DOCUMENTS,
     ENCODER,
     LOCK,
-    NORMS,
     SEGMENTS,
-    VECTORS,
+    array_bytes,
     clusters_names,
     deletes_name,
     faiss_name,
@@ -35,34 +42,13 @@ from vecsearch.store.layout import (
     foreign_entries,
     is_own,
     manifest_generations,
-    reading,
     segment_generations,
+    sources_name,
 )
-from vecsearch.store.manifest import FORMAT, KEEP, Manifest
+from vecsearch.store.manifest import FORMAT, KEEP, Manifest, named_files
 from vecsearch.store.segment import SegmentWriter
 from vecsearch.store.snapshot import generations, read_current, read_manifest
 from vecsearch.text.languages import NONE
-
-Signature = Mapping[str, Any]
-"""What a build is made from (corpus, options, encoder …), as JSON values: a build resumes only with an equal one."""
-
-
-def find_unfinished(folder: Path, manifest: Manifest | None) -> list[tuple[str, dict[str, Any]]]:
-    """Name and signature of each segment that a build began and no commit made part of the index, in order of names."""
-    found = []
-    for path in sorted((folder / SEGMENTS).glob(f"*/{BUILD}")):
-        name = path.parent.name
-        if not is_own(path.relative_to(folder).as_posix()):
-            continue
-        # What is begun is named after the generation to come; of one that is done, or given up, a crash left build.json.
-        if manifest and int(name.split("-")[0]) <= manifest.generation:
-            continue
-        # A crash while build.json was being written: nothing had been stored yet.
-        with suppress(ValueError), reading(path):
-            signature = json.loads(path.read_bytes())
-            if isinstance(signature, dict):
-                found.append((name, signature))
-    return found
 
 
 class IndexWriter:
@@ -105,8 +91,6 @@ class IndexWriter:
             if not self._update:
                 self._refuse_unasked()
             self._generation = self._next_generation(self.manifest)
-            if not self._resume:
-                self._discard_unfinished()
             self._undo = undo.pop_all()
         return self
 
@@ -126,7 +110,6 @@ class IndexWriter:
             raise UsageError(f"{self.folder} exists and is not an index (it holds {foreign[0]}); choose another -o")
 
     def _current_manifest(self) -> Manifest | None:
-        """The manifest in force; None when there is none, or when it is damaged and about to be replaced."""
         if not (self.folder / CURRENT).exists():
             return None
         try:
@@ -163,10 +146,7 @@ class IndexWriter:
         self._unfinished = []
 
     def _remove_own(self, path: str) -> None:
-        self._remove([name for name in files_below(self.folder) if name.startswith(f"{path}/") and is_own(name)])
-
-    def _remove(self, paths: Sequence[str]) -> None:
-        remove_files(self.folder, [path for path in paths if (self.folder / path).exists()])
+        remove_files(self.folder, [name for name in files_below(self.folder) if name.startswith(f"{path}/") and is_own(name)])
 
     def _fresh_folder(self, path: str) -> Path:
         """A new, empty folder; what a crash left under its name, which no manifest can name, goes."""
@@ -180,29 +160,31 @@ class IndexWriter:
         """File name of the FAISS indexes that are made now."""
         return faiss_name(self._generation)
 
-    def segment(self, dim: int, signature: Signature, *, discard_others: bool = False) -> SegmentWriter:
+    def segment(self, dim: int, signature: Mapping[str, Any], *, discard_others: bool = False) -> SegmentWriter:
         """A segment to fill: a new one, or the unfinished one where the build resumes; with `discard_others` only if that was
-        begun with this signature.
+        begun with this signature: what the segment is made from (corpus, options, encoder …), as JSON values.
 
         Raises:
             UsageError: the unfinished one was begun with another signature.
         """
         signature = json.loads(json.dumps({**signature, "dim": dim}))
         name = f"{self._generation:06d}-{len(self._segments)}"
-        if discard_others and self._unfinished and self._unfinished[0][1] != signature:
+        anew = "without --resume" if self._update else "with --replace instead of --resume"
+        # Not sooner: what is refused, or commits nothing, leaves the work that another command can resume.
+        others = discard_others and self._unfinished and self._unfinished[0][1] != signature
+        if others or not self._resume:
             self._discard_unfinished()
         if self._unfinished:
             name, begun = self._unfinished.pop(0)
-            anew = "without --resume" if self._update else "with --replace instead of --resume"
             refuse_difference(self.folder, begun, signature, anew=anew)
             # One that was interrupted may be half written.
-            self._remove([f"{SEGMENTS}/{name}/{self.faiss_name}"])
+            remove_files(self.folder, [f"{SEGMENTS}/{name}/{self.faiss_name}"])
         else:
             folder = self._fresh_folder(f"{SEGMENTS}/{name}")
             write_file(folder / BUILD, json.dumps(signature, indent=1, sort_keys=True).encode() + b"\n")
             sync(folder)
             sync(folder.parent)
-        self._segments[name] = SegmentWriter(self.folder / SEGMENTS / name, dim)
+        self._segments[name] = SegmentWriter(self.folder / SEGMENTS / name, dim, anew=anew)
         return self._segments[name]
 
     def encoder_folder(self, fingerprint: str) -> Path:
@@ -225,6 +207,12 @@ class IndexWriter:
         write_file(self.folder / name, array_bytes(labels.astype("<i4")))
         return {**entry, "labels": name, "rows": len(labels)}
 
+    def write_sources(self, data: bytes) -> str:
+        """Write what is kept of the files that the index is made of, for a commit, and return its name for the manifest."""
+        name = sources_name(self._generation)
+        write_file(self.folder / name, data)
+        return name
+
     def commit(
         self, segments: Sequence[Mapping[str, Any]], deleted: np.ndarray, *, files: Mapping[str, Any] | None = None, **said: Any
     ) -> Manifest:
@@ -239,7 +227,7 @@ class IndexWriter:
             LockedError: this process was forked from the one that writes.
         """
         self._writing.check()
-        new = {"chunks": None, "encoder": None, "keep": KEEP, "clusters": None, "language": NONE, "weights": None}
+        new = dict.fromkeys(("chunks", "encoder", "clusters", "weights", "sources")) | {"keep": KEEP, "language": NONE}
         values = (vars(self.manifest) if self._update else new) | said
         for writer in self._segments.values():
             writer.finish(values["language"] or NONE)
@@ -255,7 +243,11 @@ class IndexWriter:
                 "created": datetime.now(UTC).isoformat(timespec="seconds"),
                 "rows": sum(segment["rows"] for segment in segments),
                 "files": self._files(values, files or {}),
-                "previous": self._previous(),
+                "previous": self.manifest
+                and {
+                    "generation": self.manifest.generation,
+                    "sha256": read_current(self.folder)[1],
+                },
             }
         )
         # What could not be opened again must not be committed.
@@ -271,12 +263,6 @@ class IndexWriter:
         """Remove what only generations before the last `keep` need, by default the manifest's number; returns the paths."""
         return collect_garbage(self.folder, list(islice(generations(self.folder, manifest), keep or manifest.keep)))
 
-    def _previous(self) -> dict[str, Any] | None:
-        """How the manifest names the one before it."""
-        if self.manifest is None:
-            return None
-        return {"generation": self.manifest.generation, "sha256": read_current(self.folder)[1]}
-
     def _write_deletes(self, segments: Sequence[Mapping[str, Any]], deleted: np.ndarray) -> dict[str, Any] | None:
         if not len(deleted):
             return None
@@ -286,12 +272,7 @@ class IndexWriter:
 
     def _files(self, values: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         """Size and hash of every file that the manifest's values name: of those known as they are, of new ones once synced."""
-        paths = {values["deletes"]["file"]} if values["deletes"] else set()
-        for segment in values["segments"]:
-            names = [VECTORS, NORMS, DOCUMENTS, *([segment["faiss"]] if segment["faiss"] else [])]
-            paths |= {f"{SEGMENTS}/{segment['name']}/{name}" for name in names}
-        if values["clusters"]:
-            paths |= {values["clusters"][name] for name in ("labels", "centres", "summary")}
+        paths = named_files(values)
         if values["encoder"]:
             folder = f"{values['encoder']['folder']}/"
             paths |= {path for path in files_below(self.folder) if path.startswith(folder) and is_own(path)}

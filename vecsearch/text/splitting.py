@@ -13,14 +13,12 @@ from operator import add
 from typing import Any
 
 from vecsearch.errors import UsageError
-from vecsearch.text.affixes import matcher, prefix_length, suffix_length
-from vecsearch.text.plain import never_matches_plain
+from vecsearch.text.affixes import leaves_words, prefix_length, suffix_length
 from vecsearch.text.rules import SPECIAL_TOKENS
 
 _PLAIN = re.compile("[a-z]+").fullmatch
 _NOT_PLAIN = re.compile("[^a-z]").search
 _RUN = re.compile(r"\S+|\s+")
-_MOST_KNOWN = 1 << 16
 _LONGEST_KNOWN = 64
 _FLAGS = {int(re.UNICODE), int(re.UNICODE | re.IGNORECASE)}
 _Sequences = dict[str, "_Sequences"]
@@ -108,19 +106,18 @@ def _pattern(method: Any) -> SplitPattern:
 class TokenSplitter:
     """Splits texts exactly as spaCy's `Tokenizer` with these rules does."""
 
-    def __init__(self, rules: SplitRules) -> None:
-        self._prefix = prefix_length(rules.prefix.compile())
-        self._suffix = suffix_length(rules.suffix.compile())
-        self._infixes = rules.infix.compile().finditer
-        self._token_match = matcher(_linear(rules.token_match)) if rules.token_match else None
+    def __init__(self, rules: SplitRules, *, remembered: int = 1 << 16) -> None:
+        prefix, suffix, infix = rules.prefix.compile(), rules.suffix.compile(), rules.infix.compile()
+        self._prefix, self._suffix, self._infixes = prefix_length(prefix), suffix_length(suffix), infix.finditer
+        self._plain = _PLAIN if all(map(leaves_words, (prefix, suffix, infix))) else _never
+        self._token_match = _linear(rules.token_match).match if rules.token_match else None
         self._url_match = _linear(rules.url_match).match if rules.url_match else _never
-        patterns = (rules.prefix, rules.suffix, rules.infix, rules.token_match, rules.url_match)
-        self._plain = _PLAIN if all(never_matches_plain(p.pattern, p.flags) for p in patterns if p) else _never
         self._cases = {case: tuple(parts) for case, parts in rules.special_cases.items()}
         self._longest_case = max(map(len, self._cases), default=0)
         self.case_tokens: set[str] = set()
         """Every token that special cases are found by, when affixes have cut them."""
         self._known: dict[str, tuple[str, ...]] = {}
+        self._most_known = remembered
         self._sequences = self._case_sequences()
 
     def split(self, text: str) -> list[str]:
@@ -186,7 +183,7 @@ class TokenSplitter:
         most, cases = self._longest_case, self._cases  # what is longer is no case, and hashing a long string is slow
         if end - start <= most and chunk[start:end] in cases:
             return start, end
-        if self._token_match and self._token_match(chunk, start, end):
+        if self._token_match and self._token_match(chunk[start:end]):
             return start, end
         first = start + self._prefix(chunk, start, end)
         if first > start and end - first <= most and chunk[first:end] in cases:
@@ -199,7 +196,7 @@ class TokenSplitter:
     def _split_core(self, string: str) -> tuple[str, ...]:
         if string in self._cases:
             return self._cases[string]
-        if (self._token_match and self._token_match(string, 0, len(string))) or self._url_match(string):
+        if (self._token_match and self._token_match(string)) or self._url_match(string):
             return (string,)
         tokens = []
         start = 0
@@ -213,7 +210,7 @@ class TokenSplitter:
 
     def _remember(self, chunk: str, tokens: tuple[str, ...]) -> None:
         if len(chunk) <= _LONGEST_KNOWN:
-            if len(self._known) >= _MOST_KNOWN:
+            if len(self._known) >= self._most_known:
                 self._known.clear()
             self._known[chunk] = tokens
 

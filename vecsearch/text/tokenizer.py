@@ -54,17 +54,16 @@ class _Memo(dict[str, tuple[str, ...]]):
     Threads may share it: each step is one operation of a dict, and losing a race costs only a second computation.
     """
 
-    most = 1 << 17
     longest = 64  # a longer chunk is hardly met twice
 
-    def __init__(self, splitter: TokenSplitter) -> None:
-        self._splitter = splitter
+    def __init__(self, splitter: TokenSplitter, most: int) -> None:
+        self._splitter, self._most = splitter, most
         self._older: dict[str, tuple[str, ...]] = {}
 
     def __missing__(self, chunk: str) -> tuple[str, ...]:
         tokens = self._older.get(chunk) or self._split(chunk)
         if len(chunk) <= self.longest:
-            if len(self) >= self.most:
+            if len(self) >= self._most:
                 self._older = dict(self)
                 self.clear()
             self[chunk] = tokens
@@ -82,11 +81,14 @@ class _Memo(dict[str, tuple[str, ...]]):
 class WordTokenizer:
     """fastai's default: its text rules, then spaCy's blank tokenizer; what a chunk became is remembered, which stays exact."""
 
-    def __init__(self, rules: SplitRules, *, pieces: bool = False) -> None:
-        """With `pieces`, `tokens_for` splits words outside the vocabulary into pieces that are in it."""
+    def __init__(self, rules: SplitRules, *, pieces: bool = False, remembered: int = 1 << 17) -> None:
+        """With `pieces`, `tokens_for` splits words outside the vocabulary into pieces that are in it.
+
+        The tokens of up to twice as many chunks as `remembered` says are kept.
+        """
         self.rules, self.pieces = rules, pieces
-        self._splitter = TokenSplitter(rules)
-        self._memo = _Memo(self._splitter)
+        self._splitter = TokenSplitter(rules, remembered=remembered // 2)
+        self._memo = _Memo(self._splitter, remembered)
         self._case_tokens = set(map(_show_space, self._splitter.case_tokens))
         self._cases_across_chunks = any(map(_reaches_across, rules.special_cases))
 

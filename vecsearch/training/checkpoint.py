@@ -1,9 +1,10 @@
-"""What a training keeps while it runs, so that it can go on after an interruption: one file, replaced as a whole."""
+"""The checkpoint of a training, by which it can be resumed: one file, replaced as a whole."""
 
 from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
 
+SAVE_SECONDS = 120
+"""Between two checkpoints: what an interruption costs at the most."""
+
 
 def below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors whose names begin with `prefix`, under the rest of their names."""
@@ -29,21 +33,27 @@ def copied(module: Module) -> dict[str, Tensor]:
 
 
 def checkpoint_folder(output: Path) -> Path:
-    """Where a training towards `output` keeps what it needs to go on."""
+    """The folder beside `output` that holds the checkpoint of its training."""
     return output.absolute().with_name(f".{output.name}.training")
 
 
 class Checkpoint:
-    """What a training towards `output` keeps in its `folder`; `options` are all that its result depends on."""
+    """The checkpoint of a training towards `output`, in its `folder`; `options` are all that the result depends on."""
 
     def __init__(self, output: Path, options: Mapping[str, Any]) -> None:
         self.folder = checkpoint_folder(output)
         self._file = self.folder / "state.safetensors"
         self._options = options
+        self._saved = time.monotonic()
+
+    @property
+    def is_due(self) -> bool:
+        """Whether SAVE_SECONDS have passed since it was last saved."""
+        return time.monotonic() - self._saved > SAVE_SECONDS
 
     @contextmanager
     def preparing(self, *, resume: bool) -> Iterator[None]:
-        """Make the folder, or with `resume` go on with the one that is there. A new one does not outlive data that is refused.
+        """Make the folder, or with `resume` use the one that exists. A new one is removed again if the data is refused.
 
         Raises: UsageError: with `resume`, when the options were others; ResourceError: the disk refuses.
         """
@@ -74,14 +84,15 @@ class Checkpoint:
         return True
 
     def save(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-        """Keep tensors and facts (JSON) in the place of those before. Raises ResourceError, and the ones before stay."""
+        """Replace the stored tensors and facts (JSON). Raises ResourceError: the disk refuses; the former ones stay."""
         from safetensors.torch import save
 
         stored = {name: tensor.contiguous() for name, tensor in tensors.items()}
         write_whole(self._file, save(stored, {"facts": json.dumps(facts)}))
+        self._saved = time.monotonic()
 
     def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """What was kept last; None before the first time. Raises DataError when the file is damaged."""
+        """What was saved last; None if nothing was. Raises DataError: the file is damaged."""
         from safetensors import SafetensorError, safe_open
 
         if not self._file.is_file():
@@ -93,5 +104,5 @@ class Checkpoint:
             raise DataError(f"{self._file} is damaged ({error}); start again without --resume") from None
 
     def remove(self) -> None:
-        """The training is done."""
+        """Delete the folder."""
         shutil.rmtree(self.folder, ignore_errors=True)

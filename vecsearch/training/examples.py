@@ -1,4 +1,4 @@
-"""What similarity is learnt from: a teacher's vectors, texts that say the same, or pairs with a score."""
+"""Training examples and their losses: a teacher's vectors, texts of the same meaning, or pairs with a score."""
 
 from __future__ import annotations
 

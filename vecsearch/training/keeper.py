@@ -1,9 +1,8 @@
-"""A language model's training by fastai that can be interrupted: its stream of text, its stages, and what is kept of them."""
+"""Training a language model by fastai so that it can be resumed: the stream of text, the stages, and their checkpoint."""
 
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,7 +17,7 @@ from vecsearch.errors import ResourceError
 from vecsearch.files import trim_memory
 from vecsearch.progress import Progress
 from vecsearch.training.checkpoint import Checkpoint, below, copied
-from vecsearch.training.loop import SAVE_SECONDS, TRIMMED_EVERY
+from vecsearch.training.loop import TRIMMED_EVERY
 
 DISCRIMINATION = 2.6
 """Factor between the learning rates of one layer and the next (Howard and Ruder 2018, section 3.2)."""
@@ -41,7 +40,7 @@ class SeededLoader(LMDataLoader):
 
 
 class Keeper(Callback):
-    """Runs the stages of a training, keeps the best weights and, now and then, everything that it takes to go on."""
+    """Runs the stages of a training, keeps the best weights, and saves a checkpoint from time to time."""
 
     order = 90  # after fastai's own have counted, scheduled and recorded
 
@@ -56,17 +55,16 @@ class Keeper(Callback):
         progress: Progress,
     ) -> None:
         self._learner, self._checkpoint = learner, checkpoint
-        self._epochs, self._rate, self._seed = epochs, rate, seed
+        self._epochs, self.rate, self._seed = epochs, rate, seed
         self._tell, self._say = progress.step, progress.note
         self.start = self.best = math.inf
         self.best_weights: dict[str, torch.Tensor] = {}
         self._stage = self._first_epoch = self._first_batch = 0
         self._hidden: list[Any] | None = None
         self._refused: ResourceError | None = None
-        self._saved = time.monotonic()
 
     def run(self, *, is_new: bool) -> None:
-        """Train a new model, or one that was trained before, whose words come first."""
+        """Train a new model in one stage, or one that exists in two: its words alone, then all layers."""
         learner = self._learner
         kept = self._checkpoint.load()
         groups = len(learner.splitter(learner.model))
@@ -90,7 +88,7 @@ class Keeper(Callback):
                 if kept:
                     self._restore(*kept)
                     kept = None
-                rate = self._rate if is_new else slice(self._rate / DISCRIMINATION ** (groups - 1), self._rate)
+                rate = self.rate if is_new else slice(self.rate / DISCRIMINATION ** (groups - 1), self.rate)
                 learner.fit_one_cycle(epochs, rate, cbs=self, start_epoch=self._first_epoch)
                 if self._refused:
                     raise self._refused
@@ -117,7 +115,7 @@ class Keeper(Callback):
         if self._step % TRIMMED_EVERY == 0:
             trim_memory()
         self._tell(f"batches, {self._name}", self._step + 1, self.n_iter * self.n_epoch)
-        if time.monotonic() - self._saved > SAVE_SECONDS:
+        if self._checkpoint.is_due:
             self._save(self.epoch, self._batch + 1)
 
     def after_epoch(self) -> None:
@@ -151,7 +149,6 @@ class Keeper(Callback):
         except ResourceError as refused:
             self._refused = refused  # fastai would put a message of its own into an error that passes through it
             raise CancelFitException from None
-        self._saved = time.monotonic()
 
     def _states(self) -> Iterator[tuple[int, dict[str, Any]]]:
         for n, (_, _, state, _) in enumerate(self._learner.opt.all_params()):

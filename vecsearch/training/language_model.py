@@ -29,7 +29,7 @@ from vecsearch.files import refuse_existing
 from vecsearch.progress import SILENT, Progress, check_progress
 from vecsearch.training.checkpoint import Checkpoint
 from vecsearch.training.keeper import Keeper, SeededLoader
-from vecsearch.training.network import random_stack
+from vecsearch.training.network import layer_sizes, random_stack
 from vecsearch.training.new_words import NEW_WORDS, with_new_words
 from vecsearch.training.sampled import SampledDecoder, SampledSoftmax
 from vecsearch.training.start import Start, english_tokenizer, identity_of, start_from, vocabulary_of
@@ -61,20 +61,10 @@ class LanguagePlan:
 
     def __post_init__(self) -> None:
         """Raises: TypeError: no numbers. UsageError: numbers by which nothing can be trained."""
-        for name, least in (
-            ("epochs", 1),
-            ("batch", 1),
-            ("length", 2),
-            ("words", 1),
-            ("new_words", 0),
-            ("sampled", 0),
-            ("seed", 0),
-        ):
-            object.__setattr__(self, name, checks.count(name, getattr(self, name), least=least, most=checks.MANY))
-        sizes = [checks.count("dims", size, least=1, most=checks.MANY) for size in checks.iterable("dims", self.dims, "sizes")]
-        if len(sizes) < 2:
-            raise UsageError(f"dims are {sizes}; give the size of the embedding and of each layer")
-        object.__setattr__(self, "dims", tuple(sizes))
+        least = {"epochs": 1, "batch": 1, "length": 2, "words": 1, "new_words": 0, "sampled": 0, "seed": 0}
+        for name, its in least.items():
+            object.__setattr__(self, name, checks.count(name, getattr(self, name), least=its, most=checks.MANY))
+        object.__setattr__(self, "dims", layer_sizes(self.dims))
         if self.rate is not None:
             object.__setattr__(self, "rate", checks.number("rate", self.rate, 0))
             if not self.rate:
@@ -84,7 +74,7 @@ class LanguagePlan:
 
 @dataclass(frozen=True, slots=True)
 class Spoken:
-    """What came of a training: perplexities on held-out text before and after, and whether the model was written."""
+    """The result of a training: perplexities on held-out text before and after, and whether the model was written."""
 
     output: Path
     tokens: int
@@ -108,7 +98,8 @@ def train_language_model(
 
     From `start`, an encoder, its words keep their embedding, and new ones begin where their contexts say; the words are trained
     first, then all layers, the lower ones more slowly. Without it the model is new. Of a start that reads in both directions
-    the forward one is trained. A checkpoint lies beside `output` until the end; `resume` goes on with it, to the same weights.
+    the forward one is trained. A checkpoint lies beside `output` until the end; `resume` continues from it to
+    the same weights.
 
     Raises: DataError: too little text; UsageError: the checkpoint is another training's; errors of the files and of the
     encoder; ResourceError: the disk refuses.
@@ -125,7 +116,7 @@ def train_language_model(
     with checkpoint.preparing(resume=resume):
         model, documents, tokens = _begun(texts, start, plan, progress.note)
         held_out = _held_out(documents, tokens, plan.seed)
-        learner = _learner(model, documents[held_out:], documents[:held_out], plan)
+        learner = new_learner(model, documents[held_out:], documents[:held_out], plan)
     rate = plan.rate or (GENTLE_RATE if model.tells_alike else RATE)
     keeper = Keeper(learner, checkpoint, epochs=plan.epochs, rate=rate, seed=plan.seed, progress=progress)
     keeper.run(is_new=start is None)
@@ -178,7 +169,7 @@ def _held_out(documents: list[torch.Tensor], tokens: int, seed: int) -> int:
     raise DataError("one document is not enough: give several, one of which is held out")
 
 
-def _learner(model: Start, training: list[torch.Tensor], held_out: list[torch.Tensor], plan: LanguagePlan) -> LMLearner:
+def new_learner(model: Start, training: list[torch.Tensor], held_out: list[torch.Tensor], plan: LanguagePlan) -> LMLearner:
     size = {"bs": plan.batch, "seq_len": plan.length}
     lengths = [len(document) for document in training]
     batch = min(plan.batch, max(1, sum(lengths) // (2 * plan.length)))

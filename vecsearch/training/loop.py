@@ -1,9 +1,8 @@
-"""Training step by step: the same weights whether it was interrupted or not, and the best of them at the end."""
+"""The training loop: it gives the same weights whether it was interrupted or not, and keeps the best."""
 
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
@@ -19,13 +18,10 @@ from vecsearch.progress import SILENT, Progress
 from vecsearch.training.checkpoint import Checkpoint, below, copied
 from vecsearch.training.network import Network
 
-SAVE_SECONDS = 120
-"""Between two checkpoints: what an interruption costs at the most."""
 CLIP = 1.0
 """Length that a gradient is cut to."""
 TRIMMED_EVERY = 10
 """Steps after which freed memory goes back to the system."""
-
 
 Optimisers = list[torch.optim.Optimizer]
 
@@ -76,7 +72,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """Weights by the names of an encoder's folder, the score that they have, that of the start, and all on the way."""
+    """The best weights by the names of an encoder's folder, their score, that of the start, and all on the way."""
 
     tensors: dict[str, np.ndarray]
     score: float
@@ -105,8 +101,8 @@ def fit(
 
     In `words_first` epochs, before those of the plan and with a cycle of their own, only the embedding learns.
 
-    All that is random follows from the seed and the number of the step, so that going on is the same as never having stopped.
-    `progress` is told the steps done, of how many, and the scores.
+    Every random number follows from the seed and the number of the step, so that a resumed training has the same result.
+    `progress` is called with the steps done, and notes the scores.
 
     Raises: ResourceError: a checkpoint cannot be written; the one before is kept.
     """
@@ -123,7 +119,6 @@ def fit(
         state.start = state.best = examples.score(network)
         progress.note(f"before training: {state.start:.4f}")
     batches: list[Any] = []
-    saved = time.monotonic()
     while state.step < steps:
         epoch, within = divmod(state.step, per_epoch)
         if not within or not batches:
@@ -142,9 +137,8 @@ def fit(
             progress.note(f"step {state.step:,} of {steps:,}: {score:.4f}")
             if score > state.best:
                 state.best, best = score, copied(network)
-        if time.monotonic() - saved > SAVE_SECONDS:
+        if checkpoint.is_due:
             _save(checkpoint, network, optimisers, state, best)
-            saved = time.monotonic()
     network.load_state_dict(best)
     return Fitted(network.tensors(), state.best, state.start, state.scores)
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vecsearch import checks
 from vecsearch.encoders.ulmfit.embedding import Embedding
 from vecsearch.encoders.ulmfit.folder import Layer, Stack
 from vecsearch.encoders.ulmfit.lstm import torch_lstm
+from vecsearch.errors import UsageError
 
 SHUT = -3.0
 """Bias of an output gate that lets 5 % through."""
@@ -79,10 +82,19 @@ class Network(nn.Module):
         return {name: tensor.detach().float().cpu().numpy() for name, tensor in found.items()}
 
 
+def layer_sizes(dims: Any) -> tuple[int, ...]:
+    """`dims` as the sizes of an embedding and of each layer. Raises: TypeError: no whole numbers. UsageError: none above 0, or
+    no layer."""
+    sizes = tuple(checks.count("dims", size, least=1, most=checks.MANY) for size in checks.iterable("dims", dims, "sizes"))
+    if len(sizes) < 2:
+        raise UsageError(f"dims are {list(sizes)}; give the size of the embedding and of each layer")
+    return sizes
+
+
 def random_stack(embedding: np.ndarray, dims: Sequence[int], rng: np.random.Generator, *, shut: bool) -> Stack:
     """A stack over an embedding (V, e) float32 whose layers of `dims` states are drawn as torch draws them.
 
-    With `shut` the last layer's output gates are: what it adds to the embedding has to be learnt, and is no noise at first.
+    With `shut` the last layer's output gates are nearly closed at first, so that it does not add noise to the embedding.
     """
     layers, below = [], embedding.shape[1]
     for dim in dims:

@@ -1,4 +1,4 @@
-"""Words that an encoder does not know, put where their contexts say that they belong.
+"""Embeddings for words that an encoder does not know, from the contexts that they have in texts.
 
 Khodak and others 2018, A La Carte Embedding: Cheap but Effective Induction of Semantic Feature Vectors: the mean of the
 embeddings around a word, turned by the linear map that brings such means nearest to words' own embeddings where these are
@@ -26,7 +26,7 @@ from vecsearch.training.network import Network
 from vecsearch.training.start import LEAST_COUNT, Start, start_from
 
 NEW_WORDS = 10_000
-"""New words that an encoder learns of texts, unless told else."""
+"""New words that an encoder learns from texts by default, at most."""
 WINDOW = 5
 """Words on each side that are a word's context."""
 LEAST_CONTEXTS = 20
@@ -68,7 +68,7 @@ def with_new_words(start: Start, texts: Iterable[str], most: int, note: Callable
     """An encoder that knows the commonest new words of the texts as well, `most` of them at most, behind its own.
 
     New is a word of letters or digits that occurs LEAST_COUNT times and is not in the vocabulary. Its embedding has the others'
-    mean length; where no known word stands near it, it is their mean. `note` hears how many there are.
+    mean length; where no known word stands near it, it is their mean. `note` is called with how many there are.
     """
     known = len(start.vocabulary)
     tokens, fresh = _rows(start, texts)
@@ -106,23 +106,25 @@ def _rows(start: Start, texts: Iterable[str]) -> tuple[np.ndarray, list[str]]:
 def _grown(embedding: np.ndarray, tokens: np.ndarray, vocabulary: Vocabulary, count: int) -> np.ndarray:
     """The embedding (V, e) with `count` rows more, from the contexts that these have in `tokens`."""
     known = len(embedding)
-    sums, near = _contexts(embedding, tokens, known + count)
+    sums, near = contexts(embedding, tokens, known + count)
     means = sums / np.maximum(near, 1)[:, None]
     plain = np.delete(np.arange(known), vocabulary.special_ids)
     common = plain[near[plain] >= LEAST_CONTEXTS]
-    new = means[known:] @ _map(means[common], embedding[common], np.log(near[common]))
+    new = means[known:] @ context_map(means[common], embedding[common], np.log(near[common]))
     lengths = np.linalg.norm(new, axis=1, keepdims=True)
     new = np.where(lengths > 0, new / np.maximum(lengths, 1e-12), 0) * np.linalg.norm(embedding[plain], axis=1).mean()
     new[near[known:] == 0] = embedding[plain].mean(axis=0)
     return np.concatenate([embedding, new.astype(np.float32)])
 
 
-def _contexts(embedding: np.ndarray, tokens: np.ndarray, words: int) -> tuple[np.ndarray, np.ndarray]:
+def contexts(
+    embedding: np.ndarray, tokens: np.ndarray, words: int, *, block_tokens: int = BLOCK
+) -> tuple[np.ndarray, np.ndarray]:
     """The sum (words, e) of the embeddings of known words around each of so many words, and how many they were (words,)."""
     known = len(embedding)
     sums, near = np.zeros((words, embedding.shape[1])), np.zeros(words)
-    for first in range(0, len(tokens), BLOCK):
-        block = tokens[max(0, first - WINDOW) : first + BLOCK]
+    for first in range(0, len(tokens), block_tokens):
+        block = tokens[max(0, first - WINDOW) : first + block_tokens]
         for away in range(1, WINDOW + 1):
             fresh = max(0, min(first, WINDOW) - away)  # pairs that the block before has had
             left, right = block[fresh:-away], block[fresh + away :]
@@ -134,12 +136,12 @@ def _contexts(embedding: np.ndarray, tokens: np.ndarray, words: int) -> tuple[np
     return sums, near
 
 
-def _map(contexts: np.ndarray, own: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def context_map(means: np.ndarray, own: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """The matrix (e, e) that brings mean contexts (n, e) nearest to words' own embeddings (n, e): ridge regression with weights
     (n,) of the words, held to the multiple of the identity that does it best."""
-    dim = contexts.shape[1]
-    weighted = contexts * weights[:, None]
-    square = weighted.T @ contexts
+    dim = means.shape[1]
+    weighted = means * weights[:, None]
+    square = weighted.T @ means
     scale = np.trace(square)
     if not scale:
         return np.eye(dim)

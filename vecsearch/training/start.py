@@ -1,4 +1,4 @@
-"""Where a training starts, and what it comes to: an encoder that is there, or a new one whose words are those of the texts."""
+"""The encoder that a training starts from, an existing one or a new one with the texts' words, and its folder after it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whom a student learns from: another encoder, or a file of what one made, as vectors that the student can have."""
+"""The teacher of a distillation: another encoder, or a file of its vectors, brought to the student's length."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from vecsearch.text.vocabulary import Vocabulary
 from vecsearch.training.checkpoint import Checkpoint
 from vecsearch.training.examples import Alike, Distilled, Ids, Scored, vectors_of
 from vecsearch.training.loop import Plan, fit
-from vecsearch.training.network import Network
+from vecsearch.training.network import Network, layer_sizes
 from vecsearch.training.new_words import NEW_WORDS, with_new_words
 from vecsearch.training.start import Start, identity_of, new_start, start_from
 from vecsearch.training.teacher import Teacher, turned
@@ -78,15 +78,12 @@ class New:
         """Raises: TypeError: no whole numbers. UsageError: none above 0."""
         object.__setattr__(self, "words", checks.count("words", self.words, least=1, most=checks.MANY))
         object.__setattr__(self, "words_first", checks.count("words_first", self.words_first, most=checks.MANY))
-        sizes = [checks.count("dims", size, least=1, most=checks.MANY) for size in checks.iterable("dims", self.dims, "sizes")]
-        if len(sizes) < 2:
-            raise UsageError(f"dims are {sizes}; give the size of the embedding and of each layer")
-        object.__setattr__(self, "dims", tuple(sizes))
+        object.__setattr__(self, "dims", layer_sizes(self.dims))
 
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """What came of a training: `written` says whether it is better than its start by the held-out `score`."""
+    """The result of a training; it is `written` only if its held-out `score` is better than that of the start."""
 
     output: Path
     kind: str
@@ -112,8 +109,8 @@ def train_similarity(
 
     An encoder that is there learns the commonest words of the texts that it does not know as well, `new_words` of them at most.
     Texts are read as far as `max_tokens`. `half` stores float16, and the words of a new encoder as 8-bit numbers. A checkpoint
-    lies beside `output` until the end; `resume` goes on with it. `progress` is told the texts encoded by a teacher,
-    the steps taken, and the scores on the way.
+    lies beside `output` until the end; `resume` continues from it. `progress` is called with the texts encoded by a teacher
+    and the steps done, and notes the scores.
 
     Raises: UsageError: options that do not go together; DataError: too few examples, or a teacher that does not fit; errors of
     the files and of the encoder; ResourceError: the disk refuses.
@@ -130,37 +127,26 @@ def train_similarity(
         raise UsageError("a new encoder learns from a teacher: give --teacher, or --from an encoder that is there")
     teacher = Teacher(source.teacher) if source.teacher else None
     checkpoint = Checkpoint(output, _identity(teacher, start, plan, max_tokens, new_words, texts))
-    plain = (text for group in texts for text in group)
+    plain = [text for group in texts for text in group]
     with checkpoint.preparing(resume=resume):
         if isinstance(start, New):
             begun = new_start(plain, teacher, words=start.words, dims=start.dims, seed=plan.seed)
         else:
             begun = with_new_words(start_from(find_ulmfit(start)), plain, new_words, progress.note)
-        network = Network(begun.stacks, begun.depths, dropout=plan.dropout, sparse=isinstance(start, New))
-        network.eval()
+        network = Network(begun.stacks, begun.depths, dropout=plan.dropout, sparse=isinstance(start, New)).eval()
         groups, order = _usable(texts, begun, max_tokens, plan.seed, progress.note)
         held_out = min(HELD_OUT, max(2, round(SHARE * len(groups))))
         if teacher:
-            vectors = teacher.vectors(
-                [text for group in texts for text in group],
-                checkpoint.folder / "teacher.f32",
-                progress=progress,
-            )
-            places = np.cumsum([0, *map(len, texts)])
-            vectors = np.concatenate([vectors[places[i] : places[i + 1]] for i in order])
+            vectors = teacher.vectors(plain, checkpoint.folder / "teacher.f32", progress=progress)
+            places = np.split(np.arange(len(plain)), np.cumsum([len(group) for group in texts[:-1]]))
+            vectors = vectors[np.concatenate([places[i] for i in order])]
             examples = distilled(groups, vectors, begun, network, held_out, plan.batch)
         elif labels:
             examples = Scored([(a, b) for a, b in groups], np.array(labels)[order], held_out, plan.batch)
         else:
             examples = Alike(groups, held_out, plan.batch)
-    fitted = fit(
-        network,
-        examples,
-        plan,
-        checkpoint,
-        words_first=start.words_first if isinstance(start, New) else 0,
-        progress=progress,
-    )
+    words_first = start.words_first if isinstance(start, New) else 0
+    fitted = fit(network, examples, plan, checkpoint, words_first=words_first, progress=progress)
     better = fitted.score > fitted.start
     if better:
         facts = {"training": kind, "score": round(fitted.score, 4), "start": round(fitted.start, 4)}

@@ -1,7 +1,8 @@
 """An .onnx file as it lies on disk, looked at before onnxruntime opens it: what goes in, what comes out, what lies beside it.
 
 It is a protocol buffer: fields with a number, of four kinds, in messages that lie in one another (protobuf.dev, Encoding). The
-numbers are those of onnx.proto, which never change. Weights are stepped over, not read.
+numbers are those of onnx.proto, which never change. Weights are stepped over, not read. onnxruntime itself does not name the
+files beside a model, which an index has to copy, and opening a model with it takes as long as reading all of its weights.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The stock models of fast.ai: the only part of vecsearch that uses the network, and only when asked to."""
+"""The stock models of fast.ai: the only part of vecsearch that uses the network, and only when asked to.
+
+fastai's own downloader, fastdownload, would begin an interrupted download again.
+"""
 
 from __future__ import annotations
 

@@ -13,24 +13,17 @@ import numpy as np
 
 from vecsearch import checks
 from vecsearch.encoders.base import DTYPES, FromPath, Tally
-from vecsearch.encoders.torch_settings import fast_dtype
-from vecsearch.encoders.ulmfit.batches import ahead, batches, windows
+from vecsearch.encoders.ulmfit.batches import ahead
 from vecsearch.encoders.ulmfit.folder import EncoderFolder, describe_sizes, read_encoder, write_config
-from vecsearch.encoders.ulmfit.lstm import Engine, NumpyEngine, TorchEngine
-from vecsearch.encoders.ulmfit.pooling import Pool, Pooling
+from vecsearch.encoders.ulmfit.pooling import Pooling
 from vecsearch.encoders.ulmfit.postprocess import FILE as POSTPROCESS
 from vecsearch.encoders.ulmfit.postprocess import Postprocess
-from vecsearch.encoders.ulmfit.sequences import Sequences, shortened, split_mark
-from vecsearch.errors import CheckpointError, DataError, UsageError
+from vecsearch.encoders.ulmfit.sequences import Reader, Sequences
+from vecsearch.encoders.ulmfit.states import States
+from vecsearch.errors import CheckpointError, UsageError
 from vecsearch.files import sha256
-from vecsearch.forks import library_code, made_once
 from vecsearch.text.rules import BOS
 from vecsearch.text.vocabulary import Vocabulary
-
-FEW_TOKENS = 256
-"""Up to so many tokens numpy answers, one text at a time; beyond, torch's batches win back the cost of importing torch."""
-RAW_TOKENS = 4096
-"""Embedding rows that `raw` pooling gathers at a time: they stay in the cache, and a long text takes no more memory."""
 
 
 class UlmfitEncoder(FromPath):
@@ -38,7 +31,7 @@ class UlmfitEncoder(FromPath):
 
     `pooling`, `layers` (0 the embedding, 1… the LSTM layers, -1 the last; the states of several are added up) and `max_tokens`
     default to what the folder's config.json says. `dtype` is "float32", "bfloat16", or "auto" for the faster of the two on this
-    machine; a call of at most FEW_TOKENS tokens is answered in float32.
+    machine; a call of at most `states.FEW_TOKENS` tokens is answered in float32.
 
     Raises CheckpointError for a folder that cannot be used, UsageError for a layer that the model does not have and for layers
     of unequal size.
@@ -66,12 +59,11 @@ class UlmfitEncoder(FromPath):
         self.layers = opened.config.layers if layers is None else layers
         self.max_tokens = opened.config.max_tokens if max_tokens is None else max_tokens
         self.tally = Tally()
-        self._requested_dtype = dtype
         if self.max_tokens is not None and self.max_tokens < 1:
             raise UsageError(f"max_tokens is {self.max_tokens}; it must be at least 1")
         depths = {tuple(sorted(_depths(stack.dims, self.layers))) for stack in opened.stacks.values()}
         self._depths = (0,) if self.pooling is Pooling.RAW else depths.pop()
-        pooled = sum(map(self._dim, opened.stacks)) * len(self.pooling.parts)
+        pooled = sum(stack.dims[self._depths[0]] for stack in opened.stacks.values()) * len(self.pooling.parts)
         # It was fitted to vectors that were pooled as the folder says.
         own = (self.pooling, self.layers) == (opened.config.pooling, opened.config.layers)
         self._postprocess = opened.postprocess if own else Postprocess()
@@ -81,6 +73,9 @@ class UlmfitEncoder(FromPath):
                 f"{folder}/{POSTPROCESS} is for vectors of length {len(self._postprocess.mean)}, not {pooled}"
             )
         self.dim: int = self._postprocess.dim(pooled)
+        self._reader = Reader(opened.tokenizer, opened.vocabulary)
+        weights = self._postprocess.weights
+        self._states = States(opened.stacks, self._depths, self.pooling, weights, self._reader, dtype)
         self.fingerprint: str = self._identity()
 
     @property
@@ -98,10 +93,10 @@ class UlmfitEncoder(FromPath):
         """Where the model came from, as config.json has it."""
         return self._opened.config.source
 
-    @made_once
+    @property
     def dtype(self) -> str:
         """The precision that batches are computed in: "float32" or "bfloat16"."""
-        return fast_dtype() if self._requested_dtype == "auto" else self._requested_dtype
+        return self._states.dtype
 
     def _identity(self) -> str:
         """32 hex digits over weights, vocabulary, tokenizer, pooling, layer and cut: what a vector depends on."""
@@ -116,7 +111,7 @@ class UlmfitEncoder(FromPath):
     def encode_blocks(self, blocks: Iterable[Sequence[str]]) -> Iterator[np.ndarray]:
         """`encode` of each block, lazily; the next block is tokenised while the model runs."""
         # Raw pooling is Python as much as tokenising is: two threads of it would only wait for each other.
-        read = map(self._read, blocks) if self.pooling is Pooling.RAW else ahead(self._read, blocks)
+        read = (map if self.pooling is Pooling.RAW else ahead)(self._read, blocks)
         for sequences, tally in read:
             yield self._vectors(sequences, tally)
 
@@ -126,7 +121,8 @@ class UlmfitEncoder(FromPath):
         Only the marked word's states are pooled; the rest of the text is its context. A text without a mark is pooled whole.
         Raises DataError for a text with more than one mark, or with a mark that is not around whole words.
         """
-        return self._vectors(*self._read_marked(checks.texts("texts", texts, call="encoder.encode_in_context")))
+        texts = checks.texts("texts", texts, call="encoder.encode_in_context")
+        return self._vectors(*self._reader.read_marked(texts, self.max_tokens))
 
     def encode_words(self, ids: np.ndarray) -> np.ndarray:
         """Vectors of the vocabulary's words, without tokenising them: (n,) int -> (n, dim) float32.
@@ -140,7 +136,7 @@ class UlmfitEncoder(FromPath):
             return self._postprocess.apply(rows)
         begin = self.vocabulary.index.get(BOS, Vocabulary.unknown)
         sequences = Sequences.whole([np.array([begin, i]) for i in ids])
-        return self._vectors(sequences, sequences.tally(self._is_word))
+        return self._vectors(sequences, sequences.tally(self._reader.is_word))
 
     @property
     def words(self) -> Sequence[str]:
@@ -174,7 +170,7 @@ class UlmfitEncoder(FromPath):
 
     def tokens(self, text: str) -> list[str]:
         """Tokens of a text as the model reads it: fastai's, xxbos first; unknown words in a form that is known."""
-        return self._opened.tokenizer.tokens_for(self.vocabulary, checks.text("text", text))
+        return self._reader.tokens(checks.text("text", text))
 
     def states(self, text: str) -> tuple[list[str], np.ndarray]:
         """Tokens of a text and the forward model's state after each, (tokens, dim of the chosen layer) float32."""
@@ -184,7 +180,7 @@ class UlmfitEncoder(FromPath):
 
     def states_of_ids(self, ids: np.ndarray, direction: str) -> np.ndarray:
         """States of one direction's model after each of the token ids (t,): (t, dim of the chosen layer) float32."""
-        return _states(self._engine(direction, few=False), ids)
+        return self._states.of_ids(ids, direction, few=False)
 
     def shares(self, text: str) -> tuple[list[str], np.ndarray]:
         """Tokens of a text as `encode` reads it, and the share of each in its vector, (tokens, dim) float32: they add up to it.
@@ -195,21 +191,21 @@ class UlmfitEncoder(FromPath):
         if self.pooling not in (Pooling.MEAN, Pooling.RAW):
             raise UsageError(
                 f"what each word contributes is known where vectors are means of states, not with {self.pooling} pooling; "
-                "build the index with --pooling mean or raw"
+                "build the index with pooling=mean or pooling=raw"
             )
         tokens = self.tokens(text)[: self.max_tokens]
-        ids = self._ids(tokens, Tally())
-        if not self._has_known_word(ids):
+        ids = np.array(self.vocabulary.numericalise(tokens), np.int64)
+        if not self._reader.has_known_word(ids):
             return tokens, np.zeros((len(ids), self.dim), np.float32)
         weights = np.ones(len(ids)) if self._postprocess.weights is None else self._postprocess.weights[ids]
         if self.pooling is Pooling.RAW:
-            weights = weights * self._is_word[ids]
-            states = np.concatenate([table[ids] for table in self._tables.values()], axis=1)
+            weights = weights * self._reader.is_word[ids]
+            states = np.concatenate([table[ids] for table in self._states.tables.values()], axis=1)
         else:
             parts = []
             for direction in self._opened.stacks:
                 step = 1 if direction == "forward" else -1
-                parts.append(_states(self._engine(direction, few=True), ids[::step])[::step])
+                parts.append(self._states.of_ids(ids[::step], direction, few=True)[::step])
             states = np.concatenate(parts, axis=1)
         if self._postprocess.matrix is not None:
             states = (states - self._postprocess.mean) @ self._postprocess.matrix
@@ -241,117 +237,15 @@ class UlmfitEncoder(FromPath):
         }
 
     def _read(self, texts: Sequence[str]) -> tuple[Sequences, Tally]:
-        cut = Tally()
-        sequences = Sequences.whole([self._ids(self.tokens(text), cut) for text in texts])
-        # Without a known word there is nothing to go by: nothing is pooled, which gives the zero vector.
-        sequences.stop[[not self._has_known_word(ids) for ids in sequences.ids]] = 0
-        return sequences, sequences.tally(self._is_word) + cut
-
-    def _read_marked(self, texts: Sequence[str]) -> tuple[Sequences, Tally]:
-        tokens = self.tokens
-        cut = Tally()
-        ids, spans = [], []
-        for text in texts:
-            before, word, after = split_mark(text)
-            whole = tokens(before + word + after)
-            start, stop = (len(tokens(before)), len(tokens(before + word))) if word else (0, len(whole))
-            if word and (whole[:start] != tokens(before) or whole[:stop] != tokens(before + word)):
-                raise DataError(
-                    f"{shortened(text)!r}: the mark is not around whole words: the tokens are {shortened(' '.join(whole))}"
-                )
-            # The mark of a capital is a token of its own; the word's state is that of the word.
-            while start < stop - 1 and whole[start] in ("xxmaj", "xxup"):
-                start += 1
-            ids.append(self._ids(whole, cut))
-            span = ids[-1][start:stop]
-            spans.append((start, start + len(span)) if self._has_known_word(span) else (0, 0))
-        sequences = Sequences(ids, *np.array(spans, np.int64).reshape(-1, 2).T)
-        return sequences, sequences.tally(self._is_word) + cut
-
-    def _has_known_word(self, ids: np.ndarray) -> bool:
-        return not self._special.issuperset(ids.tolist())
-
-    @made_once
-    def _special(self) -> frozenset[int]:
-        return frozenset({Vocabulary.unknown, *self.vocabulary.special_ids})
-
-    @made_once
-    def _is_word(self) -> np.ndarray:
-        # Marks of capitals, repeats and ends are no words. An unknown word is one, and its place in a raw mean is worth
-        # keeping: without it the correlation on STS12 falls from 49.6 to 45.9.
-        is_word = np.ones(len(self.vocabulary), bool)
-        is_word[[i for i in self._special if i != Vocabulary.unknown]] = False
-        return is_word
-
-    def _ids(self, tokens: list[str], cut: Tally) -> np.ndarray:
-        if self.max_tokens is not None and len(tokens) > self.max_tokens:
-            cut.cut_texts += 1
-            cut.cut_tokens += len(tokens) - self.max_tokens
-            tokens = tokens[: self.max_tokens]
-        return np.array(self.vocabulary.numericalise(tokens), np.int64)
+        return self._reader.read(texts, self.max_tokens)
 
     def _vectors(self, sequences: Sequences, tally: Tally) -> np.ndarray:
         if not sequences.ids:
             return np.zeros((0, self.dim), np.float32)
-        parts = []
-        for direction in self._opened.stacks:
-            if self.pooling is Pooling.RAW:
-                parts.append(self._raw(sequences, direction))
-            else:
-                parts.append(self._contextual(sequences if direction == "forward" else sequences.backward(), direction))
+        pooled = self._states.pooled(sequences)
         # Counted only now: texts that were read ahead and never encoded do not count.
         self.tally = self.tally + tally
-        return self._postprocess.apply(np.concatenate(parts, axis=1))
-
-    def _contextual(self, sequences: Sequences, direction: str) -> np.ndarray:
-        lengths = np.array([len(ids) for ids in sequences.ids])
-        few = int(lengths.sum()) <= FEW_TOKENS
-        with library_code:
-            engine = self._engine(direction, few=few)
-        dim, weights = self._dim(direction), self._postprocess.weights
-        vectors = np.empty((len(lengths), dim * len(self.pooling.parts)), np.float32)
-        for chosen in np.arange(len(lengths))[:, None] if few else batches(lengths):
-            batch = sequences[chosen]
-            pool = Pool(self.pooling, dim, batch.start, batch.stop)
-            carried: list = []
-            for first, ids in windows(batch.ids):
-                with library_code:
-                    states, carried = engine.run(ids, carried)
-                pool.add(first, states, None if weights is None else weights[ids])
-            vectors[chosen] = pool.vectors()
-        return vectors
-
-    def _raw(self, sequences: Sequences, direction: str) -> np.ndarray:
-        table, weights = self._tables[direction], self._postprocess.weights
-        vectors = np.zeros((len(sequences.ids), table.shape[1]), np.float32)
-        for i, (ids, start, stop) in enumerate(zip(sequences.ids, sequences.start, sequences.stop, strict=True)):
-            words = ids[start:stop]
-            words = words[self._is_word[words]]
-            total = len(words) if weights is None else weights[words].sum()
-            for first in range(0, len(words), RAW_TOKENS):
-                part = words[first : first + RAW_TOKENS]
-                vectors[i] += (table[part].sum(axis=0) if weights is None else weights[part] @ table[part]) / total
-        return vectors
-
-    @made_once
-    def _tables(self) -> dict[str, np.ndarray]:
-        """The embeddings in float32: converting them once costs less than converting the rows of a thousand texts."""
-        return {direction: stack.embedding.whole() for direction, stack in self._opened.stacks.items()}
-
-    def _dim(self, direction: str) -> int:
-        return self._opened.stacks[direction].dims[self._depths[0]]
-
-    def _engine(self, direction: str, *, few: bool) -> Engine:
-        stack = self._opened.stacks[direction]
-        if few or self._depths == (0,):
-            return NumpyEngine(stack, self._depths)
-        if direction not in self._torch_engines:
-            self._torch_engines[direction] = TorchEngine(stack, self._depths, self.dtype)
-        return self._torch_engines[direction]
-
-    @made_once
-    def _torch_engines(self) -> dict[str, TorchEngine]:
-        return {}
+        return self._postprocess.apply(pooled)
 
 
 def _layers(layers: Sequence[int]) -> tuple[int, ...]:
@@ -380,13 +274,3 @@ def _depths(dims: tuple[int, ...], layers: Sequence[int]) -> set[int]:
     if len(sizes := {dims[depth] for depth in depths}) > 1:
         raise UsageError(f"layers of {' and '.join(map(str, sorted(sizes)))} states cannot be added up; choose others")
     return depths
-
-
-def _states(engine: Engine, ids: np.ndarray) -> np.ndarray:
-    carried: list = []
-    states = []
-    for _, window in windows([ids]):
-        with library_code:
-            out, carried = engine.run(window, carried)
-        states.append(out[:, 0])
-    return np.concatenate(states)

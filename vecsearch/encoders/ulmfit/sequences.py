@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from vecsearch.encoders.base import Tally
 from vecsearch.errors import DataError
+from vecsearch.forks import made_once
+from vecsearch.text.tokenizer import Tokenizer
 from vecsearch.text.vocabulary import Vocabulary
 
 SHOWN = 80
@@ -44,6 +47,78 @@ class Sequences:
         """The same texts as a backward model reads them: from the last token to the first, xxbos at the end."""
         lengths = np.array([len(i) for i in self.ids], np.int64)
         return Sequences([i[::-1] for i in self.ids], lengths - self.stop, lengths - self.start)
+
+
+class Reader:
+    """Texts as a model reads them: fastai's tokens, as rows of its embedding, cut at `max_tokens` if it is given."""
+
+    def __init__(self, tokenizer: Tokenizer, vocabulary: Vocabulary) -> None:
+        self._tokenizer, self._vocabulary = tokenizer, vocabulary
+
+    def tokens(self, text: str) -> list[str]:
+        """All tokens of a text, unknown words in a form that is known."""
+        return self._tokenizer.tokens_for(self._vocabulary, text)
+
+    def read(self, texts: Sequence[str], max_tokens: int | None) -> tuple[Sequences, Tally]:
+        """Texts of which all is pooled, and what there is in them."""
+        cut = Tally()
+        sequences = Sequences.whole([self._ids(self.tokens(text), max_tokens, cut) for text in texts])
+        # Without a known word there is nothing to go by: nothing is pooled, which gives the zero vector.
+        sequences.stop[[not self.has_known_word(ids) for ids in sequences.ids]] = 0
+        return sequences, sequences.tally(self.is_word) + cut
+
+    def read_marked(self, texts: Sequence[str], max_tokens: int | None) -> tuple[Sequences, Tally]:
+        """Texts of which the marked word is pooled. Raises DataError for a mark that is not around whole words."""
+        cut = Tally()
+        ids, spans = [], []
+        for text in texts:
+            whole, start, stop = self._marked(text)
+            ids.append(self._ids(whole, max_tokens, cut))
+            span = ids[-1][start:stop]
+            spans.append((start, start + len(span)) if self.has_known_word(span) else (0, 0))
+        sequences = Sequences(ids, *np.array(spans, np.int64).reshape(-1, 2).T)
+        return sequences, sequences.tally(self.is_word) + cut
+
+    def has_known_word(self, ids: np.ndarray) -> bool:
+        """Whether any of the tokens is a word of the vocabulary."""
+        return not self._special.issuperset(ids.tolist())
+
+    @made_once
+    def is_word(self) -> np.ndarray:
+        """(V,) bool: which rows are those of words, the one of all unknown words among them."""
+        # Marks of capitals, repeats and ends are no words. An unknown word is one, and its place in a raw mean is worth
+        # keeping: without it the correlation on STS12 falls from 49.6 to 45.9.
+        is_word = np.ones(len(self._vocabulary), bool)
+        is_word[[i for i in self._special if i != Vocabulary.unknown]] = False
+        return is_word
+
+    @made_once
+    def _special(self) -> frozenset[int]:
+        return frozenset({Vocabulary.unknown, *self._vocabulary.special_ids})
+
+    def _marked(self, text: str) -> tuple[list[str], int, int]:
+        """The tokens of a text, and where those of its marked word begin and end."""
+        before, word, after = split_mark(text)
+        whole = self.tokens(before + word + after)
+        if not word:
+            return whole, 0, len(whole)
+        first, both = self.tokens(before), self.tokens(before + word)
+        start, stop = len(first), len(both)
+        if whole[:start] != first or whole[:stop] != both:
+            raise DataError(
+                f"{shortened(text)!r}: the mark is not around whole words: the tokens are {shortened(' '.join(whole))}"
+            )
+        # The mark of a capital is a token of its own; the word's state is that of the word.
+        while start < stop - 1 and whole[start] in ("xxmaj", "xxup"):
+            start += 1
+        return whole, start, stop
+
+    def _ids(self, tokens: list[str], max_tokens: int | None, cut: Tally) -> np.ndarray:
+        if max_tokens is not None and len(tokens) > max_tokens:
+            cut.cut_texts += 1
+            cut.cut_tokens += len(tokens) - max_tokens
+            tokens = tokens[:max_tokens]
+        return np.array(self._vocabulary.numericalise(tokens), np.int64)
 
 
 def shortened(text: str) -> str:

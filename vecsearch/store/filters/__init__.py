@@ -12,9 +12,11 @@ import numpy as np
 from vecsearch.errors import UsageError
 from vecsearch.store.documents import Documents
 from vecsearch.store.fields import FIELDS, VALUES, Column
-from vecsearch.store.filters.functions import CLUSTER_OF, FIELD, OWN_FUNCTIONS, WHOLE_NUMBER, define
-from vecsearch.store.filters.grammar import Node, Refused, parse
-from vecsearch.store.filters.sql import ANY, BIG, FUNCTIONS, NUMBER, TEXT, Origin, Value, Writer
+from vecsearch.store.filters.functions import CLUSTER_OF, FIELD, FUNCTIONS, OWN_FUNCTIONS, WHOLE_NUMBER, define
+from vecsearch.store.filters.grammar import Node, parse
+from vecsearch.store.filters.sql import Writer
+from vecsearch.store.filters.tokens import Refused
+from vecsearch.store.filters.values import ANY, BIG, NUMBER, TEXT, Origin, Value
 from vecsearch.store.layout import Closed
 
 MOST_SECONDS = 30
@@ -72,7 +74,7 @@ class Condition:
         with self._refusing():
             writer = Writer(lambda node: self._found(node, columns, names))
             writer.condition(self._tree)
-            return {read: self._ask(part, unread, names, None) for read, unread in writer.passed_over.items()}
+            return {read: self._ask(part, unread, names, None) for read, unread in writer.reads.passed_over.items()}
 
     @property
     def remarks(self) -> list[str]:

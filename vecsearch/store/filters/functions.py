@@ -1,4 +1,4 @@
-"""Functions that conditions are written with in SQL, and that SQLite lacks: their names there, and what each does."""
+"""Functions: those that a condition may call, and those that SQLite lacks and conditions are written with in SQL."""
 
 from __future__ import annotations
 
@@ -34,6 +34,25 @@ READ = "_read"
 ABSOLUTE = "_absolute"
 """abs, which in SQLite fails for the least integer of 64 bits."""
 _DECIMAL = re.compile(r"\s*[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\s*", re.ASCII)
+TEXTS, NUMBERS, AS_IS, JSON = "tnrj"
+"""What an argument of a function is read as."""
+CALLS: dict[str, tuple[str, str]] = {
+    **dict.fromkeys(("abs", "ceil", "ceiling", "floor", "round", "sign"), ("number", NUMBERS)),
+    "json_extract": ("", JSON + AS_IS),
+    **dict.fromkeys(("date", "datetime", "strftime", "time"), ("text", AS_IS)),
+    **dict.fromkeys(("julianday", "unixepoch"), ("number", AS_IS)),
+    **dict.fromkeys(("glob", "instr", "length", "like", "unicode"), ("number", TEXTS)),
+    **dict.fromkeys(("lower", "ltrim", "replace", "rtrim", "trim", "upper"), ("text", TEXTS)),
+    **dict.fromkeys(("hex", "typeof"), ("text", AS_IS)),
+    **dict.fromkeys(("json", "json_type"), ("text", JSON + AS_IS)),
+    "json_array_length": ("number", JSON + AS_IS),
+    "json_valid": ("number", AS_IS),
+    **dict.fromkeys(("substr", "substring"), ("text", TEXTS + NUMBERS)),
+}
+"""What a condition may call: what the result always is, and what the arguments are read as, the last letter for all others."""
+CHOOSING = ("coalesce", "ifnull", "iif", "max", "min", "nullif")
+"""What is one of its arguments."""
+FUNCTIONS = CALLS.keys() | set(CHOOSING)
 OWN_FUNCTIONS = {CLUSTER_OF, FIELD, WHOLE_NUMBER, ORDER, WRITTEN, LEAST, MOST, ROUNDED, READ, ABSOLUTE}
 
 

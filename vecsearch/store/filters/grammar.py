@@ -5,48 +5,19 @@ Source: "SQL Language Expressions", sqlite.org/lang_expr.html, for what binds ho
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
+from vecsearch.store.filters.tokens import Refused, Token, not_understood, tokens
+
+T = TypeVar("T")
 DEEPEST = 200
 """Parentheses, calls and operators inside of each other. SQLite ends at 1000, Python's own stack before that."""
 
-_TOKEN = re.compile(
-    r"""\s+|--[^\n]*|/\*.*?\*/
-    |(?P<text>'(?:[^']|'')*')
-    |(?P<number>0[xX][0-9a-fA-F]+|(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)(?![\w$])
-    |(?P<quoted>"(?:[^"]|"")*"|`(?:[^`]|``)*`|\[[^]]*\])
-    |(?P<word>[^\W\d][\w$]*)
-    |(?P<sign>->>|->|\|\||<<|>>|<>|<=|>=|==|!=|[-+*/%&|~<>=(),.])""",
-    re.VERBOSE | re.DOTALL,
-)
-_KEYWORDS = {
-    *("AND", "OR", "NOT", "IS", "IN", "LIKE", "GLOB", "BETWEEN", "ESCAPE", "ISNULL", "NOTNULL", "DISTINCT", "COLLATE"),
-    *("CASE", "WHEN", "THEN", "ELSE", "END", "NULL", "TRUE", "FALSE", "EXISTS", "SELECT", "FROM", "WHERE", "CAST", "AS"),
-}
-"""What is a name only in quotes. The other keywords of SQL have no place in a condition, so that a field may be called so."""
 _COMPARISONS = {"<": "<", "<=": "<=", ">": ">", ">=": ">=", "=": "=", "==": "=", "<>": "<>", "!=": "<>"}
 _BINARY = [("<", "<=", ">", ">="), ("&", "|", "<<", ">>"), ("+", "-"), ("*", "/", "%"), ("||", "->", "->>")]
 """Operators of two operands below equality, those that bind loosest first."""
-_UNQUOTED = {'"': ('""', '"'), "`": ("``", "`"), "[": (None, None)}
-
-
-class Refused(ValueError):
-    """What is no condition: `str()` says why, to stand behind "the condition … "."""
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    kind: str
-    """text, number, quoted, word, sign, or end."""
-    text: str
-
-    @property
-    def keyword(self) -> str:
-        upper = self.text.upper()
-        return upper if self.kind == "word" and upper in _KEYWORDS else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,23 +38,7 @@ class Node:
 
 def parse(where: str) -> Node:
     """The tree of a condition. Raises Refused for what is none, or is more than one."""
-    return _Parser(_tokens(where)).whole()
-
-
-def _tokens(where: str) -> list[Token]:
-    tokens, at = [], 0
-    while at < len(where):
-        match = _TOKEN.match(where, at)
-        if match is None:
-            raise _not_understood(f'near "{where[at : at + 20]}"')
-        if match.lastgroup:
-            tokens.append(Token(match.lastgroup, match[0]))
-        at = match.end()
-    return [*tokens, Token("end", "the end")]
-
-
-def _not_understood(why: str) -> Refused:
-    return Refused(f"is not understood ({why}); write one such as: year > 1990 and genre = 'noir'")
+    return _Parser(tokens(where)).whole()
 
 
 class _Parser:
@@ -121,15 +76,31 @@ class _Parser:
 
     def _unexpected(self, more: str = "") -> Refused:
         shown = self._next.text if self._next.kind == "end" else f'"{self._next.text[:20]}"'
-        return _not_understood(f"syntax error near {shown}{more}")
+        return not_understood(f"syntax error near {shown}{more}")
 
     def _deeper(self, parse: Callable[[], Node]) -> Node:
         self._depth += 1
         if self._depth > DEEPEST:
-            raise _not_understood(f"more than {DEEPEST} parts inside of each other")
+            raise not_understood(f"more than {DEEPEST} parts inside of each other")
         node = parse()
         self._depth -= 1
         return node
+
+    def _nested(self) -> Node:
+        return self._deeper(self._either)
+
+    def _several(self, parse: Callable[[], T]) -> list[T]:
+        """What stands between commas."""
+        found = [parse()]
+        while self._take(","):
+            found.append(parse())
+        return found
+
+    def _need_name(self) -> str:
+        if self._next.kind not in ("word", "quoted"):
+            raise self._unexpected()
+        self._at += 1
+        return self._tokens[self._at - 1].name
 
     # -- operators, those that bind loosest first --------------------------------------------------------------------
 
@@ -186,14 +157,11 @@ class _Parser:
         self._need("(")
         if self._next.keyword == "SELECT":
             return [self._select()]
-        items = [] if self._take(")") else self._items()
-        return items
+        return [] if self._take(")") else self._items()
 
     def _items(self) -> list[Node]:
         """Expressions between commas, and the parenthesis that ends them."""
-        items = [self._deeper(self._either)]
-        while self._take(","):
-            items.append(self._deeper(self._either))
+        items = self._several(self._nested)
         self._need(")")
         return items
 
@@ -209,10 +177,7 @@ class _Parser:
     def _collated(self) -> Node:
         node = self._signed()
         while self._take("COLLATE"):
-            if self._next.kind not in ("word", "quoted"):
-                raise self._unexpected()
-            node = Node("collate", _name(self._next), (node,))
-            self._at += 1
+            node = Node("collate", self._need_name(), (node,))
         return node
 
     def _signed(self) -> Node:
@@ -241,7 +206,7 @@ class _Parser:
         if keyword == "EXISTS":
             self._need("(")
             return Node("exists", None, (self._select(),))
-        if token.kind == "quoted" or (token.kind == "word" and not token.keyword):
+        if token.names:
             return self._named()
         raise self._unexpected()
 
@@ -250,7 +215,7 @@ class _Parser:
             return self._select()
         items = self._items()
         if len(items) > 1:
-            raise _not_understood("several values in parentheses; compare one field at a time")
+            raise not_understood("several values in parentheses; compare one field at a time")
         return items[0]
 
     def _named(self) -> Node:
@@ -258,12 +223,9 @@ class _Parser:
         self._at += 1
         if token.kind == "word" and self._take("("):
             return self._call(token.text)
-        names = [_name(token)]
+        names = [token.name]
         while self._take("."):
-            if self._next.kind not in ("word", "quoted"):
-                raise self._unexpected()
-            names.append(_name(self._next))
-            self._at += 1
+            names.append(self._need_name())
         return Node("name", tuple(names), quoted=self._tokens[self._at - 1].text.startswith('"'))
 
     def _call(self, name: str) -> Node:
@@ -271,21 +233,21 @@ class _Parser:
         return Node("call", name.lower(), tuple(arguments))
 
     def _case(self) -> Node:
-        base = () if self._next.keyword == "WHEN" else (self._deeper(self._either),)
+        base = () if self._next.keyword == "WHEN" else (self._nested(),)
         branches: list[Node] = []
         while self._take("WHEN"):
-            branches.append(self._deeper(self._either))
+            branches.append(self._nested())
             self._need("THEN")
-            branches.append(self._deeper(self._either))
+            branches.append(self._nested())
         if not branches:
             raise self._unexpected()
-        otherwise = (self._deeper(self._either),) if self._take("ELSE") else ()
+        otherwise = (self._nested(),) if self._take("ELSE") else ()
         self._need("END")
         return Node("case", (bool(base), bool(otherwise)), (*base, *branches, *otherwise))
 
     def _cast(self) -> Node:
         self._need("(")
-        node = self._deeper(self._either)
+        node = self._nested()
         self._need("AS")
         if self._next.kind != "word":
             raise self._unexpected()
@@ -298,17 +260,12 @@ class _Parser:
         """A sub-select behind its parenthesis: SELECT what FROM json_each(…) [AS name], … [WHERE …]."""
         self._need("SELECT")
         distinct = bool(self._take("DISTINCT"))
-        columns = [Node("number", "1") if self._take("*") else self._deeper(self._either)]
-        while self._take(","):
-            columns.append(Node("number", "1") if self._take("*") else self._deeper(self._either))
+        columns = self._several(lambda: Node("number", "1") if self._take("*") else self._nested())
         self._need("FROM")
-        sources = [self._source()]
-        while self._take(","):
-            sources.append(self._source())
-        where = (self._deeper(self._either),) if self._take("WHERE") else ()
+        sources = self._several(self._source)
+        where = (self._nested(),) if self._take("WHERE") else ()
         self._need(")")
-        aliases = tuple(alias for alias, _ in sources)
-        calls = tuple(call for _, call in sources)
+        aliases, calls = zip(*sources, strict=True)
         return Node("select", (distinct, len(columns), aliases, bool(where)), (*columns, *calls, *where))
 
     def _source(self) -> tuple[str, Node]:
@@ -320,16 +277,4 @@ class _Parser:
             raise Refused(f"does more than look at the fields of a document (it reads {name}; a sub-select may read json_each)")
         call = self._call(name)
         self._take("AS")
-        alias = name
-        if self._next.kind == "quoted" or (self._next.kind == "word" and not self._next.keyword):
-            alias = _name(self._next)
-            self._at += 1
-        return alias, call
-
-
-def _name(token: Token) -> str:
-    if token.kind == "word":
-        return token.text
-    doubled, single = _UNQUOTED[token.text[0]]
-    inner = token.text[1:-1]
-    return inner.replace(doubled, single) if doubled and single else inner
+        return (self._need_name() if self._next.names else name), call

@@ -10,77 +10,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from vecsearch.store.filters.functions import ABSOLUTE, LEAST, MOST, ORDER, READ, ROUNDED, WRITTEN
-from vecsearch.store.filters.grammar import Node, Refused
+from vecsearch.store.filters.functions import (
+    ABSOLUTE,
+    AS_IS,
+    CALLS,
+    CHOOSING,
+    JSON,
+    LEAST,
+    MOST,
+    NUMBERS,
+    ORDER,
+    READ,
+    ROUNDED,
+    TEXTS,
+)
+from vecsearch.store.filters.grammar import Node
+from vecsearch.store.filters.tokens import Refused
+from vecsearch.store.filters.values import ANY, BIG, NUMBER, TEXT, Reads, Value, balanced, chosen, together
 
-NUMBER = frozenset({"integer", "real"})
-TEXT = frozenset({"text"})
-BIG = "blob"
-"""How an integer beyond 64 bits is stored: its digits, as the one kind of value that no field has otherwise."""
-ANY = NUMBER | TEXT
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """A field, or the documents' id, of which an expression may be the value: its name, its SQL, and the kinds of its values.
-
-    `number` is what it is where it counts as a number, if a text may.
-    """
-
-    name: str
-    sql: str
-    kinds: frozenset[str]
-    number: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Value:
-    """An expression in SQL, and the kinds of values that it can have beside NULL, as SQLite's typeof calls them.
-
-    `always` is "number" or "text" where it is that for all documents there could be, whatever those of this segment have: what
-    it is compared with is then read as the same. `exact` is an expression in which integers beyond 64 bits keep their digits,
-    `number` one that is the value where it is a number, and NULL otherwise.
-    """
-
-    sql: str
-    kinds: frozenset[str] = ANY
-    always: str = ""
-    exact: str = ""
-    number: str = ""
-    sources: tuple[Origin, ...] = ()
-    """What is said of it is said of these."""
-
-    @property
-    def exactly(self) -> str:
-        """The SQL in which integers beyond 64 bits keep their digits."""
-        return self.exact or self.sql
-
-
-_TEXTS = "t"
-_NUMBERS = "n"
-_ASIS = "r"
-_JSON = "j"
-_FUNCTIONS: dict[str, tuple[str, str]] = {
-    **dict.fromkeys(("abs", "ceil", "ceiling", "floor", "round", "sign"), ("number", _NUMBERS)),
-    "json_extract": ("", _JSON + _ASIS),
-    **dict.fromkeys(("date", "datetime", "strftime", "time"), ("text", _ASIS)),
-    **dict.fromkeys(("julianday", "unixepoch"), ("number", _ASIS)),
-    **dict.fromkeys(("glob", "instr", "length", "like", "unicode"), ("number", _TEXTS)),
-    **dict.fromkeys(("lower", "ltrim", "replace", "rtrim", "trim", "upper"), ("text", _TEXTS)),
-    **dict.fromkeys(("hex", "typeof"), ("text", _ASIS)),
-    **dict.fromkeys(("json", "json_type"), ("text", _JSON + _ASIS)),
-    "json_array_length": ("number", _JSON + _ASIS),
-    "json_valid": ("number", _ASIS),
-    **dict.fromkeys(("substr", "substring"), ("text", _TEXTS + _NUMBERS)),
-}
-"""What a condition may call: what the result always is, and what the arguments are read as, the last letter for all others."""
-_CHOOSING = ("coalesce", "ifnull", "iif", "max", "min", "nullif")
-"""What is one of its arguments."""
-FUNCTIONS = frozenset(_FUNCTIONS) | set(_CHOOSING)
-_CALLED = {"abs": ABSOLUTE}
-"""What a function is called in SQL, where it is not called as it is."""
 _EACH = {"key", "value", "type", "atom", "id", "parent", "fullkey", "path"}
 """The columns of json_each."""
 _INTEGER = re.compile("[0-9]+")
@@ -93,48 +42,13 @@ class Writer:
         self._resolve = resolve
         self._scopes: list[dict[str, str]] = []
         self._selects = 0
-        self.passed_over: dict[tuple[str, str], str] = {}
-        """What is true of the documents whose field counts as missing, by the field's name and what it is read as."""
+        self.reads = Reads()
+        """How the values of the condition were read."""
 
     def condition(self, node: Node) -> str:
         """SQL that is true, false or NULL."""
-        return self._truth(node)
-
-    # -- what a value counts as --------------------------------------------------------------------------------------
-
-    def _number(self, value: Value) -> str:
-        if value.always != "number":
-            for source in value.sources:
-                self._pass_over(source, "a number", f"{source.number} IS NULL" if source.number else "1")
-        if value.number:
-            return value.number
-        if value.kinds <= NUMBER:
-            return value.sql
-        return f"CASE WHEN typeof({value.sql}) IN ('integer', 'real') THEN {value.sql} END"
-
-    def _pass_over(self, source: Origin, reading: str, unread: str) -> None:
-        if "text" in source.kinds:
-            self.passed_over[source.name, reading] = f"typeof({source.sql}) = 'text' AND {unread}"
-
-    def _json(self, value: Value) -> str:
-        """A text that is no JSON counts as missing; one that the condition itself has is refused."""
-        if not value.sources or "text" not in value.kinds:
-            return value.sql
-        for source in value.sources:
-            self._pass_over(source, "JSON", f"NOT json_valid({source.sql})")
-        return f"CASE WHEN json_valid({value.sql}) THEN {value.sql} END"
-
-    def _text(self, value: Value) -> str:
-        exact = value.exactly
-        if value.kinds <= TEXT:
-            return exact
-        if "real" not in value.kinds:
-            return f"CAST({exact} AS TEXT)"
-        return f"CASE typeof({exact}) WHEN 'real' THEN {WRITTEN}({exact}) ELSE CAST({exact} AS TEXT) END"
-
-    def _truth(self, node: Node) -> str:
         value = self._value(node)
-        return f"({self._number(value)})" if value.kinds else "NULL"
+        return f"({self.reads.number(value)})" if value.kinds else "NULL"
 
     # -- each kind of node -------------------------------------------------------------------------------------------
 
@@ -165,12 +79,12 @@ class Writer:
         return self._resolve(node)
 
     def _and_node(self, node: Node) -> Value:
-        return Value(_balanced([self._truth(part) for part in node.parts], node.value), NUMBER, "number")
+        return Value(balanced([self.condition(part) for part in node.parts], node.value), NUMBER, "number")
 
     _or_node = _and_node
 
     def _not_node(self, node: Node) -> Value:
-        return Value(f"(NOT {self._truth(node.parts[0])})", NUMBER, "number")
+        return Value(f"(NOT {self.condition(node.parts[0])})", NUMBER, "number")
 
     def _sign_node(self, node: Node) -> Value:
         (part,) = node.parts
@@ -179,32 +93,32 @@ class Writer:
             return value
         if node.value == "-" and part.kind == "number" and value.exact:
             return replace(value, sql=f"(-{value.sql})", exact=f"x'{('-' + part.value).encode().hex()}'")
-        return Value(f"({node.value} {self._number(value)})", NUMBER, "number")
+        return Value(f"({node.value} {self.reads.number(value)})", NUMBER, "number")
 
     def _arithmetic_node(self, node: Node) -> Value:
         left, right = map(self._value, node.parts)
         if node.value == "||":
-            return Value(f"({self._text(left)} || {self._text(right)})", TEXT, "text")
-        return Value(f"({self._number(left)} {node.value} {self._number(right)})", NUMBER, "number")
+            return Value(f"({self.reads.text(left)} || {self.reads.text(right)})", TEXT, "text")
+        return Value(f"({self.reads.number(left)} {node.value} {self.reads.number(right)})", NUMBER, "number")
 
     def _json_node(self, node: Node) -> Value:
         left, right = map(self._value, node.parts)
-        sql = f"(({self._json(left)}) {node.value} {right.sql})"
+        sql = f"(({self.reads.json(left)}) {node.value} {right.sql})"
         return Value(sql, TEXT, "text") if node.value == "->" else Value(sql)
 
     def _collate_node(self, node: Node) -> Value:
         value = self._value(node.parts[0])
         if node.value.upper() not in ("BINARY", "NOCASE", "RTRIM"):
             raise Refused(f"is not understood (no such collation sequence: {node.value}); there are BINARY, NOCASE and RTRIM")
-        return Value(f"({self._text(value)} COLLATE {node.value.upper()})", TEXT, value.always)
+        return Value(f"({self.reads.text(value)} COLLATE {node.value.upper()})", TEXT, value.always)
 
     def _cast_node(self, node: Node) -> Value:
         value = self._value(node.parts[0])
         if node.value == "TEXT":
-            return Value(f"({self._text(value)})", TEXT, "text")
+            return Value(f"({self.reads.text(value)})", TEXT, "text")
         if node.value in ("INT", "INTEGER", "REAL", "NUMERIC"):
             for source in value.sources:
-                self._pass_over(source, "a number", f"{READ}({source.sql}) IS NULL")
+                self.reads.pass_over(source, "a number", f"{READ}({source.sql}) IS NULL")
             read, exact = (f"{READ}({sql})" if "text" in value.kinds else sql for sql in (value.sql, value.exact))
             if value.exact and node.value != "REAL":
                 exact = f"(CASE typeof({exact}) WHEN 'blob' THEN {exact} ELSE CAST({exact} AS {node.value}) END)"
@@ -218,9 +132,9 @@ class Writer:
 
     def _compared(self, operator: str, left: Value, right: Value) -> Value:
         if "text" in (left.always, right.always):
-            sql = f"({self._text(left)} {operator} {self._text(right)})"
+            sql = f"({self.reads.text(left)} {operator} {self.reads.text(right)})"
         elif "number" in (left.always, right.always):
-            numbers = [self._number(left), self._number(right)]
+            numbers = [self.reads.number(left), self.reads.number(right)]
             exactly = left.exact or right.exact
             sql = self._ordered(operator, left, right) if exactly else f"({numbers[0]} {operator} {numbers[1]})"
         elif left.exact or right.exact:
@@ -241,9 +155,9 @@ class Writer:
         if not right.kinds:
             sql = f"({left.exactly} {node.value} NULL)"
         elif "text" in (left.always, right.always):
-            sql = f"({self._text(left)} {node.value} {self._text(right)})"
+            sql = f"({self.reads.text(left)} {node.value} {self.reads.text(right)})"
         elif "number" in (left.always, right.always):
-            sql = f"({self._number(left)} {node.value} {self._number(right)})"
+            sql = f"({self.reads.number(left)} {node.value} {self.reads.number(right)})"
             if left.exact or right.exact:
                 equal = f"({ORDER}({left.exactly}, {right.exactly}) IS 0)"
                 sql = equal if node.value == "IS" else f"(NOT {equal})"
@@ -272,22 +186,22 @@ class Writer:
         for item in items:
             exactly = item.exact or value.exact
             if item.always == "text":
-                texts.append(self._text(item))
+                texts.append(self.reads.text(item))
             elif item.always == "number" and value.always != "text" and not exactly:
-                numbers.append(self._number(item))
+                numbers.append(self.reads.number(item))
             else:
                 others.append(self._compared("=", value, item).sql)
-        parts = [f"({self._text(value)} IN ({', '.join(texts)}))"] if texts else []
-        parts += [f"({self._number(value)} IN ({', '.join(numbers)}))"] if numbers else []
+        parts = [f"({self.reads.text(value)} IN ({', '.join(texts)}))"] if texts else []
+        parts += [f"({self.reads.number(value)} IN ({', '.join(numbers)}))"] if numbers else []
         parts += others
-        return _balanced(parts, "OR")
+        return balanced(parts, "OR")
 
     def _in_select(self, value: Value, select: Value) -> str:
-        read = {"text": self._text, "number": self._number}.get(select.always)
+        read = {"text": self.reads.text, "number": self.reads.number}.get(select.always)
         return f"({read(value) if read else value.exactly} IN {select.sql})"
 
     def _like_node(self, node: Node) -> Value:
-        texts = [self._text(self._value(part)) for part in node.parts]
+        texts = [self.reads.text(self._value(part)) for part in node.parts]
         escape = f" ESCAPE {texts[2]}" if texts[2:] else ""
         not_ = "NOT " if node.value else ""
         return Value(f"({texts[0]} {not_}{node.kind.upper()} {texts[1]}{escape})", NUMBER, "number")
@@ -301,45 +215,45 @@ class Writer:
         otherwise = [self._value(parts.pop())] if has_else else []
         tests, results = [], []
         for when, then in zip(parts[::2], parts[1::2], strict=True):
-            tests.append(self._compared("=", base, self._value(when)).sql if base else self._truth(when))
+            tests.append(self._compared("=", base, self._value(when)).sql if base else self.condition(when))
             results.append(self._value(then))
 
         def case(results: Sequence[str]) -> str:
             branches = [f"WHEN {test} THEN {result}" for test, result in zip(tests, results, strict=False)]
             return f"(CASE {' '.join(branches)}{f' ELSE {results[-1]}' if otherwise else ''} END)"
 
-        return _chosen(case, [*results, *otherwise])
+        return chosen(case, [*results, *otherwise])
 
     def _call_node(self, node: Node) -> Value:
         name, values = node.value, [self._value(part) for part in node.parts]
         if name == "nullif" and len(values) == 2:
             equal = self._compared("=", *values).sql
-            return _chosen(lambda results: f"(CASE WHEN {equal} THEN NULL ELSE {results[0]} END)", values[:1])
+            return chosen(lambda results: f"(CASE WHEN {equal} THEN NULL ELSE {results[0]} END)", values[:1])
         if name == "iif" and len(values) == 3:
-            test = self._truth(node.parts[0])
-            return _chosen(lambda results: f"(CASE WHEN {test} THEN {results[0]} ELSE {results[1]} END)", values[1:])
+            test = self.condition(node.parts[0])
+            return chosen(lambda results: f"(CASE WHEN {test} THEN {results[0]} ELSE {results[1]} END)", values[1:])
         if name in ("max", "min") and len(values) > 1:
             return self._extreme(name, values)
-        if name in _CHOOSING:
-            return _chosen(lambda results: f"{name}({', '.join(results)})", values)
-        if name not in _FUNCTIONS:
+        if name in CHOOSING:
+            return chosen(lambda results: f"{name}({', '.join(results)})", values)
+        if name not in CALLS:
             raise Refused(f"does more than look at the fields of a document (not authorized to use function: {name})")
-        result, reads = _FUNCTIONS[name]
+        result, reads = CALLS[name]
         reads = reads + reads[-1:] * len(values)
-        ways = {_TEXTS: self._text, _NUMBERS: self._number, _JSON: self._json, _ASIS: lambda value: value.sql}
+        ways = {TEXTS: self.reads.text, NUMBERS: self.reads.number, JSON: self.reads.json, AS_IS: lambda value: value.sql}
         arguments = [ways[read](value) for read, value in zip(reads, values, strict=False)]
         kinds = {"number": NUMBER, "text": TEXT, "": ANY}[result]
-        return Value(f"{_CALLED.get(name, name)}({', '.join(arguments)})", kinds, result)
+        return Value(f"{ABSOLUTE if name == 'abs' else name}({', '.join(arguments)})", kinds, result)
 
     def _extreme(self, name: str, values: Sequence[Value]) -> Value:
         """The least or the most of several values, which are read as they are where two of them are compared."""
         always = {value.always for value in values}
         kinds = frozenset[str]().union(*(value.kinds for value in values))
         if "text" in always or kinds <= TEXT:
-            return Value(f"{name}({', '.join(map(self._text, values))})", TEXT, "text" if "text" in always else "")
+            return Value(f"{name}({', '.join(map(self.reads.text, values))})", TEXT, "text" if "text" in always else "")
         exactly = any(value.exact for value in values)
         if "number" in always or kinds <= NUMBER:
-            numbers = [self._number(value) for value in values]
+            numbers = [self.reads.number(value) for value in values]
             if not exactly:
                 return Value(f"{name}({', '.join(numbers)})", NUMBER, "number" if "number" in always else "")
             exacts = [f"CASE WHEN typeof({value.exactly}) <> 'text' THEN {value.exactly} END" for value in values]
@@ -363,37 +277,14 @@ class Writer:
         self._scopes.append(scope)
         for alias, source in zip(aliases, sources, strict=True):
             first, *others = map(self._value, source.parts)
-            arguments = ", ".join([self._json(first), *(other.sql for other in others)])
+            arguments = ", ".join([self.reads.json(first), *(other.sql for other in others)])
             own = f"j{self._selects}"
             self._selects += 1
             tables.append(f"{source.value}({arguments}) AS {own}")
             scope[alias.lower()] = own
         values = [self._value(column) for column in columns]
-        where = f" WHERE {self._truth(node.parts[-1])}" if has_where else ""
+        where = f" WHERE {self.condition(node.parts[-1])}" if has_where else ""
         self._scopes.pop()
         shown = ", ".join(value.sql for value in values)
         sql = f"(SELECT {'DISTINCT ' if distinct else ''}{shown} FROM {', '.join(tables)}{where})"
-        return Value(sql, *_together(values[:1]))
-
-
-def _chosen(write: Callable[[Sequence[str]], str], values: Sequence[Value]) -> Value:
-    """What is one of several values, written as `write` has it of their SQL."""
-    kinds, always = _together(values)
-    exact = write([value.exactly for value in values]) if any(value.exact for value in values) else ""
-    sources = tuple(source for value in values for source in value.sources)
-    return Value(write([value.sql for value in values]), kinds, always, exact, sources=sources)
-
-
-def _together(values: Sequence[Value]) -> tuple[frozenset[str], str]:
-    """The kinds that one of several values can have, and what it always is, if they agree."""
-    kinds = frozenset[str]().union(*(value.kinds - {BIG} for value in values))
-    always = {value.always for value in values if value.kinds}
-    return kinds, always.pop() if len(always) == 1 else ""
-
-
-def _balanced(parts: Sequence[str], operator: str) -> str:
-    """Parts joined by AND or OR so that the tree of a thousand of them is ten deep: SQLite takes a depth of 1000."""
-    if len(parts) == 1:
-        return parts[0]
-    middle = len(parts) // 2
-    return f"({_balanced(parts[:middle], operator)} {operator} {_balanced(parts[middle:], operator)})"
+        return Value(sql, *together(values[:1]))

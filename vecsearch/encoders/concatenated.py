@@ -19,10 +19,11 @@ from vecsearch.metric import normalise
 from vecsearch.progress import Progress
 
 KIND, FORMAT = "joined", 1
+"""As they are in config.json."""
 MOST_PARTS = 100
 
 
-class JoinedEncoder(Encoder):
+class ConcatenatedEncoder(Encoder):
     """The vectors of `parts`, each scaled to length 1, times the square root of its share of the `weights`, side by side.
 
     So the inner product of two texts is the weighted mean of the parts' cosines, and where every part has a vector for both
@@ -32,7 +33,7 @@ class JoinedEncoder(Encoder):
     Raises UsageError for weights that are not one number above 0 for each part. By default all count the same.
     """
 
-    kind = "several encoders joined"
+    kind = "a concatenated encoder"
 
     def __init__(self, parts: Sequence[Encoder], weights: Sequence[float] | None = None) -> None:
         self.parts = tuple(
@@ -100,8 +101,8 @@ class JoinedEncoder(Encoder):
         return {"length": self.dim, **lines}
 
 
-def joined_folders(folder: Path) -> tuple[list[Path], list[float]]:
-    """The parts' folders and weights of a joined encoder's folder. Raises CheckpointError for a folder that is damaged."""
+def parts_in(folder: Path) -> tuple[list[Path], list[float]]:
+    """The folders and weights of a concatenated encoder's parts. Raises CheckpointError for a folder that is damaged."""
     path = folder / CONFIG
     try:
         config = json.loads(path.read_bytes())
@@ -111,5 +112,7 @@ def joined_folders(folder: Path) -> tuple[list[Path], list[float]]:
         if not 1 <= len(weights) <= MOST_PARTS or not all(0 < weight < math.inf for weight in weights):
             raise ValueError(f"weights {config['weights']!r}")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
-        raise CheckpointError(f"{path} cannot be read as a joined encoder's ({error!r}); join them again") from None
+        raise CheckpointError(
+            f"{path} cannot be read as a concatenated encoder's ({error!r}); vecsearch model join makes it"
+        ) from None
     return [folder / str(number) for number in range(len(weights))], weights

@@ -1,6 +1,6 @@
 """Labelled pairs of an entertainment catalogue: do two descriptions speak of the same title? Nobody's judgement, but a rule.
 
-    python benchmarks/catalogue.py DATA -o pairs.jsonl
+    python benchmarks/catalogue_pairs.py DATA -o pairs.jsonl
 
 DATA holds corpora/streaming-catalogue.jsonl.xz (three services) and corpora/movies.jsonl.xz (an encyclopaedia's films). **A
 match** (label 1): the same title in two of these four sources, by its letters and digits, of the same type and at most a year

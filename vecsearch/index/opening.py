@@ -1,0 +1,92 @@
+"""Opening a generation of an index with its encoder, while writers may replace it at any time."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+from vecsearch import checks
+from vecsearch.encoders import Encoder, can_open, open_encoder
+from vecsearch.encoders.base import check_encoder
+from vecsearch.errors import UsageError, VecsearchError
+from vecsearch.index.view import View
+from vecsearch.store.snapshot import Snapshot, open_snapshot, read_current
+
+
+def open_view(folder: str | Path, *, generation: int | None = None, encoder: Encoder | None = None, check: bool = True) -> View:
+    """A generation of the index at `folder`, as `Index.open` has it. Raises as that does."""
+    folder, check = checks.path("folder", folder), checks.flag("check", check)
+    if generation is not None:
+        generation = checks.count("generation", generation, least=1)
+    if encoder is not None:
+        check_encoder(encoder)
+
+    def view(snapshot: Snapshot) -> View:
+        _refuse_other(snapshot, encoder)
+        return View(snapshot, encoder or _carried(snapshot), given=encoder)
+
+    return _opened(folder, view, generation=generation, check=check)
+
+
+def newer_view(before: View) -> View | None:
+    """The newest generation, where that is not the one before. It has the same encoder, unless the index was built anew."""
+    folder, manifest = before.snapshot.folder, before.snapshot.manifest
+    if _newest(folder) == manifest.generation:
+        return None
+
+    def view(snapshot: Snapshot) -> View:
+        if snapshot.manifest.encoder == manifest.encoder:
+            return View(snapshot, before.encoder, given=before.given)
+        return View(snapshot, _carried(snapshot))
+
+    return _opened(folder, view)
+
+
+def _opened(folder: Path, view: Callable[[Snapshot], View], *, generation: int | None = None, check: bool = False) -> View:
+    while True:
+        snapshot = open_snapshot(folder, generation=generation, check=check)
+        try:
+            return view(snapshot)
+        except VecsearchError:
+            snapshot.close()
+            # A writer may have replaced this generation between the two steps; then the new one is opened.
+            if generation is not None or _newest(folder) == snapshot.manifest.generation:
+                raise
+
+
+def _newest(folder: Path) -> int:
+    """The newest generation, as CURRENT names it."""
+    return int(read_current(folder)[0].removeprefix("manifest-").removesuffix(".json"))
+
+
+def _refuse_other(snapshot: Snapshot, encoder: Encoder | None) -> None:
+    """Raise UsageError unless `encoder`, if there is one, gives the vectors that the index holds."""
+    recorded = snapshot.manifest.encoder
+    if encoder and recorded and encoder.fingerprint != recorded["fingerprint"]:
+        raise UsageError(
+            f"{snapshot.folder} was built with the encoder {recorded['fingerprint']}, this one is {encoder.fingerprint}: "
+            "their vectors cannot be compared; leave the encoder out to use the index's own, or build the index again"
+        )
+    if encoder and encoder.dim != snapshot.manifest.dim:
+        raise UsageError(f"the encoder gives vectors of length {encoder.dim}, {snapshot.folder} holds {snapshot.manifest.dim}")
+
+
+def _carried(snapshot: Snapshot) -> Encoder | None:
+    """The encoder in the index's folder, if it is one that vecsearch can open."""
+    folder = snapshot.encoder_folder
+    return open_encoder(folder) if folder and can_open(folder) else None
+
+
+def pickled(view: View) -> tuple[Path, int, Encoder | None]:
+    """What opens the same generation in another process. Raises TypeError for an encoder of the caller's own that cannot be
+    pickled."""
+    if view.given:
+        try:
+            pickle.dumps(view.given)
+        except Exception as error:  # whatever its members raise
+            raise TypeError(
+                f"the index at {view.snapshot.folder} was opened with an encoder of your own, {type(view.given).__name__}, "
+                f"which cannot be pickled ({error}): open both in the other process, or give the encoder a __reduce__"
+            ) from error
+    return view.snapshot.folder.absolute(), view.snapshot.manifest.generation, view.given
