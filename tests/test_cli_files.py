@@ -173,3 +173,17 @@ def test_a_missing_extra_is_said_with_the_number_of_files(vecsearch, notes, monk
     monkeypatch.undo()
     os.chdir(notes.parent)
     assert "notes/kitchen/broken.pdf" in vecsearch("sync", "i", "--verbose").err, "read as soon as it can be"
+
+
+def test_a_reader_that_is_gone_loses_nothing(vecsearch, notes, monkeypatch):
+    vecsearch("build", "notes", "-o", "i")
+    (notes / "page.html").write_text("<h1>Zebras</h1><p>They run.</p>")
+    assert rows(vecsearch("sync", "i", "--json"))[0]["new"] == 1
+    (notes / "page.html").write_text("<h1>Zebras</h1><p>They run and run.</p>")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "lxml" else __import__(name).__spec__)
+    for _ in range(2):
+        synced = vecsearch("sync", "i", "--json")
+        assert rows(synced)[0] | {"index": ""} == {
+            "index": "", "new": 0, "changed": 0, "renamed": 0, "gone": 0, "passages": 4, "generation": 2,
+        }  # fmt: skip
+        assert "1 need pip install" in synced.err

@@ -162,6 +162,10 @@ def _looked_at(reading: Reading, index: str, allow_empty: bool) -> tuple[FileCha
             )
     changes, to_read = compared(files, found)
     to_come = {one.name for one in to_read}
+    waiting = [one for one in to_read if not reading.can_read(one)]
+    for one in waiting:  # what was read of it when its reader was there stays
+        changes.keep(one.name)
+    to_read = [one for one in to_read if one not in waiting]
     for one in found:
         if one.name not in to_come and (problem := files.states[one.name].problem):
             reading.note_problem(one.name, problem)

@@ -170,6 +170,7 @@ class IndexWriter:
         signature = json.loads(json.dumps({**signature, "dim": dim}))
         name = f"{self._generation:06d}-{len(self._segments)}"
         anew = "without --resume" if self._update else "with --replace instead of --resume"
+        anew = f"after vecsearch gc {self.folder}" if discard_others else anew
         # Not sooner: what is refused, or commits nothing, leaves the work that another command can resume.
         others = discard_others and self._unfinished and self._unfinished[0][1] != signature
         if others or not self._resume:

@@ -68,7 +68,7 @@ class Reading:
         Raises: CorpusError, for that, where it is `strict`.
         """
         sections = Sections(PassageSplitter(Chunks(self.files.tokens), self.tokens), self.files.tokens)
-        found = [one for one in found if self._is_readable(one)]
+        found = list(found)
         self.bytes_found = sum(one.size for one in found)
         for read in read_all(found, self.limits, self.workers):
             self.bytes_read += read.found.size
@@ -100,7 +100,8 @@ class Reading:
             said.append(f"{_counted(len(self.remarked), 'file')} read in part: {_some(self.remarked)}")
         return said
 
-    def _is_readable(self, found: Found) -> bool:
+    def can_read(self, found: Found) -> bool:
+        """Whether what reads a file's kind is installed; counts those of which it is not."""
         module = NEEDS.get(found.kind)
         if module is None or importlib.util.find_spec(module) is not None:
             return True
@@ -182,7 +183,7 @@ def read_files(
 
 
 def _all(reading: Reading, tally: CorpusTally, index: str | None) -> Iterator[Document]:
-    for _, documents in reading.documents(reading.found(index)):
+    for _, documents in reading.documents(filter(reading.can_read, reading.found(index))):
         tally.extra = reading.counts()
         yield from documents
     tally.extra, tally.notes = reading.counts(), reading.remarks()

@@ -60,11 +60,14 @@ class Sections:
             yield Passage(headings, "", place)
             return
         pieces: list[Block] = []
+        taken = 0
         for piece in (piece for block in body for piece in self._pieces(block, room)):
-            if pieces and self._splitter.count(_joined([*pieces, piece])) > room:
+            count = self._splitter.count(piece.text)
+            if pieces and taken + count > room:
                 yield Passage(headings, _joined(pieces), place or pieces[0].place)
-                pieces, place = [], None
+                pieces, place, taken = [], None, 0
             pieces.append(piece)
+            taken += count
         yield Passage(headings, _joined(pieces), place or pieces[0].place)
 
     def _pieces(self, block: Block, room: int) -> Iterator[Block]:
@@ -75,13 +78,13 @@ class Sections:
         spans = _lines(block.text) if block.lines else sentences(block.text)
         head = f"{block.header}\n" if block.header and self._splitter.count(block.header) <= room // 2 else ""
         room -= self._splitter.count(head)
-        begin = stop = 0
+        begin = stop = taken = 0
         for first, last in [*spans, (len(block.text), len(block.text))]:
-            too_long = self._splitter.count(block.text[begin:last]) > room
-            if stop > begin and (too_long or first == len(block.text)):
+            count = self._splitter.count(block.text[first:last])
+            if stop > begin and (taken + count > room or first == len(block.text)):
                 yield from self._fitting(block, begin, stop, room, head)
-                begin = first
-            stop = last
+                begin, taken = first, 0
+            stop, taken = last, taken + count
 
     def _fitting(self, block: Block, begin: int, stop: int, room: int, head: str) -> Iterator[Block]:
         """The part of a block, split between words where a line or a sentence alone is too long."""
