@@ -155,6 +155,16 @@ def test_indexes_in_the_folder_are_no_documents(vecsearch, notes):
     assert rows(second)[0]["rows"] == 3 and "1 indexes of vecsearch" in second.err
 
 
+def test_names_and_texts_that_are_not_utf8_are_read_and_said(vecsearch, notes):
+    path = Path(os.fsdecode(os.fsencode(notes) + b"/caf\xe9.md"))
+    path.write_bytes("# Café\n\nIm Café gibt es für alle Gäste Käse.\n".encode("cp1252"))
+    built = vecsearch("build", "notes", "-o", "i", "--verbose", "--json")
+    assert rows(built)[0]["rows"] == 4
+    assert "1 name not in UTF-8" in built.err and "not in UTF-8: 1 cp1252" in built.err
+    assert "notes/caf\\udce9.md: has a name that is not UTF-8" in built.err
+    assert not rows(vecsearch("sync", "i", "--json"))[0]["new"]
+
+
 def test_open_starts_the_program_of_the_system(vecsearch, notes, monkeypatch):
     opened = []
     monkeypatch.setattr("click.launch", lambda url: opened.append(url) or 0)

@@ -50,6 +50,7 @@ class Reading:
     problems: list[str] = field(default_factory=list)
     remarked: list[str] = field(default_factory=list)
     encodings: Counter[str] = field(default_factory=Counter)
+    odd_names: int = 0
     left_out: LeftOut = field(default_factory=LeftOut)
     bytes_read: int = 0
     bytes_found: int = 0
@@ -94,6 +95,8 @@ class Reading:
         if self.encodings:
             parts = ", ".join(f"{count:,} {encoding}" for encoding, count in self.encodings.most_common())
             said.append(f"not in UTF-8: {parts}")
+        if self.odd_names:
+            said.append(f"{_counted(self.odd_names, 'name')} not in UTF-8, shown with \\udc… for such bytes")
         if self.problems:
             said.append(f"{_counted(len(self.problems), 'file')} cannot be read: {_some(self.problems)}")
         if self.remarked:
@@ -122,6 +125,9 @@ class Reading:
             return
         self.read += 1
         self.passages += passages
+        if shown(read.found.path) != read.found.path:
+            self.odd_names += 1
+            self.tell(name, "has a name that is not UTF-8")
         if encoding := read.content.encoding:
             self.encodings[encoding] += 1
             self.tell(name, f"is read as {encoding}")
