@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from vecsearch.corpus.folder.content import Block, Content
 from vecsearch.corpus.folder.walk import Found
+from vecsearch.errors import ResourceError
 
 EMPTY = "is empty"
 """The problem of a file without a byte."""
@@ -94,7 +95,11 @@ class _Child:
 
     def read(self, found: Found) -> Read:
         if self._process is None:
-            self._process = self._start()
+            try:
+                self._process = self._start()
+            except OSError as error:
+                reason = error.strerror or error
+                raise ResourceError(f"cannot start a process that reads files: {reason}; close other programs") from error
         request = {"path": found.path, "kind": found.kind, "name": found.name}
         try:
             answer = self._answer(json.dumps(request).encode() + b"\n")
