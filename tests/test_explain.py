@@ -13,6 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from vecsearch.cli import hits as cli_hits
+from vecsearch.cli import output as cli_output
 from vecsearch.corpus.passages import Chunks
 from vecsearch.encoders import UlmfitEncoder, open_encoder
 from vecsearch.errors import UsageError
@@ -251,7 +252,7 @@ def test_without_colour_the_strongest_words_are_named(vecsearch, folder):
 
 @pytest.mark.parametrize("no_colour", ["", "1"])
 def test_on_a_terminal_words_are_coloured(monkeypatch, folder, capsys, no_colour):
-    monkeypatch.setattr(cli_hits, "is_terminal", lambda: True)
+    monkeypatch.setattr(cli_output, "is_terminal", lambda: True)
     monkeypatch.setattr("click._compat.should_strip_ansi", lambda *_: False)
     monkeypatch.setattr("click.utils.should_strip_ansi", lambda *_: False)
     monkeypatch.setenv("NO_COLOR", no_colour)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vecsearch.cli.options import WholeRange
-from vecsearch.cli.output import is_terminal
+from vecsearch.cli.output import is_coloured, printable
 from vecsearch.errors import ResourceError, UsageError
 
 if TYPE_CHECKING:
@@ -37,8 +36,8 @@ def show_files(hits: Sequence[Hit], snippets: Sequence[Snippet]) -> None:
         (number, "  " * (place > 0)) for numbers in of_file.values() for place, number in enumerate(numbers)
     ):
         hit = hits[number]
-        where = _styled(_printable(hit.id))
-        click.echo(f"{number + 1:>4}  {hit.score:.3f}  {indent}{where}  {_printable(hit.fields['heading'])}".rstrip())
+        where = _styled(printable(hit.id))
+        click.echo(f"{number + 1:>4}  {hit.score:.3f}  {indent}{where}  {printable(hit.fields['heading'])}".rstrip())
         if snippets[number].text:
             click.echo(f"{'':13}{indent}{_marked(snippets[number])}")
 
@@ -48,21 +47,16 @@ def _marked(snippet: Snippet) -> str:
     parts, end = [], 0
     for first, last in snippet.marks:
         parts += [
-            _printable(snippet.text[end:first]),
-            _styled(_printable(snippet.text[first:last]), fg="yellow"),
+            printable(snippet.text[end:first]),
+            _styled(printable(snippet.text[first:last]), fg="yellow"),
         ]
         end = last
-    return " ".join("".join([*parts, _printable(snippet.text[end:])]).split())
+    return " ".join("".join([*parts, printable(snippet.text[end:])]).split())
 
 
 def _styled(text: str, **style: str) -> str:
     """Bold, and in a colour, where a terminal shows it and nobody has asked for none."""
-    return click.style(text, bold=True, **style) if is_terminal() and not os.environ.get("NO_COLOR") else text
-
-
-def _printable(text: str) -> str:
-    # A terminal would obey the control characters of a document.
-    return "".join(letter if letter.isprintable() else " " for letter in text)
+    return click.style(text, bold=True, **style) if is_coloured() else text
 
 
 def launch(index: Index, hits: Sequence[Hit], number: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -12,7 +11,7 @@ import click
 
 from vecsearch.cli.file_hits import are_of_files, show_files
 from vecsearch.cli.options import Number
-from vecsearch.cli.output import emit, is_terminal, note
+from vecsearch.cli.output import emit, is_coloured, note, printable
 
 if TYPE_CHECKING:
     from vecsearch.encoders import Encoder
@@ -105,7 +104,7 @@ def emit_hits(
     What `words_of` a query and a hit gives is that hit's "explanation" in JSON, and shown below the hits' table. What
     `snippet_of` gives is the "snippet" of a hit in a file, and shown in place of its text.
     """
-    coloured = is_terminal() and not os.environ.get("NO_COLOR")
+    coloured = is_coloured()
     for (query, hits), query_id in zip(answers, ids or [None] * len(answers), strict=True):
         kept = [hit for hit in hits if min_score is None or hit.score >= min_score]
         words = [words_of(query, hit) for hit in kept] if words_of else []
@@ -169,26 +168,21 @@ def _coloured(text: str, words: Sequence[Word]) -> str:
     most = max((abs(word.contribution) for word in words), default=0.0)
     parts, end = [], 0
     for word in words:
-        parts.append(_printable(text[end : word.start]))
+        parts.append(printable(text[end : word.start]))
         shade = round(len(GREENS) * abs(word.contribution) / most) if most else 0
         colours = GREENS if word.contribution > 0 else REDS
-        shown = _printable(word.word)
+        shown = printable(word.word)
         parts.append(click.style(shown, fg=BLACK, bg=colours[shade - 1]) if shade else shown)
         end = word.stop
-    return re.sub(" {2,}", " ", "".join([*parts, _printable(text[end:])]))
+    return re.sub(" {2,}", " ", "".join([*parts, printable(text[end:])]))
 
 
 def _strongest(words: Sequence[Word]) -> str:
     ranked = sorted(words, key=lambda word: -abs(word.contribution))
-    named = [f"{_printable(word.word)} {word.contribution:+.3f}" for word in ranked[:STRONGEST]]
+    named = [f"{printable(word.word)} {word.contribution:+.3f}" for word in ranked[:STRONGEST]]
     if others := ranked[STRONGEST:]:
         named.append(f"{len(others)} others {sum(word.contribution for word in others):+.3f}")
     return ", ".join(named)
-
-
-def _printable(text: str) -> str:
-    # A terminal would obey the control characters of a document.
-    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def _note_other_vectors(hits: Sequence[Hit], words: Sequence[list[Word]]) -> None:

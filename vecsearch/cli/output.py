@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -38,6 +39,16 @@ def is_terminal() -> bool:
     return sys.stdout.isatty()
 
 
+def is_coloured() -> bool:
+    """Whether a person looks at stdout who has not asked for no colours."""
+    return is_terminal() and not os.environ.get("NO_COLOR")
+
+
+def printable(text: str) -> str:
+    """A text with spaces for control characters: a terminal would obey those of a document."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
+
+
 def _table(rows: list[Mapping[str, Any]], columns: Sequence[str]) -> str:
     cells = [[_cell(row.get(column)) for column in columns] for row in rows]
     widths = [max(len(line[i]) for line in [list(columns), *cells]) for i in range(len(columns))]
@@ -62,8 +73,7 @@ def _cell(value: Any) -> str:
         return f"{value:.3f}"
     if isinstance(value, list):
         return ", ".join(map(str, value))
-    # A terminal would obey the control characters of a document.
-    return " ".join("".join(letter if letter.isprintable() else " " for letter in str(value)).split())
+    return " ".join(printable(str(value)).split())
 
 
 def _fit(text: str, width: int, right: bool) -> str:

@@ -13,7 +13,7 @@ from vecsearch.errors import UsageError
 from vecsearch.index.explain import explain
 from vecsearch.index.hits import Hit
 from vecsearch.index.index import Index
-from vecsearch.text.analysis import Analyser, analyser
+from vecsearch.text.analysis import analyser
 from vecsearch.text.languages import NONE
 
 LONGEST = 240
@@ -50,7 +50,7 @@ class Snippets:
         spans = list(_spans(text))
         if not spans:
             return Snippet("", [])
-        words = [(*match.span(), stems) for match in _WORD.finditer(text) if (stems := self._asked(match[0], self._analyse))]
+        words = [(*match.span(), stems) for match in _WORD.finditer(text) if (stems := self._asked(match[0]))]
         if words:
             best = max(spans, key=lambda span: len(set().union(*(s for a, b, s in words if span[0] <= a and b <= span[1]))))
             return _cut(text, best, [(first, last) for first, last, _ in words])
@@ -62,8 +62,8 @@ class Snippets:
         most = [word for word in most if word[2] >= most[0][2] / 2]
         return _cut(text, best, sorted((first, last) for first, last, _ in most))
 
-    def _asked(self, word: str, analyse: Analyser) -> set[str]:
-        return {stem for part in analyse.words(word) for stem in part.stems if stem in self._stems}
+    def _asked(self, word: str) -> set[str]:
+        return {stem for part in self._analyse.words(word) for stem in part.stems if stem in self._stems}
 
     def _meaning(self, hit: Hit, shift: int) -> list[tuple[int, int, float]]:
         """Where each word of the hit's body stands, and what it contributes to the score; none where that is not known."""

@@ -45,7 +45,7 @@ def _answer(request: dict[str, Any], limits: Limits) -> dict[str, Any]:
     except Problem as problem:
         return {"problem": str(problem), **state}
     except ModuleNotFoundError as error:
-        return {"problem": f"needs {error.name}", "missing": error.name, **state}
+        return {"problem": f"needs {error.name}", **state}
     except OSError as error:
         return {"problem": f"cannot be read ({error.strerror or error})", "passing": True, **state}
     except MemoryError:

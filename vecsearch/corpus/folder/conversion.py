@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from queue import SimpleQueue
 from time import monotonic
 from typing import Any, NamedTuple
@@ -81,7 +81,7 @@ def read_all(files: Iterable[Found], limits: Limits, workers: int | None = None)
         for future in waiting:
             future.cancel()
         for child in children:
-            child.end()
+            child.stop()
         pool.shutdown()
 
 
@@ -91,7 +91,6 @@ class _Child:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._process: subprocess.Popen[bytes] | None = None
-        self._ended = False
 
     def read(self, found: Found) -> Read:
         if self._process is None:
@@ -104,10 +103,10 @@ class _Child:
         try:
             answer = self._answer(json.dumps(request).encode() + b"\n")
         except TimeoutError:
-            self._stop()
+            self.stop()
             return Read(found, None, f"takes longer than {self._limits.seconds:g} s")
         except (OSError, EOFError):
-            self._stop()
+            self.stop()
             return Read(found, None, f"its reader ended: it needs more than {self._limits.memory >> 20:,} MB, or breaks it")
         state = {name: answer.get(name, default) for name, default in (("size", 0), ("modified_ns", 0), ("sha256", ""))}
         if "problem" in answer:
@@ -116,7 +115,7 @@ class _Child:
 
     def _start(self) -> subprocess.Popen[bytes]:
         # -P: a folder of documents may hold a numpy.py, and may be the one that we are in.
-        command = [sys.executable, "-P", "-m", "vecsearch.corpus.folder.child", json.dumps(_as_dict(self._limits))]
+        command = [sys.executable, "-P", "-m", "vecsearch.corpus.folder.child", json.dumps(asdict(self._limits))]
         alone = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         return subprocess.Popen(
             command,
@@ -146,7 +145,8 @@ class _Child:
             parts.append(part)
         return json.loads(b"".join(parts))
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
+        """End the process; the next file has a new one."""
         if process := self._process:
             self._process = None
             process.kill()
@@ -154,13 +154,6 @@ class _Child:
             for pipe in (process.stdin, process.stdout):
                 with suppress(OSError):  # what it was to read
                     pipe.close()
-
-    def end(self) -> None:
-        self._stop()
-
-
-def _as_dict(limits: Limits) -> dict[str, Any]:
-    return {name: getattr(limits, name) for name in Limits.__slots__}
 
 
 def _content(answer: dict[str, Any]) -> Content:

@@ -41,7 +41,6 @@ class Reading:
     tokens: Callable[[str], list[str]] = lambda text: ["", *text.split()]
     """An encoder's; by default words count."""
     strict: bool = False
-    headings: bool = True
     limits: Limits = field(default_factory=Limits)
     workers: int | None = None
     tell: Callable[[str, str], None] = lambda name, said: None
@@ -73,7 +72,7 @@ class Reading:
         self.bytes_found = sum(one.size for one in found)
         for read in read_all(found, self.limits, self.workers):
             self.bytes_read += read.found.size
-            documents = [] if read.content is None else list(documents_of(read, sections, headings=self.headings))
+            documents = [] if read.content is None else list(documents_of(read, sections))
             self._note(read, len(documents))
             yield read, documents
 

@@ -19,11 +19,11 @@ OWN = ("path", "title", "kind", "modified", "size", "heading", "line", "page", "
 """Fields that every file, or its places, have. A field of the same name that a file has of its own is kept as front_…"""
 
 
-def documents_of(read: Read, sections: Sections, *, headings: bool = True) -> Iterator[Document]:
+def documents_of(read: Read, sections: Sections) -> Iterator[Document]:
     """The documents of a file that could be read.
 
     The text of each is the path of its headings and its passage; its id is where it begins, with a number where another begins
-    there: notes/a.md:12, report.pdf#page=3, report.pdf#page=3~2. Without `headings` the text is the passage alone.
+    there: notes/a.md:12, report.pdf#page=3, report.pdf#page=3~2.
     """
     assert read.content is not None
     fields = _fields(read, read.content)
@@ -31,11 +31,10 @@ def documents_of(read: Read, sections: Sections, *, headings: bool = True) -> It
     for passage in sections.passages(read.content):
         id = address(read.found.name, passage.place)
         met[id] += 1
-        text = _text(passage) if headings else passage.text
         place = dict([passage.place]) if passage.place else {}
         own = {"heading": passage.heading, **place}
         id = id if met[id] == 1 else f"{id}~{met[id]}"
-        yield Document(id, text, fields | own, where=f"{id}")
+        yield Document(id, _text(passage), fields | own, where=id)
 
 
 def _text(passage: Passage) -> str:
