@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -26,13 +27,21 @@ from vecsearch.store.writer import IndexWriter
 
 # In memory where there is such a disk: a killed process loses none of what it wrote there either, and syncing is quick.
 QUICK_DISK = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-
 DIM = 3
 FINGERPRINT = "0123456789abcdef" * 4
 
 
 GOAL = {"spec": "exact", "recall": None, "k": 10, "memory": None}
 NONE = np.empty(0, np.int64)
+
+
+def open_files(folder: Path) -> int:
+    """How many descriptors of this process are of files in a folder."""
+    found = 0
+    for name in os.listdir("/proc/self/fd"):
+        with suppress(OSError):  # that of the listing itself
+            found += os.readlink(f"/proc/self/fd/{name}").startswith(f"{folder}/")
+    return found
 
 
 def entry(segment: SegmentWriter, spec: str = "exact", faiss: str | None = None) -> dict:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import faiss
@@ -48,20 +50,42 @@ def vectors_of(seed: int, n: int, dim: int, *, scale: float = 1.0) -> np.ndarray
     return rows.astype(np.float32)
 
 
-@pytest.mark.parametrize("few", [1, 100], ids=["faiss", "numpy"])
-@pytest.mark.parametrize("metric", list(Metric))
-@given(seed=st.integers(0, 1000), n=st.integers(1, 60), dim=st.integers(1, 9), k=st.integers(1, 70), block=st.integers(1, 70))
-@settings(max_examples=60)
-def test_exact_search_is_the_reference(few, metric, seed, n, dim, k, block):
-    vectors, queries = vectors_of(seed, n, dim), vectors_of(seed + 1, 3, dim)
+@contextmanager
+def in_parts(few, **sizes):
+    """Exact search that takes fewer queries than `few` one by one, and looks at parts of these sizes."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(exact, "BLOCK_BYTES", 4 * dim * block)
+        patch.setattr(exact, "FEW_CORES", 1 << 20)
+        patch.setattr(exact, "CACHED", 0)
         patch.setattr(exact, "FEW_QUERIES", few)
-        unused = "_faiss_top" if few == 100 else "_numpy_top"
-        patch.setattr(exact, unused, None)
-        scores, rows = ann.ExactSearcher(vectors, norms(vectors)).search(queries, k, metric)
-    truth = reference(vectors, queries, metric)
-    assert scores.shape == rows.shape == (3, min(k, n))
+        for name, size in sizes.items():
+            patch.setattr(exact, name, size)
+        yield
+
+
+WAYS = pytest.mark.parametrize("few", [1, 1000], ids=["together", "one by one"])
+SIZES = st.fixed_dictionaries(
+    {"FIRST_ROWS": st.integers(1, 9), "SCORES": st.integers(1, 40), "MANY_QUERIES": st.integers(1, 9)}
+)
+
+
+@WAYS
+@pytest.mark.parametrize("metric", list(Metric))
+@given(
+    seed=st.integers(0, 1000),
+    n=st.integers(1, 60),
+    dim=st.integers(1, 9),
+    k=st.integers(1, 70),
+    queries=st.integers(1, 9),
+    block=st.integers(1, 70),
+    sizes=SIZES,
+)
+@settings(max_examples=60)
+def test_exact_search_is_the_reference(few, metric, seed, n, dim, k, queries, block, sizes):
+    vectors, asked = vectors_of(seed, n, dim), vectors_of(seed + 1, queries, dim)
+    with in_parts(few, BLOCK_BYTES=4 * dim * block, **sizes):
+        scores, rows = ann.ExactSearcher(vectors, norms(vectors)).search(asked, k, metric)
+    truth = reference(vectors, asked, metric)
+    assert scores.shape == rows.shape == (queries, min(k, n))
     best = -np.sort(-truth, axis=1)[:, : min(k, n)]
     tolerance = 1e-5 * max(1.0, float(np.abs(truth).max()))
     np.testing.assert_allclose(scores, best, atol=tolerance)
@@ -157,14 +181,54 @@ def test_metric_helpers(seed, n, dim):
         np.testing.assert_allclose(pair_scores(a, b, metric), np.diag(reference(b, a, metric)), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("few", [1, 100], ids=["faiss", "numpy"])
+@WAYS
 @pytest.mark.parametrize("metric", list(Metric))
-def test_equal_scores_come_by_row_however_many_queries_there_are(monkeypatch, few, metric):
-    monkeypatch.setattr(exact, "FEW_QUERIES", few)
+def test_equal_scores_come_by_row_however_many_queries_there_are(few, metric):
     vectors = np.tile(np.array([[1, 2, 2], [2, 1, 2]], np.float32), (400, 1))
     queries = np.array([[1, 2, 2], [2, 1, 2], [2, 2, 1]], np.float32)
-    _, rows = ann.ExactSearcher(vectors, norms(vectors)).search(queries, 30, metric)
-    assert rows.tolist() == [list(range(0, 60, 2)), list(range(1, 60, 2)), list(range(30))]
+    for sizes in ({}, {"FIRST_ROWS": 64, "SCORES": 100}):
+        with in_parts(few, **sizes):
+            _, rows = ann.ExactSearcher(vectors, norms(vectors)).search(queries, 30, metric)
+        assert rows.tolist() == [list(range(0, 60, 2)), list(range(1, 60, 2)), list(range(30))]
+
+
+@WAYS
+@pytest.mark.parametrize("falling", [True, False])
+@pytest.mark.parametrize("among", [None, np.arange(5, 5000, 3)], ids=["all rows", "some rows"])
+def test_rows_may_come_from_the_best_to_the_worst_or_the_other_way_round(few, falling, among):
+    ranks = np.arange(5000, dtype=np.float32) // 2  # each score twice
+    vectors = np.stack([ranks[::-1] if falling else ranks, np.ones(5000, np.float32)], axis=1)
+    queries = np.array([[n + 1, 0] for n in range(12)], np.float32)
+    found = np.arange(5000) if among is None else among
+    expected = found[np.argsort(-vectors[found, 0], kind="stable")[:50]]
+    with in_parts(few, FIRST_ROWS=50, SCORES=3000):
+        scores, rows = ann.ExactSearcher(vectors, norms(vectors)).search(queries, 50, Metric.INNER_PRODUCT, among)
+    np.testing.assert_array_equal(rows, np.tile(expected, (12, 1)))
+    np.testing.assert_array_equal(scores, queries[:, :1] * vectors[expected, 0])
+
+
+def test_products_of_other_threads_keep_their_threads():
+    from threadpoolctl import threadpool_info
+
+    def blas():
+        return [its["num_threads"] for its in threadpool_info() if its["user_api"] == "blas" and "numpy" in its["filepath"]]
+
+    vectors = vectors_of(0, 3000, 32)
+    searcher, queries = ann.ExactSearcher(vectors, norms(vectors)), vectors[:40]
+    expected = searcher.search(queries, 5, Metric.COSINE)
+    with ann.threads(2):
+        before = blas()
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(lambda _: searcher.search(queries, 5, Metric.COSINE), range(60)))
+        assert blas() == before
+        with ThreadPoolExecutor(4) as pool:
+            searches = [pool.submit(searcher.search, queries, 5, Metric.COSINE) for _ in range(60)]
+            for count in (1, 2, 1, 2):
+                with ann.threads(count):
+                    pass
+        assert blas() == before and all(search.result() for search in searches)
+    for _, rows in found:
+        np.testing.assert_array_equal(rows, expected[1])
 
 
 def test_lengths_do_not_overflow():

@@ -713,6 +713,7 @@ ARGUMENTS = {
     "vectors": lambda: np.ones((1, 3), np.float32),
     "rows": lambda: [0],
     "ids": lambda: ["d0"],
+    "names": lambda: ["length"],
     "texts": lambda: ["the king"],
     "where": lambda: "length > 1",
     "generation": lambda: 1,

@@ -164,7 +164,8 @@ def index_cases(place: Place) -> Iterator[Case]:
     yield Case("Options", lambda **its: Index.build("built", documents, Encoder(), Options(**its)).close(), options)
     corpus = {"documents": documents, "name": "made", "options": {}, "tally": None, "total": 2, "files": None}
     yield Case("Corpus", lambda **its: Index.build("built", Corpus(**its), Encoder()).close(), corpus)
-    yield Case("Index.open", closed(Index.open), {"folder": "own", "generation": None, "encoder": Encoder(), "check": True})
+    opening = {"folder": "own", "generation": None, "encoder": Encoder(), "check": True, "condition_seconds": 1.0}
+    yield Case("Index.open", closed(Index.open), opening)
     yield Case("Index.verify", Index.verify, {"folder": "own"})
     rebuilding = {"spec": "exact", "goal": Goal(), "queries": None, "progress": SILENT}
     yield Case("Index.repair", Index.repair, {"folder": "own", **rebuilding})
@@ -184,7 +185,10 @@ def index_cases(place: Place) -> Iterator[Case]:
 
     told = {"tell": lambda name, said: None, "progress": SILENT}
     yield Case("sync", synced, {"paths": ["notes"], "strict": False, "dry_run": False, "allow_empty": False, **told})
-    yield Case("count", of("count"), {"where": "year > 1990"})
+    yield Case("count", of("count"), {"where": "year > 1990", "words": "king"})
+    counting = {"names": ["year"], "where": "year > 1990", "words": "king", "limit": 3}
+    yield Case("facets", of("facets"), counting)
+    yield Case("browse", of("browse"), {"where": "year > 1990", "offset": 1, "k": 3})
     yield Case("file_of", of("file_of"), {"hit": place.index.query(["king"])[0][0]})
     yield Case("delete", of("delete"), {"ids": ["storm"], "where": "year = 1990"})
     yield Case("compact", of("compact"), {"queries": None, "language": "en", "progress": SILENT})
@@ -419,8 +423,20 @@ def test_every_public_name_is_looked_at(place):
     """What functions return, raise, take by its name, or are to be derived from; the others are called here, but for what
     takes a learner of fastai's, which is called beside them."""
     called = {case.name.split(" ")[0].split(".")[0] for cases in GROUPS for case in cases(place)}
-    returned = {"Candidates", "Changes", "Clustering", "FileChanges", "Hit", "Manifest", "Neighbors", "Tally"}
+    returned = {
+        "Candidates",
+        "Changes",
+        "Clustering",
+        "Facet",
+        "Facets",
+        "Field",
+        "FileChanges",
+        "Hit",
+        "Manifest",
+        "Neighbors",
+        "Tally",
+    }
     assert set(vecsearch.__all__) - called == returned | {"Encoder", "Progress", "VecsearchError", "from_learner"}
     methods = {name for name in dir(Index) if not name.startswith("_") and callable(getattr(Index, name))}
-    without_arguments = {"alive", "close", "document_rows", "refresh"}
+    without_arguments = {"alive", "close", "document_rows", "examples", "fields", "reader", "refresh"}
     assert methods - {case.name.removeprefix("Index.").split(" ")[0] for case in index_cases(place)} == without_arguments

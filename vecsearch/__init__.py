@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from vecsearch.errors import VecsearchError
     from vecsearch.index.build import Options
     from vecsearch.index.changes import Changes
+    from vecsearch.index.facets import Facet, Facets
+    from vecsearch.index.field_values import Field
     from vecsearch.index.hits import Candidates, Fusion, Hit, Neighbors
     from vecsearch.index.index import Index
     from vecsearch.index.sync import FileChanges
@@ -42,6 +44,9 @@ _HOMES = {
     "Corpus": "vecsearch.corpus.corpus",
     "Document": "vecsearch.corpus.document",
     "Encoder": "vecsearch.encoders",
+    "Facet": "vecsearch.index.facets",
+    "Facets": "vecsearch.index.facets",
+    "Field": "vecsearch.index.field_values",
     "FileChanges": "vecsearch.index.sync",
     "Fusion": "vecsearch.index.hits",
     "Goal": "vecsearch.ann",
@@ -69,6 +74,9 @@ __all__ = [
     "Corpus",
     "Document",
     "Encoder",
+    "Facet",
+    "Facets",
+    "Field",
     "FileChanges",
     "Fusion",
     "Goal",

@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 
 import numpy as np
 
+from vecsearch.ann.threads import CORES, one_thread
 from vecsearch.files import physical_memory, release
 from vecsearch.forks import library_code
 from vecsearch.metric import Metric, normalise
 
 BLOCK_BYTES = 64 << 20
 """Vectors, or scores, in memory at a time, whatever the size of the index."""
-FEW_QUERIES = 20
-"""Below so many queries FAISS takes them one by one, on one thread each; numpy's product uses every core, and needs no copy of
-the vectors scaled to length 1."""
+SCORES = 1 << 20
+"""Scores that are computed together: 4 MB of them stay near to the processor."""
+FIRST_ROWS = 1024
+"""Rows that are looked at first: the k-th best of them leaves few of the others to be sorted."""
+MANY_QUERIES = 1000
+"""Queries that are looked at together, at the most, so that a product has some thousand rows."""
+FEW_QUERIES = 8
+"""Below so many, the product of each row with each query is taken by itself: that reads 35 GB of vectors a second from memory,
+and BLAS 11, which puts them into another order before."""
+CACHED = 1 << 21
+"""Numbers in vectors that stay near to the processor from one search to the next: BLAS is as fast with those."""
+FEW_ROWS = 2048
+"""Rows that are read for one query after the other, while they are near to the processor."""
+FEW_CORES = 4
+"""Up to so many cores, one by itself reads vectors faster than all do by BLAS."""
+SMALL = 1 << 27
+"""Multiplications of a search up to which one thread does them all, in about 4 ms. Where another process keeps a core busy, two
+threads wait up to 20 ms for each other, however little there is to do."""
 
 
 class ExactSearcher:
@@ -30,13 +47,12 @@ class ExactSearcher:
 
         `among` are the rows that may be found, (n,) int64, rising; without it all may.
         """
-        if among is None:
-            return nearest(self._blocks(len(queries)), queries, k, metric)
-        scores, places = nearest(self._blocks(len(queries), among), queries, k, metric)
-        return scores, among[places]
+        rows = len(self._vectors) if among is None else len(among)
+        scores, places = nearest(self._blocks(among), queries, k, metric, rows=rows)
+        return scores, places if among is None else among[places]
 
-    def _blocks(self, queries: int, among: np.ndarray | None = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        step = rows_per_block(self._vectors.shape[1], queries)
+    def _blocks(self, among: np.ndarray | None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        step = max(1, BLOCK_BYTES // (4 * self._vectors.shape[1]))
         # They would push out of memory what others need there.
         many = self._vectors.nbytes > physical_memory() // 2
         for first in range(0, len(self._vectors if among is None else among), step):
@@ -46,72 +62,117 @@ class ExactSearcher:
                 release(self._vectors)
 
 
-def rows_per_block(dim: int, queries: int) -> int:
-    """Number of rows of length `dim` to look at together, so that neither they nor their scores take more than BLOCK_BYTES."""
-    return max(1, BLOCK_BYTES // (4 * max(dim, min(queries, FEW_QUERIES))))
-
-
 def nearest(
-    blocks: Iterable[tuple[np.ndarray, np.ndarray]], queries: np.ndarray, k: int, metric: Metric
+    blocks: Iterable[tuple[np.ndarray, np.ndarray]], queries: np.ndarray, k: int, metric: Metric, *, rows: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Scores (q, min(k, n)) float32, best first, and rows int64 of n vectors that stream by once; equal scores by row.
 
-    `blocks` are pairs of vectors (b, d) float32 and their lengths (b,) float32, from the first row to the last.
+    `blocks` are pairs of vectors (b, d) float32 and their lengths (b,) float32, from the first row to the last. `rows` is n,
+    where it is known: so little that it takes one thread a few milliseconds is left to one.
     """
     if metric is Metric.COSINE:
         queries = normalise(queries)
-    top = _numpy_top if len(queries) < FEW_QUERIES else _faiss_top
-    best_scores = np.empty((len(queries), 0), np.float32)
-    best_rows = np.empty((len(queries), 0), np.int64)
+    starts = range(0, len(queries), MANY_QUERIES)
+    searches = [_Search(queries[start : start + MANY_QUERIES], k, rows) for start in starts]
     first = 0
     for vectors, norms in blocks:
+        # The score of a zero vector is 0 already.
+        lengths = None
+        if metric is Metric.COSINE:
+            lengths = norms if norms.all() else np.where(norms > 0, norms, np.float32(1))
         with library_code:
-            scores, rows = top(queries, vectors, norms if metric is Metric.COSINE else None, k)
-        best_scores, best_rows = merge((best_scores, scores), (best_rows, rows + first), k)
+            for search in searches:
+                search.look(vectors, lengths, first)
         first += len(vectors)
-    return best_scores, best_rows
+    if not searches:
+        return np.empty((0, min(k, first)), np.float32), np.empty((0, min(k, first)), np.int64)
+    return np.concatenate([search.scores for search in searches]), np.concatenate([search.rows for search in searches])
 
 
-def _faiss_top(queries: np.ndarray, block: np.ndarray, norms: np.ndarray | None, k: int) -> tuple[np.ndarray, np.ndarray]:
-    import faiss
+class _Search:
+    """The k best rows of each of the queries (q, d) so far: `scores` (q, up to k) float32, best first, and `rows` int64."""
 
-    rows = np.ascontiguousarray(block) if norms is None else normalise(block, norms)
-    scores, found = faiss.knn(np.ascontiguousarray(queries), rows, min(k + 1, len(rows)), metric=faiss.METRIC_INNER_PRODUCT)
-    if k >= len(rows):
-        return scores, found
-    # Of rows that are equal at the k-th place FAISS keeps any.
-    tied = np.flatnonzero(scores[:, k - 1] == scores[:, k])
-    scores, found = scores[:, :k], found[:, :k]
-    step = max(1, BLOCK_BYTES // (4 * len(rows)))
-    for part in (tied[first : first + step] for first in range(0, len(tied), step)):
-        scores[part], found[part] = _best(scores_of(queries[part], rows, None), k)
-    return scores, found
+    def __init__(self, queries: np.ndarray, k: int, rows: int | None) -> None:
+        """`rows` is how many there are in all, where that is known."""
+        self._queries, self._k = queries, k
+        self._small = rows is not None and rows * queries.size <= SMALL
+        cached = rows is not None and rows * queries.shape[1] <= CACHED
+        self._by_row = len(queries) < FEW_QUERIES and not cached and (self._small or CORES <= FEW_CORES)
+        self.scores, self.rows = np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
+
+    def look(self, vectors: np.ndarray, lengths: np.ndarray | None, first: int) -> None:
+        """Look at the vectors (b, d) of the rows from `first` on; scores are divided by the `lengths` (b,)."""
+        queries = len(self._queries)
+        most = max(1, BLOCK_BYTES // (4 * queries))
+        few = queries < FEW_QUERIES  # to sort more of their scores takes less than another part
+        step, start = min(most, max(FIRST_ROWS * (16 if few else 1), 4 * self._k)), 0
+        while start < len(vectors):
+            part = slice(start, start + step)
+            scores = self._products(vectors[part])
+            if lengths is not None:
+                np.divide(scores, lengths[part, None], out=scores)
+            self._take(scores, first + start)
+            start += step
+            step = min(most, max(SCORES // queries, 64 * self._k))
+
+    def _products(self, vectors: np.ndarray) -> np.ndarray:
+        """Inner products of vectors (b, d) with the queries: (b, q) float32."""
+        if self._by_row:
+            scores = np.empty((len(vectors), len(self._queries)), np.float32)
+            for first in range(0, len(vectors), FEW_ROWS):
+                some = slice(first, first + FEW_ROWS)
+                for number, query in enumerate(self._queries):
+                    np.vecdot(vectors[some], query, out=scores[some, number])
+            return scores
+        # This way round BLAS reads the vectors as they lie.
+        with one_thread() if self._small else nullcontext():
+            return vectors @ self._queries.T
+
+    def _take(self, scores: np.ndarray, first: int) -> None:
+        """Take the best of the scores (b, q) of the rows from `first` on, which come after all before."""
+        if self.scores.shape[1] < self._k:
+            found = np.ones(scores.shape, bool) if len(scores) <= self._k else scores >= _kth(scores, self._k)
+        else:
+            # What is as good as the k-th comes after it.
+            found = scores > self.scores[:, -1]
+            if np.count_nonzero(found) > max(scores.size // 8, 4 * self._k * scores.shape[1]):
+                found &= scores >= _kth(scores, self._k)
+        places = np.flatnonzero(found)
+        if not len(places):
+            return
+        if scores.shape[1] == 1:
+            self._merge(np.zeros(1, int), scores[places].T, first + places[None])
+            return
+        rows, queries = np.divmod(places, scores.shape[1])
+        order = np.argsort(queries, kind="stable")
+        rows, queries = rows[order], queries[order]
+        counts = np.bincount(queries, minlength=scores.shape[1])
+        places = np.arange(len(rows)) - (counts.cumsum() - counts)[queries]
+        touched = np.flatnonzero(counts)
+        lines = np.searchsorted(touched, queries)
+        more, more_rows = (
+            np.full((len(touched), counts.max()), -np.inf, np.float32),
+            np.zeros((len(touched), counts.max()), int),
+        )
+        more[lines, places], more_rows[lines, places] = scores[rows, queries], first + rows
+        self._merge(touched, more, more_rows)
+
+    def _merge(self, queries: np.ndarray, scores: np.ndarray, rows: np.ndarray) -> None:
+        """Take scores and rows (m, any) for m of the queries, which come after all before, equal scores by row."""
+        scores = np.concatenate([self.scores[queries], scores], axis=1)
+        rows = np.concatenate([self.rows[queries], rows], axis=1)
+        order = np.argsort(-scores, axis=1, kind="stable")[:, : self._k]
+        scores, rows = np.take_along_axis(scores, order, axis=1), np.take_along_axis(rows, order, axis=1)
+        if len(queries) == len(self._queries):
+            self.scores, self.rows = scores, rows
+        else:
+            self.scores[queries], self.rows[queries] = scores, rows
 
 
-def _numpy_top(queries: np.ndarray, block: np.ndarray, norms: np.ndarray | None, k: int) -> tuple[np.ndarray, np.ndarray]:
-    return _best(scores_of(queries, block, norms), k)
-
-
-def _best(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The k highest of each query's `scores` (q, b), of equal ones the first, with their rows, in no order."""
-    rows = np.array([_best_rows(row, k) for row in scores], np.int64).reshape(len(scores), min(k, scores.shape[1]))
-    return np.take_along_axis(scores, rows, axis=1), rows
-
-
-def _best_rows(scores: np.ndarray, k: int) -> np.ndarray:
-    """Positions of the k highest of `scores` (b,), of equal ones the first, in no order."""
-    if k >= len(scores):
-        return np.arange(len(scores))
-    kth = np.partition(scores, len(scores) - k)[len(scores) - k]
-    above = np.flatnonzero(scores > kth)
-    return np.concatenate([above, np.flatnonzero(scores == kth)[: k - len(above)]])
-
-
-def scores_of(queries: np.ndarray, rows: np.ndarray, norms: np.ndarray | None) -> np.ndarray:
-    """Inner products of queries (q, d) with rows (b, d), divided by the rows' `norms` (b,) where given: (q, b) float32."""
-    scores = queries @ rows.T
-    # The score of a zero vector is 0 already.
-    return scores if norms is None else np.divide(scores, norms, out=scores, where=norms > 0)
+def _kth(scores: np.ndarray, k: int) -> np.ndarray:
+    """The k-th best of the scores (b, q) of each query, of which there are more: (q,) float32."""
+    place = len(scores) - k
+    return np.partition(np.ascontiguousarray(scores.T), place, axis=1)[:, place]
 
 
 def merge(scores: tuple[np.ndarray, np.ndarray], rows: tuple[np.ndarray, np.ndarray], k: int) -> tuple[np.ndarray, np.ndarray]:

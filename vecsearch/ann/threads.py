@@ -6,9 +6,17 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from threading import Condition
+from typing import Any
 
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+"""Cores that this process may use."""
 _most = sys.maxsize
 """Threads that FAISS may use in this process."""
+_changed, _alone = Condition(), 0
+"""Guards how many threads numpy's products use, and how many threads of ours are within `one_thread`."""
+_before = 1
 
 
 @contextmanager
@@ -21,20 +29,70 @@ def threads(count: int) -> Iterator[None]:
     from threadpoolctl import threadpool_limits
 
     count, before = min(count, _most), faiss.omp_get_max_threads()
-    with threadpool_limits(count):
-        faiss.omp_set_num_threads(count)
-        try:
-            yield
-        finally:
-            faiss.omp_set_num_threads(before)
+    with _changed:
+        _changed.wait_for(lambda: not _alone)
+        limits = threadpool_limits(count)
+    faiss.omp_set_num_threads(count)
+    try:
+        yield
+    finally:
+        with _changed:
+            _changed.wait_for(lambda: not _alone)
+            limits.restore_original_limits()
+        faiss.omp_set_num_threads(before)
 
 
-def _one_thread() -> None:
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Have numpy's products use one thread, in two microseconds: for what takes less time than waiting for a second one may.
+
+    While any thread is within, it holds for the whole process.
+    """
+    global _alone, _before
+    with _changed:
+        if not _alone:
+            _before = _numpy_blas().get_num_threads() or 1
+            _numpy_blas().set_num_threads(1)
+        _alone += 1
+    try:
+        yield
+    finally:
+        with _changed:
+            _alone -= 1
+            if not _alone:
+                _numpy_blas().set_num_threads(_before)
+                _changed.notify_all()
+
+
+@cache
+def _numpy_blas() -> Any:
+    """What sets the threads of numpy's BLAS: all libraries are looked at once, in about a millisecond."""
+    from threadpoolctl import ThreadpoolController
+
+    for library in ThreadpoolController().select(user_api="blas").lib_controllers:
+        # Others have a BLAS of their own. One that has OpenMP's threads would set those of FAISS too.
+        others = any(name in library.filepath for name in (".libs", ".dylibs", "torch")) and "numpy" not in library.filepath
+        if not others and getattr(library, "threading_layer", "") != "openmp":
+            return library
+    return _NoLibrary()
+
+
+class _NoLibrary:
+    """Stands for a BLAS whose threads are better left alone, or cannot be set, such as Apple's."""
+
+    def get_num_threads(self) -> int:
+        return 1
+
+    def set_num_threads(self, count: int) -> None:
+        pass
+
+
+def _in_child() -> None:
     """In a forked process FAISS would wait for threads that only the parent has; numpy's products begin with new ones."""
-    global _most
-    _most = 1
+    global _most, _changed, _alone
+    _most, _changed, _alone = 1, Condition(), 0
     if set_threads := getattr(sys.modules.get("faiss"), "omp_set_num_threads", None):
         set_threads(1)
 
 
-os.register_at_fork(after_in_child=_one_thread)
+os.register_at_fork(after_in_child=_in_child)

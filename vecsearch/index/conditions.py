@@ -7,6 +7,7 @@ from collections import Counter
 import numpy as np
 
 from vecsearch import checks
+from vecsearch.errors import UsageError
 from vecsearch.store.filters import Condition
 from vecsearch.store.snapshot import Snapshot
 
@@ -16,11 +17,19 @@ def checked_condition(where: str | None) -> str | None:
     return None if where is None else checks.text("where", where)
 
 
-def masks(snapshot: Snapshot, where: str | None) -> list[np.ndarray | None]:
-    """The rows that are not deleted and whose documents meet a condition. Raises UsageError as `Condition` does."""
-    if where is None:
-        return snapshot.alive
-    condition = _condition(snapshot, where)
+def checked_seconds(seconds: float) -> float:
+    """How long a condition may take. Raises TypeError for no number, UsageError for none above 0."""
+    if (found := checks.number("condition_seconds", seconds)) <= 0:
+        raise UsageError(f"condition_seconds is {found:g}; give a number of seconds above 0")
+    return found
+
+
+def masks(snapshot: Snapshot, where: str, seconds: float) -> list[np.ndarray]:
+    """The rows that are not deleted and whose documents meet a condition, (n,) bool for each segment.
+
+    Raises UsageError as `Condition` does.
+    """
+    condition = _condition(snapshot, where, seconds)
     found, first = [], 0
     for number, (segment, alive) in enumerate(zip(snapshot.segments, snapshot.alive, strict=True)):
         clusters = None
@@ -33,9 +42,9 @@ def masks(snapshot: Snapshot, where: str | None) -> list[np.ndarray | None]:
     return found
 
 
-def remarks(snapshot: Snapshot, where: str) -> list[str]:
+def remarks(snapshot: Snapshot, where: str, seconds: float) -> list[str]:
     """What should be known of a condition's answer: texts that count as missing beside a number, names that mean two things."""
-    condition = _condition(snapshot, where)
+    condition = _condition(snapshot, where, seconds)
     passed: Counter[tuple[str, str]] = Counter()
     for number, (segment, alive) in enumerate(zip(snapshot.segments, snapshot.alive, strict=True)):
         for read, numbers in condition.passed_over(number).items():
@@ -49,6 +58,6 @@ def remarks(snapshot: Snapshot, where: str) -> list[str]:
     return [*condition.remarks, *texts]
 
 
-def _condition(snapshot: Snapshot, where: str) -> Condition:
+def _condition(snapshot: Snapshot, where: str, seconds: float) -> Condition:
     parts = [segment.documents for segment in snapshot.segments]
-    return Condition(where, parts, clustered=snapshot.clustering is not None)
+    return Condition(where, parts, clustered=snapshot.clustering is not None, seconds=seconds)

@@ -52,10 +52,10 @@ def checked_neighbors(neighbors: Neighbors, of: int) -> Neighbors:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A document found, and how good it is: higher is better."""
+    """A document found, and how good it is: higher is better; None where it was asked for by a condition alone."""
 
     id: str
-    score: float
+    score: float | None
     text: str
     fields: dict[str, Any] = field(default_factory=dict)
     passage: str | None = None

@@ -12,18 +12,19 @@ import numpy as np
 from vecsearch import ann, checks
 from vecsearch.corpus.document import Document
 from vecsearch.encoders import Encoder
+from vecsearch.forks import QuietLock
 from vecsearch.index import update as updating
 from vecsearch.index.build import Options, build
 from vecsearch.index.opening import newer_view, open_view, pickled
 from vecsearch.index.reader import Reader
 from vecsearch.index.sync import FileChanges, planned, sync
 from vecsearch.index.verify import verify_apart
+from vecsearch.index.view import View
 from vecsearch.progress import SILENT, Progress
+from vecsearch.store.filters import MOST_SECONDS
 from vecsearch.store.manifest import Manifest
 from vecsearch.store.verify import Verification
 
-EQUAL = (1.0, 1.0)
-"""Weights of meaning and words where nothing else is known."""
 T = TypeVar("T")
 
 
@@ -69,14 +70,26 @@ class Index(Reader):
 
     @classmethod
     def open(
-        cls, folder: str | Path, *, generation: int | None = None, encoder: Encoder | None = None, check: bool = True
+        cls,
+        folder: str | Path,
+        *,
+        generation: int | None = None,
+        encoder: Encoder | None = None,
+        check: bool = True,
+        condition_seconds: float = MOST_SECONDS,
     ) -> Index:
         """The index at `folder`, every file of it checked against its hash (`check=False`: only against its size).
 
         `generation` is one that is kept, the newest without it. `encoder` stands in for the one that the index carries, for
-        encoders of your own; it must have the same fingerprint. Raises UnsupportedIndexError, DamagedIndexError, UsageError.
+        encoders of your own; it must have the same fingerprint. A condition that takes longer than `condition_seconds` is given
+        up, by every method of the open index. Raises UnsupportedIndexError, DamagedIndexError, UsageError.
         """
-        return cls(open_view(folder, generation=generation, encoder=encoder, check=check))
+        how = {"generation": generation, "encoder": encoder, "check": check, "condition_seconds": condition_seconds}
+        return cls(open_view(folder, **how))
+
+    def __init__(self, view: View) -> None:
+        super().__init__(view)
+        self._refreshing, self._replacing = QuietLock(), QuietLock()
 
     @staticmethod
     def verify(folder: str | Path) -> Verification:
@@ -99,20 +112,35 @@ class Index(Reader):
     def refresh(self) -> bool:
         """Show the newest generation; whether there was a newer one. Raises as `open` does, and shows what it did then.
 
-        A search that is under way in another thread ends with the generation that it began with.
+        A search that is under way in another thread ends with the generation that it began with. Threads that refresh at a time
+        wait for each other: none opens what another has opened, or shows an older one again.
         """
-        if (newer := newer_view(self._view)) is None:
-            return False
-        # The one before is not closed: another thread may be searching it. It goes when nothing refers to it any more.
-        self._opened = newer
-        return True
+        with self._refreshing:
+            if (newer := newer_view(self._view)) is None:
+                return False
+            with self._replacing:
+                # The one before is not closed: another thread may be searching it. It goes when nothing refers to it any more.
+                if self._opened is not None:
+                    self._opened = newer
+                    return True
+        newer.snapshot.close()  # the index was closed meanwhile
+        self._view  # noqa: B018 - says so
+        return False
+
+    def reader(self) -> Reader:
+        """What it shows now, for several questions whose answers have to be of one generation: a `refresh` does not change it.
+
+        It costs nothing, and is closed with the index if that shows the same generation then.
+        """
+        return Reader(self._view)
 
     def close(self) -> None:
         """Let go of the files, as soon as no other thread reads them; a second time it does nothing.
 
         What is asked of a closed index raises ValueError; only `folder` still tells where it lies.
         """
-        view, self._opened = self._opened, None
+        with self._replacing:
+            view, self._opened = self._opened, None
         if view:
             view.snapshot.close()
 
@@ -184,7 +212,7 @@ class Index(Reader):
 
     def delete(self, ids: Sequence[str] = (), *, where: str | None = None) -> int:
         """Delete the documents with these ids, or those that meet a condition; returns how many. Raises UsageError."""
-        return self._change(updating.delete, ids=ids, where=where).deleted
+        return self._change(updating.delete, ids=ids, where=where, condition_seconds=self._view.condition_seconds).deleted
 
     def compact(self, *, queries: np.ndarray | None = None, language: str | None = None, progress: Progress = SILENT) -> None:
         """Merge all segments into one without what was deleted, index it again, and measure its recall again.
@@ -220,5 +248,5 @@ class Index(Reader):
         self._change(updating.weigh, weights)
 
 
-def _opened_again(folder: Path, generation: int, encoder: Encoder | None) -> Index:
-    return Index.open(folder, generation=generation, encoder=encoder, check=False)
+def _opened_again(folder: Path, generation: int, encoder: Encoder | None, seconds: float) -> Index:
+    return Index.open(folder, generation=generation, encoder=encoder, check=False, condition_seconds=seconds)

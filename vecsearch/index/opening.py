@@ -10,13 +10,22 @@ from vecsearch import checks
 from vecsearch.encoders import Encoder, can_open, open_encoder
 from vecsearch.encoders.base import check_encoder
 from vecsearch.errors import UsageError, VecsearchError
+from vecsearch.index.conditions import checked_seconds
 from vecsearch.index.view import View
+from vecsearch.store.filters import MOST_SECONDS
 from vecsearch.store.snapshot import Snapshot, open_snapshot, read_current
 
 
-def open_view(folder: str | Path, *, generation: int | None = None, encoder: Encoder | None = None, check: bool = True) -> View:
+def open_view(
+    folder: str | Path,
+    *,
+    generation: int | None = None,
+    encoder: Encoder | None = None,
+    check: bool = True,
+    condition_seconds: float = MOST_SECONDS,
+) -> View:
     """A generation of the index at `folder`, as `Index.open` has it. Raises as that does."""
-    folder, check = checks.path("folder", folder), checks.flag("check", check)
+    folder, check, seconds = checks.path("folder", folder), checks.flag("check", check), checked_seconds(condition_seconds)
     if generation is not None:
         generation = checks.count("generation", generation, least=1)
     if encoder is not None:
@@ -24,7 +33,7 @@ def open_view(folder: str | Path, *, generation: int | None = None, encoder: Enc
 
     def view(snapshot: Snapshot) -> View:
         _refuse_other(snapshot, encoder)
-        return View(snapshot, encoder or _carried(snapshot), given=encoder)
+        return View(snapshot, encoder or _carried(snapshot), given=encoder, condition_seconds=seconds)
 
     return _opened(folder, view, generation=generation, check=check)
 
@@ -36,9 +45,10 @@ def newer_view(before: View) -> View | None:
         return None
 
     def view(snapshot: Snapshot) -> View:
+        seconds = before.condition_seconds
         if snapshot.manifest.encoder == manifest.encoder:
-            return View(snapshot, before.encoder, given=before.given)
-        return View(snapshot, _carried(snapshot))
+            return View(snapshot, before.encoder, given=before.given, condition_seconds=seconds)
+        return View(snapshot, _carried(snapshot), condition_seconds=seconds)
 
     return _opened(folder, view)
 
@@ -78,7 +88,7 @@ def _carried(snapshot: Snapshot) -> Encoder | None:
     return open_encoder(folder) if folder and can_open(folder) else None
 
 
-def pickled(view: View) -> tuple[Path, int, Encoder | None]:
+def pickled(view: View) -> tuple[Path, int, Encoder | None, float]:
     """What opens the same generation in another process. Raises TypeError for an encoder of the caller's own that cannot be
     pickled."""
     if view.given:
@@ -89,4 +99,4 @@ def pickled(view: View) -> tuple[Path, int, Encoder | None]:
                 f"the index at {view.snapshot.folder} was opened with an encoder of your own, {type(view.given).__name__}, "
                 f"which cannot be pickled ({error}): open both in the other process, or give the encoder a __reduce__"
             ) from error
-    return view.snapshot.folder.absolute(), view.snapshot.manifest.generation, view.given
+    return view.snapshot.folder.absolute(), view.snapshot.manifest.generation, view.given, view.condition_seconds

@@ -28,6 +28,7 @@ from vecsearch.metric import Metric, checked_queries
 from vecsearch.progress import SILENT, Progress, check_progress
 from vecsearch.store.alive import alive_blocks, known
 from vecsearch.store.clusters import Clustering
+from vecsearch.store.filters import MOST_SECONDS
 from vecsearch.store.layout import SEGMENTS
 from vecsearch.store.manifest import Manifest
 from vecsearch.store.segment import SegmentWriter
@@ -97,8 +98,10 @@ def finished(
     return indexed(segment.folder, writer.faiss_name, shape, manifest.metric, goal, progress=progress)[0], language
 
 
-def delete(folder: Path, *, ids: Sequence[str] = (), where: str | None = None) -> Changes:
-    """Delete the documents with these ids, or those that meet a condition.
+def delete(
+    folder: Path, *, ids: Sequence[str] = (), where: str | None = None, condition_seconds: float = MOST_SECONDS
+) -> Changes:
+    """Delete the documents with these ids, or those that meet a condition, which may take so long.
 
     Raises UsageError for an id that the index does not have, and for a condition that cannot be read; nothing is deleted then.
     """
@@ -111,9 +114,9 @@ def delete(folder: Path, *, ids: Sequence[str] = (), where: str | None = None) -
         for part, number in found.values():
             numbers.setdefault(part, set()).add(number)
         if where is not None:
-            for part, (segment, mask) in enumerate(zip(snapshot.segments, masks(snapshot, where), strict=True)):
-                rows = np.arange(segment.rows) if mask is None else np.flatnonzero(mask)
-                numbers.setdefault(part, set()).update(segment.documents.numbers(rows).tolist())
+            found_masks = masks(snapshot, where, condition_seconds)
+            for part, (segment, mask) in enumerate(zip(snapshot.segments, found_masks, strict=True)):
+                numbers.setdefault(part, set()).update(segment.documents.numbers(np.flatnonzero(mask)).tolist())
         for part, some in numbers.items():
             gone.add(part, sorted(some))
         changes = Changes(deleted=sum(map(len, numbers.values())))

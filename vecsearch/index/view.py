@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from itertools import accumulate
 from typing import Any
 
@@ -16,11 +15,15 @@ from vecsearch.encoders.base import Encoder, checked_vectors
 from vecsearch.errors import UsageError
 from vecsearch.forks import made_once
 from vecsearch.index.conditions import masks
+from vecsearch.index.facets import Facets, FieldCounts, joined
+from vecsearch.index.field_values import Field
 from vecsearch.index.hits import Candidates, Fusion, Hit, Neighbors, added, best_of_each, fused
+from vecsearch.index.kept import Kept
 from vecsearch.index.keywords import Keywords, best, best_passage
 from vecsearch.index.segment_searcher import SegmentSearcher
 from vecsearch.metric import SHORTEST, Metric, checked_queries
 from vecsearch.store.alive import documents_alive, documents_of, known
+from vecsearch.store.filters import MOST_SECONDS
 from vecsearch.store.snapshot import Snapshot
 
 MANY_ROWS = 256
@@ -29,8 +32,8 @@ PASSAGES = 3
 """Rows that are looked for, for each document, where documents have several."""
 FUSED = 100
 """Documents by meaning, and as many by words, that `hybrid` weighs at the least."""
-FILTERS = 8
-"""Conditions whose answers are kept, a byte for each row: the same one is often asked with many queries."""
+CONDITIONS, CONDITIONS_BYTES = 256, 64 << 20
+"""Conditions whose answers are kept, a byte for each row, and bytes of all: the same one is often asked with many queries."""
 
 
 class View:
@@ -39,16 +42,26 @@ class View:
     It stays what it is while newer ones are made, and may be shared by threads.
     """
 
-    def __init__(self, snapshot: Snapshot, encoder: Encoder | None, *, given: Encoder | None = None) -> None:
-        """`encoder` is that of its queries, if there is one; `given` the same where it is a caller's own."""
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        encoder: Encoder | None,
+        *,
+        given: Encoder | None = None,
+        condition_seconds: float = MOST_SECONDS,
+    ) -> None:
+        """`encoder` is that of its queries, if there is one; `given` the same where it is a caller's own. A condition may take
+        `condition_seconds`."""
         # Everything is opened here: a writer that replaces this generation may remove its files at any time after.
         self.snapshot, self.encoder, self.given = snapshot, encoder, given
+        self.condition_seconds = condition_seconds
         self._metric = Metric(snapshot.manifest.metric)
         little = bool(snapshot.manifest.goal["memory"])
         entries = zip(snapshot.segments, snapshot.manifest.segments, strict=True)
         self._parts = [SegmentSearcher(segment, entry, self._metric, little=little) for segment, entry in entries]
         self._first = list(accumulate((segment.rows for segment in snapshot.segments), initial=0))[:-1]
-        self._masks = lru_cache(FILTERS)(lambda where: masks(snapshot, where))
+        self._met = Kept[list[np.ndarray]](CONDITIONS, CONDITIONS_BYTES, lambda masks: sum(mask.nbytes for mask in masks))
+        self._counts = FieldCounts(snapshot)
         self.documents_alive = documents_alive(snapshot)
         """How many documents are not deleted."""
 
@@ -224,9 +237,48 @@ class View:
     def _words(self) -> Keywords:
         return Keywords([segment.documents for segment in self.snapshot.segments], self.snapshot.manifest.language)
 
-    def count(self, where: str) -> int:
-        """How many documents meet a condition."""
-        return sum(int(mask.sum()) for mask in self._allowed(where) if mask is not None)
+    def browse(self, where: str | None, offset: int, k: int) -> list[Hit]:
+        """The documents that meet a condition in the order in which they are stored: k of them after the first `offset`."""
+        hits: list[Hit] = []
+        for segment, first, mask in zip(self.snapshot.segments, self._first, self._allowed(where), strict=True):
+            numbers = np.arange(len(segment.documents)) if mask is None else np.flatnonzero(mask)
+            here = numbers[offset : offset + k - len(hits)].tolist()
+            offset = max(0, offset - len(numbers))
+            rows = (first + segment.documents.first_rows()[here]).tolist()
+            hits += [
+                Hit(document.id, None, document.text, document.fields, cluster=self.snapshot.cluster(row))
+                for document, row in zip(segment.documents.get(here), rows, strict=True)
+            ]
+        return hits
+
+    def facets(self, names: Sequence[str], where: str | None, words: str | None, limit: int) -> Facets:
+        """How many documents meet a condition and have a word of a text, and the most common values of fields among them."""
+        among = self._among(where, words)
+        documents = self._counts.documents if among is None else int(np.count_nonzero(among))
+        return Facets(documents, {name: self._counts.facet(name, among, limit) for name in names})
+
+    def fields(self) -> list[Field]:
+        """What is to be known of the fields of its documents."""
+        return self._counts.fields(self._among(None, None))
+
+    def examples(self) -> list[str]:
+        """Conditions that some of its documents meet."""
+        return self._counts.examples(self._among(None, None))
+
+    def _among(self, where: str | None, words: str | None) -> np.ndarray | None:
+        """Which documents of all segments meet a condition and have a word of a text, (n,) bool; None where all do."""
+        masks = self._allowed(where)
+        if words is not None:
+            scores = self._words.scores(words)
+            masks = [of_part > 0 if mask is None else mask & (of_part > 0) for of_part, mask in zip(scores, masks, strict=True)]
+        return joined(masks, [len(segment.documents) for segment in self.snapshot.segments])
+
+    def _masks(self, where: str | None) -> Sequence[np.ndarray | None]:
+        """The rows of each segment that meet a condition and are not deleted; threads that ask by the same one have it computed
+        once, and hold up nobody who asks by another."""
+        if where is None:
+            return self.snapshot.alive
+        return self._met.get(where, lambda: masks(self.snapshot, where, self.condition_seconds))
 
     def _allowed(self, where: str | None) -> list[np.ndarray | None]:
         parts = zip(self.snapshot.segments, self._masks(where), strict=True)

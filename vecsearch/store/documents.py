@@ -5,36 +5,41 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from vecsearch.corpus.document import Document
-from vecsearch.errors import UsageError
-from vecsearch.forks import QuietLock, keep_for_ever, made_once
-from vecsearch.store.fields import FIELDS, VALUES, Column, problems, read_columns
-from vecsearch.store.layout import Closed, damaged, reading
+from vecsearch.forks import made_once
+from vecsearch.store.connections import Connection, Pool
+from vecsearch.store.fields import FIELDS, VALUES, Column, problems, read_cells, read_columns
+from vecsearch.store.layout import damaged, reading
 from vecsearch.store.postings import POSTINGS, Found, having, lengths
-from vecsearch.store.records import numbers_of, sound
+from vecsearch.store.records import numbers_of
+
+CELLS_AT_ONCE = 1000
+"""Documents whose fields are read together: about a millisecond."""
 
 
 class Documents:
     """Reads a documents file; may be shared by threads."""
 
-    def __init__(self, path: Path, rows: int):
-        """Raises: DamagedIndexError: missing, not the file that was written, or not of so many rows."""
-        self._path = path
-        self._lock, self._closed = QuietLock(), False
+    def __init__(self, path: Path, rows: int, *, conditions: int = 1):
+        """`conditions` may be asked at a time.
+
+        Raises: DamagedIndexError: missing, not the file that was written, or not of so many rows.
+        """
+        self.path, self.closed = path, False
         with reading(path):
             path.open("rb").close()
-        with sound(path), self._lock:
-            # Immutable: no lock, no journal, so a read-only disk serves, and the file may be unlinked once it is open.
-            self._db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True, check_same_thread=False)
-            self.tables = {name for (name,) in self._db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        self._connection, self._pool = Connection(path), Pool(path, conditions)
+        with self.reading() as db:
+            self.tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
             """What is in the file; one that an earlier version wrote has fewer."""
-            self._count = self._db.execute("SELECT count(*) FROM documents").fetchone()[0]
-            passages = self._passages()
+            self._count = db.execute("SELECT count(*) FROM documents").fetchone()[0]
+            passages = self._passages(db)
         self._starts, self._stops, self._of_row = passages if len(passages[0]) else (None, None, None)
         if self._of_row is not None and (np.diff(self._of_row) < 0).any():
             self.close()
@@ -44,10 +49,10 @@ class Documents:
             self.close()
             raise damaged(path, f"holds {found} {'documents' if self._of_row is None else 'passages'}, not {rows}")
 
-    def _passages(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _passages(self, db: sqlite3.Connection) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Start, stop and document of each row, (n,) int64 each; empty where every row is a whole document."""
         query = "SELECT start, stop, document FROM passages ORDER BY row"
-        found = self._db.execute(query).fetchall() if "passages" in self.tables else []
+        found = db.execute(query).fetchall() if "passages" in self.tables else []
         return tuple(np.array(found, np.int64).reshape(-1, 3).T)  # type: ignore[return-value]
 
     def __len__(self) -> int:
@@ -117,6 +122,15 @@ class Documents:
         with self.reading() as db:
             return numbers_of(db, ids)
 
+    def field_cells(self, names: Sequence[str]) -> Iterator[tuple[int, list[Sequence[Any]]]]:
+        """What the columns of these fields hold, block by block: the number of the first document, and for each name a cell of
+        each document, None where it has no such field. Other threads may read between two blocks."""
+        columns = {name: self.columns.get(name) for name in names}
+        for first in range(0, self._count, CELLS_AT_ONCE):
+            with self.asking() as db:
+                cells = list(read_cells(db, columns, range(first, min(first + CELLS_AT_ONCE, self._count))))
+            yield first, list(zip(*cells, strict=True))
+
     def with_field(self, name: str, values: Collection[str]) -> Iterator[tuple[int, str]]:
         """Number and value of each document whose field of this name is one of these texts."""
         column = self.columns.get(name)
@@ -136,23 +150,16 @@ class Documents:
         with self.reading() as db:
             return db.execute(f"SELECT max(CAST(id AS INTEGER)) FROM documents WHERE {whole}").fetchone()[0]
 
-    @contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
-        """The connection, for this thread alone; what SQLite finds damaged names the file.
-
-        SQLite's connections are not made to be forked, because of the locks that they keep. This one keeps none, and is at rest
-        when a process is forked: the child goes on reading it, even where the file has been removed since.
+    def reading(self) -> AbstractContextManager[sqlite3.Connection]:
+        """The connection for what takes little time, for this thread alone.
 
         Raises: Closed: it was closed. UsageError: in a child that was forked while another thread was reading.
         """
-        with sound(self._path), self._lock:
-            if self._lock.broken:
-                raise UsageError(
-                    f"this process was forked while another thread was searching {self._path}: open the index in it"
-                )
-            if self._closed:
-                raise Closed(self._path)
-            yield self._db
+        return self._connection.reading()
+
+    def asking(self) -> AbstractContextManager[sqlite3.Connection]:
+        """A connection for what may take long, for this thread alone: others go on reading. Raises as `reading` does."""
+        return self._pool.reading()
 
     def problems(self) -> list[str]:
         """What SQLite's own check, the numbering and the tables that repeat others find wrong; empty when all is well."""
@@ -176,10 +183,7 @@ class Documents:
         return checks
 
     def close(self) -> None:
-        """Close the file, as soon as no other thread reads it."""
-        with self._lock:
-            self._closed = True
-            if self._lock.broken:
-                keep_for_ever(self._db)
-            else:
-                self._db.close()
+        """Close the file, as soon as no other thread reads it; conditions are given up."""
+        self.closed = True
+        self._connection.close()
+        self._pool.close()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,6 +102,26 @@ def read_columns(db: sqlite3.Connection, tables: set[str]) -> dict[str, Column]:
         name: Column(place, frozenset(kind for kind, count in zip(_KINDS, counts, strict=True) if count))
         for name, place, *counts in db.execute(f"SELECT * FROM {FIELDS}")
     }
+
+
+def read_cells(db: sqlite3.Connection, columns: Mapping[str, Column | None], numbers: range) -> Iterator[tuple[Any, ...]]:
+    """A row for each of the documents with these numbers: what the columns of fields hold, in the order of the names; None
+    stands for a field that no document of the segment has. Fields without a column are read from the documents."""
+    shown = ", ".join("NULL" if column is None or column.place is None else f"c{column.place}" for column in columns.values())
+    span = numbers.start, numbers.stop
+    rows: Iterable[tuple[Any, ...]] = ((None,) * len(columns) for _ in numbers)
+    if any(column is not None and column.place is not None for column in columns.values()):
+        rows = db.execute(f"SELECT {shown} FROM {VALUES} WHERE number >= ? AND number < ? ORDER BY number", span)
+    elsewhere = {place: name for place, (name, column) in enumerate(columns.items()) if column and column.place is None}
+    if not elsewhere:
+        yield from rows
+        return
+    documents = db.execute("SELECT fields FROM documents WHERE rowid >= ? AND rowid < ? ORDER BY rowid", span)
+    for row, (fields,) in zip(rows, documents, strict=True):
+        values = json.loads(fields)
+        yield tuple(
+            column_value(values.get(elsewhere[place])) if place in elsewhere else cell for place, cell in enumerate(row)
+        )
 
 
 def problems(db: sqlite3.Connection) -> Iterator[str]:

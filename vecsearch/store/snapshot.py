@@ -34,6 +34,8 @@ _CURRENT = re.compile(rb"(manifest-\d{6,}\.json) ([0-9a-f]{64})\n")
 _CURRENT_BYTES = 200
 _ATTEMPTS = 5
 _HASH_THREADS = 4
+_CONDITIONS, _LARGE = 4, 10
+"""Conditions that may be asked at a time of a segment with at least a tenth of the rows; of a smaller one, one."""
 
 
 @dataclass(frozen=True)
@@ -229,7 +231,10 @@ def open_manifest(
     with ExitStack() as undo:
         for entry in manifest.segments:
             name = None if entry["name"] in leave_out else entry["faiss"]
-            segment = Segment(folder / SEGMENTS / entry["name"], rows=entry["rows"], dim=manifest.dim, faiss=name)
+            # A long condition takes most of its time in large segments; a process may open about a thousand files.
+            many = _CONDITIONS if _LARGE * entry["rows"] >= manifest.rows else 1
+            place = folder / SEGMENTS / entry["name"]
+            segment = Segment(place, rows=entry["rows"], dim=manifest.dim, faiss=name, conditions=many)
             undo.callback(segment.close)
             segments.append(segment)
         undo.pop_all()

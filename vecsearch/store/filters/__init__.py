@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -19,8 +19,8 @@ from vecsearch.store.filters.tokens import Refused
 from vecsearch.store.filters.values import ANY, BIG, NUMBER, TEXT, Origin, Value
 from vecsearch.store.layout import Closed
 
-MOST_SECONDS = 30
-"""A condition that takes longer is given up: nested ones can take as long as they like."""
+MOST_SECONDS = 30.0
+"""A condition that takes longer is given up, where nobody says another limit: nested ones can take as long as they like."""
 MOST_BYTES = 1 << 26
 """Longest text that SQLite may make while it looks at a condition."""
 STEPS = 1000
@@ -43,13 +43,15 @@ class Condition:
     """A condition on the documents of an index: `parts` are those of its segments, `clustered` whether it has clusters.
 
     It is an SQL expression over fields; `id`, `text` and, in an index that has clusters, `cluster` are the document's own where
-    no document has a field of that name, and `document.id` always. A field that a document does not have is NULL.
+    no document has a field of that name, and `document.id` always. A field that a document does not have is NULL. All parts
+    together may take `seconds`.
 
     Raises UsageError for one that is not understood, or names what no document has.
     """
 
-    def __init__(self, where: str, parts: Sequence[Documents], *, clustered: bool) -> None:
+    def __init__(self, where: str, parts: Sequence[Documents], *, clustered: bool, seconds: float = MOST_SECONDS) -> None:
         self._where, self._parts = where, parts
+        self._seconds = self._left = seconds
         self._columns = [part.columns for part in parts]
         self._fields = {name for columns in self._columns for name in columns}
         self._own = ["id", "text", *([CLUSTER] if clustered else [])]
@@ -134,10 +136,19 @@ class Condition:
             also = " JOIN documents AS d ON d.rowid = v.number" if "d." in sql else ""
             tables, number = f"{VALUES} AS v{also}", "v.number"
         # Within the lock, so that a condition that SQLite refuses is not taken for a damaged file.
-        with documents.reading() as db, self._refusing(), _bounded(db):
-            define(db, names, clusters, earlier=FIELDS not in documents.tables)
-            query = f"SELECT {number} FROM {tables} WHERE {sql} ORDER BY {number}"
-            return np.array(db.execute(query).fetchall(), np.int64).reshape(-1)
+        with documents.asking() as db, self._refusing():
+            until = time.monotonic() + self._left
+            try:
+                with _bounded(db, lambda: documents.closed or time.monotonic() > until):
+                    define(db, names, clusters, earlier=FIELDS not in documents.tables)
+                    query = f"SELECT {number} FROM {tables} WHERE {sql} ORDER BY {number}"
+                    return np.array(db.execute(query).fetchall(), np.int64).reshape(-1)
+            except sqlite3.OperationalError:
+                if documents.closed:
+                    raise Closed(documents.path) from None
+                raise
+            finally:
+                self._left = until - time.monotonic()
 
     @contextmanager
     def _refusing(self) -> Iterator[None]:
@@ -155,7 +166,14 @@ class Condition:
         except (sqlite3.Error, sqlite3.Warning, ValueError, OverflowError) as error:
             if isinstance(error, sqlite3.DatabaseError) and "malformed" in str(error) and "JSON" not in str(error):
                 raise
-            raise UsageError(f"the condition {self._where!r} {_reason(error)}") from None
+            raise UsageError(f"the condition {self._where!r} {self._reason(error)}") from None
+
+    def _reason(self, error: Exception) -> str:
+        """What is wrong with a condition that SQLite refuses."""
+        said = str(error)
+        if "interrupted" in said:
+            return f"takes longer than {self._seconds:g} s; ask for less"
+        return f"is not understood ({said}); write one such as: year > 1990 and genre = 'noir'"
 
 
 def _column(field: str, column: Column | None, names: list[str]) -> Value:
@@ -177,9 +195,8 @@ def _column(field: str, column: Column | None, names: list[str]) -> Value:
 
 
 @contextmanager
-def _bounded(db: sqlite3.Connection) -> Iterator[None]:
-    """While entered, the connection only reads what a condition is about, for a while."""
-    until = time.monotonic() + MOST_SECONDS
+def _bounded(db: sqlite3.Connection, ended: Callable[[], bool]) -> Iterator[None]:
+    """While entered, the connection only reads what a condition is about, until `ended` says so."""
 
     def authorise(action: int, first: str | None, second: str | None, *_: str | None) -> int:
         denied = (
@@ -193,18 +210,10 @@ def _bounded(db: sqlite3.Connection) -> Iterator[None]:
     db.execute("SELECT 1 FROM json_each('[]'), json_tree('[]')")
     longest = db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MOST_BYTES)
     db.set_authorizer(authorise)
-    db.set_progress_handler(lambda: time.monotonic() > until, STEPS)
+    db.set_progress_handler(ended, STEPS)
     try:
         yield
     finally:
         db.set_progress_handler(None, 0)
         db.set_authorizer(None)
         db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, longest)
-
-
-def _reason(error: Exception) -> str:
-    """What is wrong with a condition that SQLite refuses."""
-    said = str(error)
-    if "interrupted" in said:
-        return f"takes longer than {MOST_SECONDS} s; ask for less"
-    return f"is not understood ({said}); write one such as: year > 1990 and genre = 'noir'"

@@ -64,6 +64,19 @@ def tokens(where: str) -> list[Token]:
     return [*found, Token("end", "the end")]
 
 
+def written_name(name: str) -> str:
+    """The name of a field as a condition has it: in double quotes where it is no word, or a keyword."""
+    match = _TOKEN.fullmatch(name)
+    if match and match.lastgroup == "word" and Token("word", name).names:
+        return name
+    return '"' + name.replace('"', '""') + '"'
+
+
+def written_text(text: str) -> str:
+    """A text as a condition has it."""
+    return "'" + text.replace("'", "''") + "'"
+
+
 def not_understood(why: str) -> Refused:
     """The refusal of what is no condition at all."""
     return Refused(f"is not understood ({why}); write one such as: year > 1990 and genre = 'noir'")
