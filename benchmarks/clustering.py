@@ -6,7 +6,7 @@
 Each corpus is encoded by the model that ships, with each pooling, and clustered in each way; FIELD holds the labels (of a list
 the first). With --ready, FOLDER/<name of the corpus>.npy holds the vectors of another encoder, a row for each document. The
 peers get the same vectors, of length 1: scikit-learn's KMeans, and UMAP to 5 dimensions, then HDBSCAN or KMeans, which is
-BERTopic's way (left out without umap-learn, see the extra `umap`). k is the number of labels where a way asks for one; of ours
+BERTopic's way (left out without umap-learn, see the extra `bench`). k is the number of labels where a way asks for one; of ours
 k-means is also run without. Documents in no cluster count as one more cluster for ARI and NMI. Times are of one run on all
 cores, without encoding; ours include names, figures and storing. --speed compares k-means alone, over 100,000 vectors of
 length 1, in interleaved rounds. --large clusters an index of a million vectors, repeated as benchmarks/growth.py does, in a

@@ -132,6 +132,14 @@ def tiny(tiny_folder) -> UlmfitEncoder:
     return UlmfitEncoder(tiny_folder())
 
 
+@pytest.fixture(scope="session")
+def served_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The index that services are tested with, which nobody changes."""
+    from serving import made_index
+
+    return made_index(tmp_path_factory.mktemp("served"))
+
+
 class AxisEncoder(Encoder):
     """An encoder of your own in ten lines: component i of a text's vector counts its i-th letter of "abc"."""
 

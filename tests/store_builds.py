@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from vecsearch import clustering
+from vecsearch.clustering.map import make_map
 from vecsearch.corpus.corpus import Corpus
 from vecsearch.corpus.document import Document
 from vecsearch.encoders import Encoder
@@ -174,6 +175,11 @@ def cluster(folder: Path) -> None:
         clustering.cluster(index, clustering.Settings(k=2))
 
 
+def draw_map(folder: Path) -> None:
+    with Index.open(folder, encoder=Letters(), check=False) as index:
+        make_map(index, way="pca", keep=True)
+
+
 ADDED = {"d0": FOURTH["d0"], "d2": "x cb", "d9": "x aabcc"}
 DELETED = ["d0", "d8"]
 
@@ -184,6 +190,7 @@ COMMANDS: dict[str, tuple[Callable[[Path], object], Held]] = {
     "rebuild": (updating.rebuild, FOURTH),
     "rollback": (partial(updating.rollback, generation=3), THIRD),
     "cluster": (cluster, FOURTH),
+    "map": (draw_map, FOURTH),
     "gc": (partial(updating.collect, keep=1), FOURTH),
 }
 """Each change of an index, by the name of its command, with what `live_index` holds afterwards."""

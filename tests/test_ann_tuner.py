@@ -12,6 +12,7 @@ from vecsearch import ann
 from vecsearch.ann import questions as questions_module
 from vecsearch.ann import tuner
 from vecsearch.ann.questions import Questions, Sample
+from vecsearch.ann.recall import TOLERANCE
 from vecsearch.ann.tuner import measure, on_average, prove, tune, will_prove
 from vecsearch.metric import Metric
 
@@ -160,7 +161,7 @@ def test_held_out_rows_are_three_samples_without_one_row_in_common(n, dim, k, me
     if questions.size:
         kept = vectors[questions.kept]
         truth, _ = ann.ExactSearcher(kept, source.norms[questions.kept]).search(questions.queries(1), k, metric)
-        np.testing.assert_array_equal(questions.sample(1).truth, truth)
+        np.testing.assert_allclose(questions.sample(1).truth, truth, rtol=TOLERANCE)  # which way they are computed may differ
 
 
 @given(st.integers(1, 60), st.integers(0, 60))

@@ -28,9 +28,9 @@ def test_clusters_are_made_kept_shown_and_asked_within(vecsearch, index):
     made = vecsearch("cluster", index, "--labels", "kind")
     found = rows(made)
     assert [row["documents"] for row in found] == [12, 12, 12] and {row["name"] for row in found} == {
-        "cat, purrs, the",
-        "flies, rocket",
-        "and, bread, butter",
+        "cat purrs",
+        "rocket flies",
+        "bread, butter",
     }
     assert "3 clusters have the highest silhouette" in made.err
     assert "note: 3 clusters by kmeans of 36 documents, 0 in none; silhouette" in made.err
@@ -40,7 +40,7 @@ def test_clusters_are_made_kept_shown_and_asked_within(vecsearch, index):
     assert (told["way"], told["count"], told["k"], told["ari"]) == ("kmeans", 3, 3, 1.0) and "2" in told["silhouettes"]
     table = vecsearch("clusters", index, "--table").out.splitlines()
     assert table[0].split() == ["cluster", "documents", "cohesion", "name", "medoid"] and len(table) == 4
-    number = next(row["cluster"] for row in found if row["name"] == "flies, rocket")
+    number = next(row["cluster"] for row in found if row["name"] == "rocket flies")
     np.save(index.parent / "q.npy", np.ones((1, 6), np.float32))
     hits = rows(vecsearch("query", index, "--vectors", index.parent / "q.npy", "--cluster", number, "-k", "99"))
     assert {hit["id"] for hit in hits} == {f"d{i}" for i in range(12, 24)} and {hit["cluster"] for hit in hits} == {number}
@@ -133,6 +133,7 @@ def test_duplicates_are_listed_and_nothing_is_kept(vecsearch, tmp_path):
         (["query", "I", "x", "--cluster", "0", "--keywords"], "no clusters: vecsearch cluster makes them"),
         (["map", "I", "-o", "map.gif"], "map.gif is neither a page nor a picture"),
         (["map", "I", "-o", "no/such/map.html"], "cannot write no/such/map.html"),
+        (["map", "I", "--title", "x"], "--title"),
     ],
 )
 def test_what_makes_no_sense_is_refused(vecsearch, index, monkeypatch, command, message):
@@ -164,16 +165,38 @@ def test_damaged_clusters_are_named(vecsearch, index):
 @pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
 def test_a_picture(vecsearch, index, suffix):
     path = index.parent / f"map{suffix}"
-    ran = vecsearch("map", index, "-o", path)
-    assert rows(ran) == [{"map": str(path), "documents": 36, "clusters": 0}] and "so all is of one colour" in ran.err
+    ran = vecsearch("map", index, "-o", path, "--by", "pca")
+    (told,) = rows(ran)
+    assert told == {"map": str(path), "documents": 36, "clusters": 0, "areas": 0, "way": "pca"}
+    assert "so all is of one colour" in ran.err
     one_colour = path.read_bytes()
     assert one_colour.startswith({".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}[suffix])
     rows(vecsearch("cluster", index, "-k", "3"))
-    assert rows(vecsearch("map", index, "-o", path, "--title", "a $title$ of <b>"))[0]["clusters"] == 3
+    assert rows(vecsearch("map", index, "-o", path, "--by", "pca", "--title", "a $title$ of <b>"))[0]["clusters"] == 3
     assert path.read_bytes() != one_colour
 
 
-def test_umap_without_its_package(vecsearch, index, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "umap", None)
-    ran = vecsearch("map", index, "-o", index.parent / "m.html", "--umap")
-    assert ran.code == 2 and "pip install 'vecsearch[umap]'" in ran.err and not (index.parent / "m.html").exists()
+def test_a_map_is_kept_and_then_written(vecsearch, index):
+    path = index.parent / "map.html"
+    (told,) = rows(vecsearch("map", index, "--by", "pca"))
+    assert told == {"index": str(index), "documents": 36, "clusters": 0, "areas": 0, "way": "pca", "generation": 2}
+    assert json.loads(vecsearch("info", index, "--json").out)["map"] == {"way": "pca", "rows": 36}
+    more = index.parent / "more.jsonl"
+    more.write_text('{"id": "new", "text": "new"}\n')
+    np.save(index.parent / "more.npy", np.ones((1, 6), np.float32))
+    assert vecsearch("add", index, more, "--vectors", index.parent / "more.npy").code == 0
+    kept = vecsearch("map", index, "-o", path)
+    assert rows(kept)[0]["documents"] == 36 and "1 documents came after the map was made" in kept.err
+    assert "1 came later and have no place yet" in path.read_text()
+    # Another way or seed makes another map, and keeps the one there is.
+    assert rows(vecsearch("map", index, "-o", path, "--by", "pca", "--seed", "1"))[0]["documents"] == 37
+    with Index.open(index) as opened:
+        assert opened.manifest.generation == 3 and opened.places.way == "pca"
+    assert rows(vecsearch("map", index, "--by", "pca"))[0] == told | {"documents": 37, "generation": 4}
+
+
+def test_tsne_without_its_package(vecsearch, index, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "openTSNE", None)
+    ran = vecsearch("map", index, "-o", index.parent / "m.html", "--by", "tsne")
+    assert ran.code == 2 and "pip install 'vecsearch[map]'" in ran.err and not (index.parent / "m.html").exists()
+    assert rows(vecsearch("map", index, "-o", index.parent / "m.html"))[0]["way"] == "pca"

@@ -16,7 +16,6 @@ from vecsearch.clustering.criterion import chosen_k
 from vecsearch.clustering.describe import silhouette
 from vecsearch.clustering.graph import ROUNDING, alike, neighbors
 from vecsearch.clustering.kmeans import Fit, assign, kmeans
-from vecsearch.clustering.names import distinctive_words
 from vecsearch.clustering.points import Points
 from vecsearch.corpus.document import Document
 from vecsearch.corpus.passages import Chunks
@@ -250,19 +249,6 @@ def test_duplicates_are_all_pairs_above_the_threshold(tmp_path, threshold):
 
 
 # -- what is said of them ----------------------------------------------------------------------------------------------
-
-
-def test_names_are_the_words_that_set_clusters_apart():
-    animals = ["the dog and the cat", "the cat chased a dog", "a dog is in the house"]
-    space = ["the moon and the rocket", "a rocket to the moon", "the rocket is in the sky"]
-    words = distinctive_words(animals + space, np.array([0, 0, 0, 1, 1, 1]), 2)
-    assert set(words[0][:2]) == {"dog", "cat"} and set(words[1][:2]) == {"rocket", "moon"}
-    assert "the" not in words[0] + words[1]
-
-
-@pytest.mark.parametrize("texts", [["", ""], ["!", "?"], ["dog", "moon"]])
-def test_texts_without_a_common_word_give_no_names(texts):
-    assert distinctive_words(texts, np.array([0, 1]), 2) == [[], []]
 
 
 def test_medoid_cohesion_and_figures(tmp_path):

@@ -2,6 +2,8 @@
 
 In a ```console block the lines after `$ ` are commands, the others what a terminal shows of their stdout. What a ```python
 block prints is the ```text block right below it; without one it prints nothing. A document's blocks run in order in one folder.
+A command that ends in & is a service: its first line is what it shows, and it is ended with the document; 8080 stands for a
+port that is free here.
 Decimal numbers agree within TOLERANCE, everything else exactly but for spaces. `…` stands for anything, on a line of its own
 for any lines. With DOCS=write in the environment, pages get what was printed in place of what does not agree.
 """
@@ -13,6 +15,8 @@ import math
 import os
 import re
 import shlex
+import shutil
+import socket
 import subprocess
 import sys
 import tomllib
@@ -37,6 +41,7 @@ HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 DECIMAL = r"-?\d+\.\d+"
 TOLERANCE = {"rel_tol": 0.02, "abs_tol": 0.005}
 QUOTED = re.compile(r'"[^"]*"')
+PORT = "8080"
 NOT_RUN = re.compile(r"make |pip install |\. |.* --download ")
 """Commands that install something, reach for the network, or change the shell."""
 
@@ -120,8 +125,32 @@ def check_names(command: str) -> None:
 
 
 @pytest.fixture
+def served() -> Iterator[Callable[[str], str]]:
+    """Begins a service by a command that ends in &, and gives its first line; services end with the test."""
+    begun: list[subprocess.Popen[str]] = []
+
+    def begin(command: str) -> str:
+        service = subprocess.Popen(
+            ["bash", "-c", f"exec {command.strip().removesuffix('&')}"], stdout=subprocess.PIPE, text=True
+        )
+        begun.append(service)
+        line = service.stdout.readline()
+        assert line, f"$ {command} has ended with {service.wait()}"
+        return line
+
+    yield begin
+    for service in begun:
+        service.terminate()
+        service.communicate()
+
+
+@pytest.fixture
 def run_document(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], vecsearch: Callable
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    vecsearch: Callable,
+    served: Callable[[str], str],
 ) -> Callable[[str], str]:
     """Runs a document's examples in an empty folder; fails at the first that does not print what is shown, or with
     `write` gives the document in which it is."""
@@ -129,8 +158,14 @@ def run_document(
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     names: dict[str, object] = {}
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
 
     def printed(example: Example) -> str:
+        if PORT in example.code:
+            return printed(example._replace(code=example.code.replace(PORT, port))).replace(port, PORT)
+        if example.code.rstrip().endswith(" &"):
+            return served(example.code)
         if example.language == "python":
             capsys.readouterr()
             exec(compile(example.code, "example", "exec"), names)
@@ -188,6 +223,8 @@ def test_examples_print_what_is_shown(
     document: Path, run_document: Callable[[str], str], tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     before = document.read_text(encoding="utf-8")
+    if "$ curl " in before and not shutil.which("curl"):
+        pytest.skip("there is no curl on this machine: apt-get install curl")
     if "my-model.pth" in before:
         for file in request.getfixturevalue("my_model").iterdir():
             os.link(file, tmp_path / file.name)
@@ -254,6 +291,7 @@ def test_the_readme_is_read_in_three_minutes() -> None:
         "console\n$ printf '1   a b c\\n'\n1 a …\n",
         "console\n$ cat > two <<'EOF'\none\ntwo\nEOF\n$ cat \\\ntwo\none\ntwo\n",
         "console\n$ make test\n$ pip install '.[parquet]'\n",
+        "console\n$ sh -c 'echo at 8080; exec sleep 60' &\nat 8080\n$ echo 8080\n8080\n",
         "python\nprint(0.5)\n```\n\n```text\n0.501\n",
     ],
 )
@@ -271,6 +309,8 @@ def test_runner_passes_what_is_right(block: str, run_document: Callable[[str], s
         "console\n$ echo 1\n1\n2\n",
         "console\n$ printf '1 a\\n2\\n'\n1 …\n",
         "console\n$ echo 1\n",
+        "console\n$ sh -c 'echo up; exec sleep 60' &\ndown\n",
+        "console\n$ false &\n",
         "console\n$ false\n",
         "console\n$ vecsearch info nowhere\n",
         "console\nno command\n",

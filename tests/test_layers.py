@@ -12,6 +12,7 @@ PACKAGE = Path(vecsearch.__file__).parent
 
 LAYERS = (
     {"cli"},
+    {"serving"},
     {"clustering", "matching", "training", "bench"},
     {"evaluation"},
     {"index"},
@@ -28,6 +29,12 @@ LAYERS = (
 PLACES = {
     "click": {"cli"},
     "tqdm": {"cli"},
+    "starlette": {"serving"},
+    "uvicorn": {"serving"},
+    "prometheus_client": {"serving/metrics.py"},
+    "pydantic": {"serving"},
+    "orjson": {"serving"},
+    "mcp": {"serving/agents.py"},
     "faiss": {"ann"},
     "torch": {"encoders", "training"},
     "safetensors": {"encoders", "training"},
@@ -54,7 +61,7 @@ PLACES = {
     "scipy": {"clustering", "training", "evaluation", "matching"},
     "sklearn": {"clustering", "matching"},
     "skops": {"matching/classifiers.py"},
-    "umap": {"clustering"},
+    "openTSNE": {"clustering/placing.py"},
     "sqlite3": {"store", "errors.py", "corpus/sqlite_records.py"},
     "pathspec": {"corpus/folder/walk.py"},
     "charset_normalizer": {"corpus/folder/formats"},

@@ -37,7 +37,8 @@ from vecsearch import (
 )
 from vecsearch.bench.bench import measure
 from vecsearch.bench.workload import open_workload
-from vecsearch.clustering.map import make_map
+from vecsearch.clustering.map import kept_map, make_map
+from vecsearch.clustering.page import map_page
 from vecsearch.corpus.pairs import read_pairs
 from vecsearch.corpus.passages import Chunks
 from vecsearch.encoders import ConcatenatedEncoder
@@ -259,7 +260,10 @@ def function_cases(place: Place) -> Iterator[Case]:
         yield Case(f"{name} of", function, {"index": place.index})
     yield Case("nearest_clusters", over(clustering.nearest_clusters), {"vectors": np.ones((1, DIM))})
     yield Case("duplicates", over(clustering.duplicates), {"threshold": 0.9, "progress": SILENT})
-    yield Case("make_map", over(make_map), {"way": "pca", "seed": 0, "most": 10})
+    mapping = {"way": "pca", "seed": 0, "most": 10, "keep": False, "progress": SILENT}
+    yield Case("make_map", over(make_map), mapping)
+    yield Case("kept_map", kept_map, {"index": place.index})
+    yield Case("map_page", map_page, {"index": place.index, "title": "films"})
     yield Case(
         "analogy",
         over(analogy),
@@ -438,5 +442,5 @@ def test_every_public_name_is_looked_at(place):
     }
     assert set(vecsearch.__all__) - called == returned | {"Encoder", "Progress", "VecsearchError", "from_learner"}
     methods = {name for name in dir(Index) if not name.startswith("_") and callable(getattr(Index, name))}
-    without_arguments = {"alive", "close", "document_rows", "examples", "fields", "reader", "refresh"}
+    without_arguments = {"alive", "close", "document_rows", "examples", "fields", "newer", "reader", "refresh"}
     assert methods - {case.name.removeprefix("Index.").split(" ")[0] for case in index_cases(place)} == without_arguments

@@ -106,6 +106,8 @@ CLUSTERS_FILES = {
     "centres-000001.npy": {"bytes": 152, "sha256": HASH},
     "clusters-000001.json": {"bytes": 2, "sha256": HASH},
 }
+MAP = {"places": "places-000001.npy", "areas": "areas-000001.json", "rows": 6, "way": "tsne"}
+MAP_FILES = {"places-000001.npy": {"bytes": 176, "sha256": HASH}, "areas-000001.json": {"bytes": 2, "sha256": HASH}}
 ONE = Manifest(
     generation=1,
     created="2030-01-01T00:00:00+00:00",
@@ -121,6 +123,7 @@ ONE = Manifest(
         **files_of(SEARCHED, 3),
         "deletes-000001.npy": {"bytes": 144, "sha256": HASH},
         **CLUSTERS_FILES,
+        **MAP_FILES,
         "encoder/e-000001/config.json": {"bytes": 2, "sha256": HASH},
     },
     counts={},
@@ -128,6 +131,7 @@ ONE = Manifest(
     previous={"generation": 1, "sha256": HASH},
     keep=3,
     clusters=CLUSTERS,
+    map=MAP,
 )
 
 
@@ -172,10 +176,12 @@ def test_newer_format_gives_both_numbers(number):
 def test_a_missing_key_or_a_wrong_type_is_named(data):
     values = asdict(ONE)
     key = data.draw(st.sampled_from(sorted(values)))
-    if key not in ("clusters", "language", "weights", "sources") and data.draw(st.booleans()):
+    if key not in ("clusters", "language", "weights", "sources", "map") and data.draw(st.booleans()):
         del values[key]
     else:
-        kinds = (dict, type(None)) if key in ("encoder", "chunks", "deletes", "previous", "clusters") else type(values[key])
+        kinds = (
+            (dict, type(None)) if key in ("encoder", "chunks", "deletes", "previous", "clusters", "map") else type(values[key])
+        )
         kinds = {"language": (str, type(None)), "sources": (str, type(None)), "weights": (list, type(None))}.get(key, kinds)
         values[key] = data.draw(JSON.filter(lambda value: isinstance(value, bool) or not isinstance(value, kinds)))
     with pytest.raises(DamagedIndexError, match=f"^m .*{key}"):
@@ -246,6 +252,14 @@ SEGMENT = "segments/000001-0"
         ({"clusters": CLUSTERS | {"rows": 5}}, "does not name the file 'labels-000001.npy' of its clusters, or not with 148"),
         ({"clusters": CLUSTERS | {"count": 3}}, "does not name the file 'centres-000001.npy' of its clusters, or not with 164"),
         ({"clusters": CLUSTERS | {"summary": "../x"}}, "holds '../x' as clusters.summary"),
+        ({"map": MAP | {"rows": 8}}, "says that 8 of its 7 rows are on a map"),
+        (
+            {"map": MAP | {"rows": 5}},
+            "does not name the files 'places-000001.npy' and 'areas-000001.json' of its map, or not with",
+        ),
+        ({"map": MAP | {"areas": "other.json"}}, "does not name the files 'places-000001.npy' and 'other.json' of its map"),
+        ({"map": MAP | {"places": "../x"}}, "holds '../x' as map.places"),
+        ({"map": {"places": "places-000001.npy"}}, "has no map.areas"),
         ({"encoder": {"folder": "encoder/e-000001"}}, "has no encoder.fingerprint"),
         ({"counts": {"a": 1.5}}, "holds 1.5 as counts['a']"),
         ({"files": {**ONE.files, "x": {"bytes": -1, "sha256": HASH}}}, "holds -1 as files['x'].bytes"),

@@ -41,6 +41,7 @@ def info(index: str, as_json: bool) -> None:
         "recall": manifest.recall,
         "drift": drift_text(manifest),
         "clusters": _clusters(manifest, Path(index)),
+        "map": manifest.map and {name: manifest.map[name] for name in ("way", "rows")},
         "segments": len(manifest.segments),
         "generation": manifest.generation,
         "kept_generations": _kept(manifest, Path(index)),

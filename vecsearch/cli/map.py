@@ -8,7 +8,10 @@ import click
 
 from vecsearch.cli.options import FOLDER, WholeNumber, output_options
 from vecsearch.cli.output import emit, note
+from vecsearch.cli.progress import bars
 from vecsearch.errors import UsageError
+
+PAGES, PICTURES = (".html", ".htm"), (".png", ".svg", ".pdf")
 
 
 @click.command("map")
@@ -18,30 +21,54 @@ from vecsearch.errors import UsageError
     "--output",
     "output",
     type=FOLDER,
-    required=True,
     metavar="FILE",
-    help="A page (.html), or a picture (.png, .svg, .pdf).",
+    help="Write the map as a page (.html) or a picture (.png, .svg, .pdf), and keep nothing.",
 )
-@click.option("--umap", is_flag=True, help="Place documents by UMAP instead of their main components; needs vecsearch[umap].")
-@click.option("--seed", type=WholeNumber(), default=0, show_default=True, help="Start of UMAP's random numbers.")
-@click.option("--title", metavar="TEXT", help="By default the folder's name.")
+@click.option(
+    "--by",
+    "way",
+    type=click.Choice(["tsne", "pca"]),
+    help="tsne: neighbors stay neighbors; needs vecsearch[map]. pca: by the two main components. By default tsne where it is "
+    "installed.",
+)
+@click.option("--seed", type=WholeNumber(), help="Start of the random numbers.  [default: 0]")
+@click.option("--title", metavar="TEXT", help="With -o: by default the folder's name.")
 @output_options
-def map(index: str, output: str, umap: bool, seed: int, title: str | None, as_json: bool) -> None:
+def map(index: str, output: str | None, way: str | None, seed: int | None, title: str | None, as_json: bool) -> None:
     """The documents of INDEX as a map, coloured by cluster.
 
-    It is a page that works offline, or a picture, and clusters have their names. The page is one file: hover shows a text, a
-    click opens it, the search box lights up the documents with a word.
+    Without -o the map is made and INDEX keeps it, for services and pages to show at once. With -o the one that it keeps is
+    written; where it keeps none, or --by or --seed ask for another, it is made first. The page is one file that works offline.
+
+    \b
+    vecsearch map indexes/films                 make the map, and keep it
+    vecsearch map indexes/films -o films.html   look at it
     """
-    from vecsearch.clustering.map import make_map, plot_map, write_page
+    from vecsearch.clustering.map import kept_map, make_map
     from vecsearch.index.index import Index
 
-    path = Path(output)
-    write = write_page if path.suffix.lower() in (".html", ".htm") else plot_map
-    if path.suffix.lower() not in (".html", ".htm", ".png", ".svg", ".pdf"):
+    path = None if output is None else Path(output)
+    if path is not None and path.suffix.lower() not in (*PAGES, *PICTURES):
         raise UsageError(f"{output} is neither a page nor a picture; choose a name that ends in .html, .png, .svg or .pdf")
+    if title is not None and path is None:
+        raise UsageError("--title is that of a page or a picture: give -o FILE with it")
     with Index.open(index) as opened:
-        made = make_map(opened, way="umap" if umap else "pca", seed=seed)
-    write(path, made, title or Path(index).resolve().name)
+        made = kept_map(opened) if path is not None and way is None and seed is None else None
+        if made is None:
+            with bars() as progress:
+                made = make_map(opened, way=way, seed=seed or 0, keep=path is None, progress=progress)
+        generation = opened.manifest.generation
+    told = {"documents": len(made.documents), "clusters": len(made.clusters), "areas": len(made.areas), "way": made.way}
+    if path is None:
+        emit([{"index": index, **told, "generation": generation}], as_json=as_json)
+    else:
+        from vecsearch.clustering.page import write_page
+        from vecsearch.clustering.picture import plot_map
+
+        write = write_page if path.suffix.lower() in PAGES else plot_map
+        write(path, made, title or Path(index).resolve().name)
+        emit([{"map": output, **told}], as_json=as_json)
     if not made.clusters:
         note("note: the index has no clusters, so all is of one colour: vecsearch cluster makes them")
-    emit([{"map": output, "documents": len(made.documents), "clusters": len(made.clusters)}], as_json=as_json)
+    if made.waiting:
+        note(f"note: {made.waiting:,} documents came after the map was made and are not on it: vecsearch map makes it again")

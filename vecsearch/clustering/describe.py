@@ -106,7 +106,7 @@ def _words(points: Points, labels: np.ndarray, count: int) -> list[list[str]]:
     chosen = [order[start:stop][:: max(1, -(-(stop - start) // each))] for start, stop in pairwise(bounds)]
     numbers = np.concatenate([np.empty(0, np.int64), *chosen])
     texts = [document.text for document in points.documents(numbers)]
-    return distinctive_words(texts, labels[numbers], count)
+    return distinctive_words(texts, labels[numbers], count, language=points.index.manifest.language)
 
 
 def _agreement(points: Points, labels: np.ndarray, field: str) -> dict[str, Any]:

@@ -88,7 +88,7 @@ def cluster(
     found = new[found]
     progress.note(f"describing {len(order):,} clusters")
     clusters, quality = describe(points, found, len(order), least[order], seed=settings.seed, field=labels)
-    made = Clustering(settings.way, used, quality, clusters, centres[order], _of_rows(points, found))
+    made = Clustering(settings.way, used, quality, clusters, centres[order], of_rows(points, found, NO_CLUSTER))
     updating.cluster(index.folder, made, index.manifest)
     index.refresh()
     return made
@@ -152,11 +152,11 @@ _WAYS: dict[str, Callable[[Points, Settings, Progress], Found]] = {
 }
 
 
-def _of_rows(points: Points, labels: np.ndarray) -> np.ndarray:
-    """The labels (n,) of documents as those of all rows of the index: (rows,) int32, NO_CLUSTER for deleted ones."""
-    rows = np.full(points.index.manifest.rows, NO_CLUSTER, np.int32)
+def of_rows(points: Points, values: np.ndarray, deleted: float) -> np.ndarray:
+    """The values (n, …) of documents as those of all rows of the index: (rows, …), `deleted` for deleted ones."""
+    rows = np.full((points.index.manifest.rows, *values.shape[1:]), deleted, values.dtype)
     alive = points.index.alive()
-    rows[alive] = labels[np.searchsorted(points.rows, alive, side="right") - 1]
+    rows[alive] = values[np.searchsorted(points.rows, alive, side="right") - 1]
     return rows
 
 
@@ -179,7 +179,7 @@ def assign(index: Index, *, progress: Progress = SILENT) -> int:
         labels[numbers] = _nearest(points, clustering, points.stored(numbers))
         progress.step("documents", first + len(numbers), len(new))
     if len(new):
-        made = replace(clustering, labels=_of_rows(points, labels))
+        made = replace(clustering, labels=of_rows(points, labels, NO_CLUSTER))
         updating.cluster(index.folder, made, index.manifest, assigned=True)
         index.refresh()
     return len(new)

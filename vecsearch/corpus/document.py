@@ -110,3 +110,12 @@ def _json_fields(document: Document) -> dict[str, Any]:
         except RecursionError:
             raise TypeError(f"the field {name!r} {of} is nested too deeply, or in itself; flatten it") from None
     return found
+
+
+TITLES = ("title", "name", "question", "heading", "path")
+"""Fields that may tell what a document is."""
+
+
+def title_of(fields: dict[str, Any]) -> str | None:
+    """What a document with these fields is called: the first of TITLES that is a text."""
+    return next((fields[name] for name in TITLES if isinstance(fields.get(name), str)), None)

@@ -19,6 +19,7 @@ from vecsearch.index.view import View
 from vecsearch.metric import Metric
 from vecsearch.store.clusters import Clustering
 from vecsearch.store.manifest import Manifest
+from vecsearch.store.places import Places
 from vecsearch.store.postings import POSTINGS
 from vecsearch.store.sources import read_sources
 
@@ -89,6 +90,11 @@ class Contents:
         return self._view.snapshot.clustering
 
     @property
+    def places(self) -> Places | None:
+        """The map that the index keeps, where it has one: `vecsearch.clustering` makes it."""
+        return self._view.snapshot.places
+
+    @property
     def earlier_words(self) -> bool:
         """Whether a part of the index is found by words only as an earlier vecsearch knew them, until it is compacted."""
         return any(POSTINGS not in segment.documents.tables for segment in self._view.snapshot.segments)
@@ -98,7 +104,9 @@ class Contents:
     def documents(self, rows: Sequence[int]) -> list[Document]:
         """The documents at `rows`, in that order. Raises UsageError for a row that there is not."""
         view = self._view
-        return [view.stored(row)[0] for row in checks.rows("rows", rows, view.snapshot.manifest.rows).tolist()]
+        asked = checks.rows("rows", rows, view.snapshot.manifest.rows).tolist()
+        stored = view.stored(asked)
+        return [stored[row][0] for row in asked]
 
     def rows(self, ids: Sequence[str]) -> list[int]:
         """The rows of the documents with these ids, the first of each where texts are split into passages.

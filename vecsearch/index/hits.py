@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from vecsearch import checks
 from vecsearch.checks import Choice
 from vecsearch.errors import UsageError
 
+T = TypeVar("T")
 RRF_RANK = 60
 """Added to ranks before lists are fused, so that the first of one list does not decide alone (Cormack et al. 2009)."""
 
@@ -64,14 +65,6 @@ class Hit:
     """The cluster that the document is in, if any."""
 
 
-def best_of_each(hits: Sequence[Hit], k: int) -> list[Hit]:
-    """The k first documents among hits, best first, each by its best passage."""
-    best: dict[str, Hit] = {}
-    for hit in hits:
-        best.setdefault(hit.id, hit)
-    return list(best.values())[:k]
-
-
 def two_weights(weights: Sequence[float]) -> tuple[float, float]:
     """The weights of two lists. Raises TypeError for no numbers, UsageError for not two of them, or none that counts."""
     given = [checks.number("weights", weight) for weight in checks.iterable("weights", weights, "two numbers")]
@@ -92,16 +85,23 @@ class Candidates(NamedTuple):
 
 
 def added(candidates: Candidates, weights: tuple[float, float], k: int) -> list[Hit]:
-    """The k best of the candidates by the weighted mean of both scores, each as a share of the best one's: from 0 to 1.
+    """The k best of the candidates, as `best_by_scores` has them."""
+    best = best_by_scores(candidates.meaning, candidates.words, weights, k)
+    return [replace(candidates.hits[i], score=score) for i, score in best]
+
+
+def best_by_scores(meaning: np.ndarray, words: np.ndarray, weights: tuple[float, float], k: int) -> list[tuple[int, float]]:
+    """Places and scores of the k best of n documents, by the weighted mean of what they have of both, (n,) from 0, each as a
+    share of the best one's: from 0 to 1.
 
     What has nothing of either is none. Source: Bruch, Gai and Ingber 2023, An Analysis of Fusion Functions for Hybrid
     Retrieval, TM2C2.
     """
-    hits, *scores = candidates
-    total = sum(weight * _shares(each) for weight, each in zip(weights, scores, strict=True)) / sum(weights)
+    both = zip(weights, (meaning, words), strict=True)
+    total = sum(weight * _shares(each) for weight, each in both) / sum(weights)
     # Of equal scores the one that was found first: by meaning.
     best = np.argsort(-total, kind="stable")[:k].tolist()
-    return [replace(hits[i], score=float(total[i])) for i in best if total[i] > 0]
+    return [(i, float(total[i])) for i in best if total[i] > 0]
 
 
 def _shares(scores: np.ndarray) -> np.ndarray:
@@ -109,14 +109,12 @@ def _shares(scores: np.ndarray) -> np.ndarray:
     return scores / most if most > 0 else np.zeros(len(scores))
 
 
-def fused(lists: Sequence[Sequence[Hit]], weights: Sequence[float], k: int) -> list[Hit]:
-    """The k best documents of several lists, by the sum of weight / (60 + rank) over those that have it; ranks count from 1."""
-    scores: dict[str, float] = {}
-    found: dict[str, Hit] = {}
-    for hits, weight in zip(lists, weights, strict=True):
-        for rank, hit in enumerate(hits, 1):
-            scores[hit.id] = scores.get(hit.id, 0.0) + weight / (RRF_RANK + rank)
-            found.setdefault(hit.id, hit)
+def best_by_ranks(lists: Sequence[Sequence[T]], weights: Sequence[float], k: int) -> list[tuple[T, float]]:
+    """The k best of what several lists have, with their scores. Lists are best first; the score is the sum of
+    weight / (60 + rank) over those that have it, and ranks count from 1."""
+    scores: dict[T, float] = {}
+    for found, weight in zip(lists, weights, strict=True):
+        for rank, one in enumerate(found, 1):
+            scores[one] = scores.get(one, 0.0) + weight / (RRF_RANK + rank)
     # Of equal scores the one that was found first: by meaning.
-    best = sorted(scores, key=lambda id: -scores[id])[:k]
-    return [replace(found[id], score=scores[id]) for id in best]
+    return sorted(scores.items(), key=lambda item: -item[1])[:k]

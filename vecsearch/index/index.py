@@ -134,6 +134,12 @@ class Index(Reader):
         """
         return Reader(self._view)
 
+    def newer(self) -> Index | None:
+        """The newest generation as an index of its own, where that is not the one that is shown here, and stays so. Both share
+        their encoder, unless the index was built anew. Raises as `open` does."""
+        newer = newer_view(self._view)
+        return None if newer is None else type(self)(newer)
+
     def close(self) -> None:
         """Let go of the files, as soon as no other thread reads them; a second time it does nothing.
 

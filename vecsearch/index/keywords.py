@@ -11,6 +11,7 @@ import numpy as np
 
 from vecsearch.corpus.document import Document
 from vecsearch.errors import UsageError
+from vecsearch.index.kept import Kept
 from vecsearch.index.query_terms import Reading, Term, terms
 from vecsearch.store.documents import Documents
 from vecsearch.store.postings import POSTINGS
@@ -21,7 +22,8 @@ from vecsearch.text.wording import compared
 K1, B = 1.5, 0.75
 """BM25's: how soon saying a word again counts no more, and how much a long text has to say it more often."""
 
-
+KEPT, KEPT_BYTES = 128, 64 << 20
+"""Texts whose scores are kept at the most, and the memory that these may take."""
 _FTS5_K1 = 1.2
 """The one that FTS5 ranks phrases with."""
 
@@ -41,18 +43,23 @@ class Keywords:
         if any(not {"words", POSTINGS} & part.tables for part in parts):
             raise UsageError("a part of the index was made by an earlier vecsearch, without keywords: vecsearch compact")
         self._parts = parts
+        self._kept = Kept[list[np.ndarray]](KEPT, KEPT_BYTES, lambda scores: sum(part.nbytes for part in scores))
         self._analyse = analyser(language or NONE)
         self._total = sum(len(part) for part in parts)
         words = [part.word_counts for part in parts if POSTINGS in part.tables]
         self._average = max(1.0, sum(map(np.sum, words)) / max(1, sum(map(len, words))))
 
     def scores(self, text: str) -> list[np.ndarray]:
-        """BM25 of each document of each part for a query, (documents,) float64 each; 0 for one that has nothing of it.
+        """BM25 of each document of each part for a query, (documents,) float64 each, only to be read; 0 for what has nothing of
+        it. They are kept for a while: who counts what has the words of a text has most often searched for it, or will.
 
         BM25 as Robertson and Zaragoza 2009 have it, with the rarity log(1 + (N - n + 0.5) / (n + 0.5)) of Lucene's; how rare a
         term is and how long a document is on average count over the whole index. Of a form such as C++, which can be found in
         several ways, the others together bring at most as much as having it as it is written, so that this comes first.
         """
+        return self._kept.get(text, lambda: self._scored(text))
+
+    def _scored(self, text: str) -> list[np.ndarray]:
         found = [np.zeros(len(part)) for part in self._parts]
         for term in terms(text, self._analyse):
             for worth, parts in self._worths(term):

@@ -12,6 +12,7 @@ from vecsearch.errors import UsageError
 from vecsearch.index.conditions import checked_condition, remarks
 from vecsearch.index.contents import Contents
 from vecsearch.index.hits import Candidates, Fusion, Hit, Neighbors, checked_neighbors, two_weights
+from vecsearch.index.hybrid import candidates, hybrid
 from vecsearch.index.view import View
 from vecsearch.metric import Metric, checked_queries
 
@@ -98,6 +99,7 @@ class Reader(Contents):
         fusion: Fusion | str = Fusion.SCORES,
         exact: bool = False,
         where: str | None = None,
+        vectors: np.ndarray | None = None,
     ) -> list[list[Hit]]:
         """The k best documents for each text by meaning and by words together; `weights` are those of the two, without them
         those that `keep_weights` has kept, or equal ones.
@@ -105,17 +107,19 @@ class Reader(Contents):
         Each of the best by either is given both scores, as a share of the best one's from the least that there could be: cosine
         from -1, BM25 from 0. A document's score is their weighted mean (Bruch, Gai and Ingber 2023, An Analysis of Fusion
         Functions for Hybrid Retrieval). With `fusion` "ranks" it is the sum of weight / (60 + rank) over the two lists
-        (Cormack et al. 2009, Reciprocal rank fusion).
+        (Cormack et al. 2009, Reciprocal rank fusion). `vectors`, (q, dim), are those of the texts where `encode` has made them.
         """
         view, texts = self._view, checks.texts("texts", texts, call="index.hybrid")
         weights = two_weights((view.snapshot.manifest.weights or EQUAL) if weights is None else weights)
         k, fusion, exact = _hits_wanted(k, view), Fusion(fusion), checks.flag("exact", exact)
-        return view.hybrid(texts, k, weights, fusion, exact=exact, where=checked_condition(where))
+        if vectors is not None and len(vectors := checked_queries(vectors, view.dim)) != len(texts):
+            raise UsageError(f"{len(vectors)} vectors for {len(texts)} texts; give one for each")
+        return hybrid(view, texts, k, weights, fusion, exact=exact, where=checked_condition(where), vectors=vectors)
 
     def candidates(self, texts: Sequence[str]) -> list[Candidates]:
         """The 100 best documents for each text by meaning and as many by words, with both scores: what `hybrid` weighs."""
         view, texts = self._view, checks.texts("texts", texts, call="index.candidates")
-        return [both for _, _, both in view.candidates(texts)]
+        return candidates(view, texts)
 
     def hits(self, neighbors: Neighbors) -> list[list[Hit]]:
         """The documents behind rows and scores, a list for each query; documents that were split may come several times."""

@@ -72,6 +72,8 @@ class Snippets:
         try:
             if self._vector is None:
                 self._vector = self._index.encode([self.query])[0]
+            if not self._vector.any():  # nothing in the query has a meaning
+                return []
             words = explain(self._index, self._vector, hit)
         except UsageError:  # an encoder whose vectors are no sums
             return []

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from vecsearch.store.clusters import Clustering
 from vecsearch.store.filters import MOST_SECONDS
 from vecsearch.store.layout import SEGMENTS
 from vecsearch.store.manifest import Manifest
+from vecsearch.store.places import Places
 from vecsearch.store.segment import SegmentWriter
 from vecsearch.store.snapshot import Snapshot, generations, open_manifest, read_deletes, read_manifest
 from vecsearch.store.writer import IndexWriter
@@ -153,7 +155,7 @@ def compact(
             segment.append(documents, vectors, spans)
             progress.step("documents", segment.rows, manifest.rows - manifest.deleted)
         if not segment.rows:
-            return writer.commit([], np.empty(0, np.int64), clusters=None)
+            return writer.commit([], np.empty(0, np.int64), clusters=None, map=None)
         if became:
             names = ", ".join(map(repr, sorted(became)))
             progress.note(
@@ -165,18 +167,17 @@ def compact(
             segment.folder, writer.faiss_name, (segment.rows, manifest.dim), manifest.metric, manifest.goal,
             queries=queries, progress=progress,
         )  # fmt: skip
-        return writer.commit(
-            [entry], np.empty(0, np.int64), clusters=_labels_alive(writer, manifest, snapshot), language=language
-        )
+        return writer.commit([entry], np.empty(0, np.int64), language=language, **_of_alive(writer, manifest, snapshot))
 
 
-def _labels_alive(writer: IndexWriter, manifest: Manifest, snapshot: Snapshot) -> dict[str, Any] | None:
-    """The clusters of the rows that are not deleted, which a compaction numbers anew in the order that they have."""
-    if snapshot.clustering is None or manifest.clusters is None:
-        return None
-    return writer.write_labels(
-        manifest.clusters, np.delete(snapshot.clustering.labels, read_deletes(snapshot.folder, manifest))
-    )
+def _of_alive(writer: IndexWriter, manifest: Manifest, snapshot: Snapshot) -> dict[str, Any]:
+    """The clusters and the map of the rows that are not deleted, which a compaction numbers anew in their order."""
+    deleted, clusters, map = read_deletes(snapshot.folder, manifest), None, None
+    if snapshot.clustering is not None and manifest.clusters is not None:
+        clusters = writer.write_labels(manifest.clusters, np.delete(snapshot.clustering.labels, deleted))
+    if (places := snapshot.places) is not None:
+        map = writer.write_map(replace(places, places=np.delete(places.places, deleted, axis=0)))
+    return {"clusters": clusters, "map": map}
 
 
 def cluster(folder: Path, clustering: Clustering, before: Manifest, *, assigned: bool = False) -> Manifest:
@@ -186,12 +187,25 @@ def cluster(folder: Path, clustering: Clustering, before: Manifest, *, assigned:
     Raises UsageError where the index holds other rows by now, or other clusters; what was added meanwhile does no harm.
     """
     with new_generation(folder) as (writer, manifest):
-        names = [entry["name"] for entry in before.segments]
-        kept = [entry["name"] for entry in manifest.segments[: len(names)]]
-        if kept != names or (assigned and manifest.clusters != before.clusters):
+        if not _has_rows_of(before, manifest) or (assigned and manifest.clusters != before.clusters):
             raise UsageError(f"{folder} was changed while its documents were put into clusters; do it again")
         entry = writer.write_labels(manifest.clusters, clustering.labels) if assigned else writer.write_clusters(clustering)
         return writer.commit(manifest.segments, read_deletes(folder, manifest), clusters=entry)
+
+
+def place(folder: Path, places: Places, before: Manifest) -> Manifest:
+    """Keep a map with the index, made of the rows of `before`, in place of the one it had. Raises UsageError where the index
+    holds other rows by now; what was added meanwhile does no harm."""
+    with new_generation(folder) as (writer, manifest):
+        if not _has_rows_of(before, manifest):
+            raise UsageError(f"{folder} was changed while its map was made; do it again")
+        return writer.commit(manifest.segments, read_deletes(folder, manifest), map=writer.write_map(places))
+
+
+def _has_rows_of(before: Manifest, manifest: Manifest) -> bool:
+    """Whether the rows of an earlier generation are the first ones of this one."""
+    names = [entry["name"] for entry in before.segments]
+    return [entry["name"] for entry in manifest.segments[: len(names)]] == names
 
 
 def weigh(folder: Path, weights: tuple[float, float]) -> Manifest:
@@ -235,7 +249,7 @@ def rebuild(
         return writer.commit(entries, read_deletes(folder, manifest), goal=asked)
 
 
-_BROUGHT_BACK = ("metric", "dim", "goal", "chunks", "encoder", "counts", "clusters", "language", "weights", "sources")
+_BROUGHT_BACK = ("metric", "dim", "goal", "chunks", "encoder", "counts", "clusters", "language", "weights", "sources", "map")
 
 
 def rollback(folder: Path, generation: int) -> Manifest:

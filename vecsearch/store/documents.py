@@ -76,9 +76,10 @@ class Documents:
         counts = behind - first
         return np.repeat(first - (np.cumsum(counts) - counts), counts) + np.arange(counts.sum())
 
-    def first_rows(self) -> np.ndarray:
-        """The first row of each document: (documents,) int64."""
-        return np.arange(self._count) if self._of_row is None else np.searchsorted(self._of_row, np.arange(self._count))
+    def first_rows(self, numbers: np.ndarray | None = None) -> np.ndarray:
+        """The first row of each of the documents with these numbers (m,), or of all: (m,) int64."""
+        numbers = np.arange(self._count) if numbers is None else numbers
+        return numbers if self._of_row is None else np.searchsorted(self._of_row, numbers)
 
     def span(self, row: int) -> tuple[int, int] | None:
         """From which character to which the document of `row` is that row's passage; None where it is all of it."""

@@ -29,6 +29,7 @@ WAY_OUT = "restore it from a copy, or build the index again; nothing was changed
 _MANIFEST = re.compile(r"manifest-(\d{6,})\.json")
 _DELETES = r"deletes-\d{6,}\.npy"
 _CLUSTERS = r"(labels|centres)-\d{6,}\.npy|clusters-\d{6,}\.json"
+_MAP = r"places-\d{6,}\.npy|areas-\d{6,}\.json"
 _SOURCES = r"sources-\d{6,}\.json"
 _SEGMENT = re.compile(rf"{SEGMENTS}/(\d{{6,}})-\d+/")
 _SEGMENT_FILE = (
@@ -36,7 +37,7 @@ _SEGMENT_FILE = (
 )
 _ENCODER_FILE = rf"{ENCODER}/\w{{1,16}}-\d{{6,}}/.+"
 _OWN = re.compile(
-    rf"CURRENT\.tmp|{_MANIFEST.pattern}|{_DELETES}|{_CLUSTERS}|{_SOURCES}|{_SEGMENT_FILE}|{_ENCODER_FILE}", re.ASCII
+    rf"CURRENT\.tmp|{_MANIFEST.pattern}|{_DELETES}|{_CLUSTERS}|{_MAP}|{_SOURCES}|{_SEGMENT_FILE}|{_ENCODER_FILE}", re.ASCII
 )
 
 
@@ -59,6 +60,11 @@ def clusters_names(generation: int) -> dict[str, str]:
     """File names of what a generation said of clusters: which row is in which, their centres, and what they are."""
     number = f"{generation:06d}"
     return {"labels": f"labels-{number}.npy", "centres": f"centres-{number}.npy", "summary": f"clusters-{number}.json"}
+
+
+def map_names(generation: int) -> dict[str, str]:
+    """File names of the map that a generation made: the place of each row, and the areas that have names."""
+    return {"places": f"places-{generation:06d}.npy", "areas": f"areas-{generation:06d}.json"}
 
 
 def sources_name(generation: int) -> str:

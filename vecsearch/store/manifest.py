@@ -47,6 +47,7 @@ class Manifest:
     language: str | None = None
     weights: list[float] | None = None
     sources: str | None = None
+    map: dict[str, Any] | None = None
     format: int = FORMAT
 
     @property
@@ -117,6 +118,8 @@ def named_files(values: Mapping[str, Any]) -> set[str]:
         paths |= {f"{SEGMENTS}/{segment['name']}/{name}" for name in names}
     if values["clusters"]:
         paths |= {values["clusters"][name] for name in ("labels", "centres", "summary")}
+    if values["map"]:
+        paths |= {values["map"][name] for name in ("places", "areas")}
     return paths | ({values["sources"]} if values["sources"] else set())
 
 
@@ -138,7 +141,7 @@ def _are_weights(value: Any) -> bool:
     return isinstance(value, list) and len(value) == 2 and all(map(number(0), value)) and sum(value) > 0
 
 
-_OPTIONAL = ("clusters", "language", "weights", "sources")
+_OPTIONAL = ("clusters", "language", "weights", "sources", "map")
 """Keys that need not be there."""
 _RECALL = {name: number() for name in ("k", "queries", "mean", "low", "high")} | {"target": (None, number())}
 _SEGMENT = {
@@ -170,6 +173,7 @@ _MANIFEST = {
     "language": (None, one_of(*LANGUAGES)),
     "weights": (None, _are_weights),
     "sources": (None, _is_name),
+    "map": (None, {"places": _is_name, "areas": _is_name, "rows": whole(), "way": str}),
 }
 _BEFORE: dict[int, dict[str, Any]] = {
     1: {"segments": [dict], "spec": str},
@@ -211,6 +215,7 @@ def _check_contradictions(values: dict[str, Any]) -> None:
         raise ValueError(f"does not name the file {values['sources']!r} of its sources")
     _check_total(values)
     _check_clusters(values)
+    _check_map(values)
 
 
 def _check_segment(segment: dict[str, Any], values: dict[str, Any]) -> None:
@@ -256,3 +261,13 @@ def _check_clusters(values: dict[str, Any]) -> None:
         found = values["files"].get(clusters[key], {}).get("bytes")
         if found is None or found != (size or found):
             raise ValueError(f"does not name the file {clusters[key]!r} of its clusters, or not with {size} bytes")
+
+
+def _check_map(values: dict[str, Any]) -> None:
+    if (made := values["map"]) is None:
+        return
+    rows, places, areas = made["rows"], made["places"], made["areas"]
+    if rows > values["rows"]:
+        raise ValueError(f"says that {rows} of its {values['rows']} rows are on a map")
+    if values["files"].get(places, {}).get("bytes") != HEADER_BYTES + 8 * rows or areas not in values["files"]:
+        raise ValueError(f"does not name the files {places!r} and {areas!r} of its map, or not with {rows} rows")

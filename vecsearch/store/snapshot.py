@@ -28,6 +28,7 @@ from vecsearch.store.layout import (
     reading,
 )
 from vecsearch.store.manifest import Manifest
+from vecsearch.store.places import Places, read_places
 from vecsearch.store.segment import Segment
 
 _CURRENT = re.compile(rb"(manifest-\d{6,}\.json) ([0-9a-f]{64})\n")
@@ -50,6 +51,8 @@ class Snapshot:
     encoder_folder: Path | None
     clustering: Clustering | None
     """Its clusters, where it has any."""
+    places: Places | None
+    """Its map, where it keeps one."""
 
     def cluster(self, row: int) -> int | None:
         """The cluster of the document at a row, if it is in one."""
@@ -226,7 +229,7 @@ def open_manifest(
     if problems:
         raise DamagedIndexError(next(iter(problems.values())))
     alive = [None] * len(manifest.segments) if manifest.deletes is None else _alive(folder, manifest)
-    clustering = read_clusters(folder, manifest)
+    clustering, places = read_clusters(folder, manifest), read_places(folder, manifest)
     segments = []
     with ExitStack() as undo:
         for entry in manifest.segments:
@@ -239,7 +242,7 @@ def open_manifest(
             segments.append(segment)
         undo.pop_all()
     encoder = folder / manifest.encoder["folder"] if manifest.encoder else None
-    return Snapshot(folder, manifest, segments, alive, encoder, clustering)
+    return Snapshot(folder, manifest, segments, alive, encoder, clustering, places)
 
 
 def _alive(folder: Path, manifest: Manifest) -> list[np.ndarray | None]:

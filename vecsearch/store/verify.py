@@ -14,6 +14,7 @@ from vecsearch.errors import DamagedIndexError
 from vecsearch.store.clusters import read_clusters
 from vecsearch.store.layout import CURRENT, DOCUMENTS, LOCK, SEGMENTS, files_below, is_own, manifest_name
 from vecsearch.store.manifest import Manifest
+from vecsearch.store.places import read_places
 from vecsearch.store.segment import Segment
 from vecsearch.store.snapshot import file_problems, generations, read_deletes, read_manifest
 
@@ -47,7 +48,8 @@ def verify(folder: Path, reading: Callable[[str], None] = lambda path: None) -> 
         broken |= file_problems(folder, manifest, leave_out=seen)
         checked |= manifest.files
         segments |= {entry["name"]: (entry["rows"], manifest.dim) for entry in manifest.segments}
-        for read, named in ((read_deletes, manifest.deletes), (read_clusters, manifest.clusters)):
+        parts = ((read_deletes, manifest.deletes), (read_clusters, manifest.clusters), (read_places, manifest.map))
+        for read, named in parts:
             names = [value for value in (named or {}).values() if value in manifest.files]
             if names and not broken.keys() & set(names):
                 try:

@@ -46,6 +46,7 @@ from vecsearch.store.layout import (
     sources_name,
 )
 from vecsearch.store.manifest import FORMAT, KEEP, Manifest, named_files
+from vecsearch.store.places import Places, write_places
 from vecsearch.store.segment import SegmentWriter
 from vecsearch.store.snapshot import generations, read_current, read_manifest
 from vecsearch.text.languages import NONE
@@ -197,21 +198,22 @@ class IndexWriter:
     def write_clusters(self, clustering: Clustering) -> dict[str, Any]:
         """Write clusters, for a commit, and return the manifest's entry of them."""
         names = clusters_names(self._generation)
-        centres = clustering.centres.astype("<f4")
-        write_file(self.folder / names["centres"], array_bytes(centres))
+        write_file(self.folder / names["centres"], array_bytes(clustering.centres.astype("<f4")))
         write_file(self.folder / names["summary"], clustering.summary())
-        return self.write_labels({**names, "count": len(centres)}, clustering.labels)
+        return self.write_labels({**names, "count": len(clustering.centres)}, clustering.labels)
 
     def write_labels(self, entry: Mapping[str, Any], labels: np.ndarray) -> dict[str, Any]:
         """Write which row is in which of the clusters of `entry`, (n,) int, and return the manifest's entry with them."""
-        name = clusters_names(self._generation)["labels"]
-        write_file(self.folder / name, array_bytes(labels.astype("<i4")))
+        write_file(self.folder / (name := clusters_names(self._generation)["labels"]), array_bytes(labels.astype("<i4")))
         return {**entry, "labels": name, "rows": len(labels)}
+
+    def write_map(self, places: Places) -> dict[str, Any]:
+        """Write a map, for a commit, and return the manifest's entry of it."""
+        return write_places(self.folder, self._generation, places)
 
     def write_sources(self, data: bytes) -> str:
         """Write what is kept of the files that the index is made of, for a commit, and return its name for the manifest."""
-        name = sources_name(self._generation)
-        write_file(self.folder / name, data)
+        write_file(self.folder / (name := sources_name(self._generation)), data)
         return name
 
     def commit(
@@ -228,7 +230,7 @@ class IndexWriter:
             LockedError: this process was forked from the one that writes.
         """
         self._writing.check()
-        new = dict.fromkeys(("chunks", "encoder", "clusters", "weights", "sources")) | {"keep": KEEP, "language": NONE}
+        new = dict.fromkeys(("chunks", "encoder", "clusters", "weights", "sources", "map")) | {"keep": KEEP, "language": NONE}
         values = (vars(self.manifest) if self._update else new) | said
         for writer in self._segments.values():
             writer.finish(values["language"] or NONE)

@@ -1,0 +1,1 @@
+"""Indexes behind HTTP: one process, whose requests are answered together in batches, and a page to search with."""
