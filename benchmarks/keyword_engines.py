@@ -33,7 +33,7 @@ from vecsearch.evaluation.measures import of_ranking
 from vecsearch.evaluation.sets import read_retrieval
 from vecsearch.index.keywords import Keywords, best
 from vecsearch.store.documents import Documents
-from vecsearch.store.documents_writer import DocumentsWriter, Progress
+from vecsearch.store.documents_writer import DocumentsWriter, Stored
 from vecsearch.store.records import to_record
 from vecsearch.text.analysis import analyser
 
@@ -49,11 +49,11 @@ def stems(text: str) -> list[str]:
 
 
 def ours(texts: Sequence[str], folder: Path) -> Ask:
-    path, progress = folder / "documents.sqlite", Progress()
+    path, progress = folder / "documents.sqlite", Stored()
     writer = DocumentsWriter(path)
     for first in range(0, len(texts), BLOCK):
         records = [to_record(Document(str(n), text)) for n, text in enumerate(texts[first : first + BLOCK], first)]
-        after = Progress(first + len(records), first + len(records))
+        after = Stored(first + len(records), first + len(records))
         writer.append(records, None, progress, after)
         progress = after
     writer.finish("en")

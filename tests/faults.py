@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from unittest import mock
 
-STEPS = ("open", "mkdir", "write", "pwrite", "ftruncate", "fsync", "replace", "rename", "unlink", "rmdir")
+STEPS = ("open", "mkdir", "write", "pwrite", "ftruncate", "fsync", "link", "replace", "rename", "unlink", "rmdir")
 
 FULL = os.environ.get("FAULTS") == "full"
 """Whether the tests try every fault at every step (`FAULTS=full pytest`), which takes minutes, or a sample of them."""

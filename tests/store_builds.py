@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
+import tempfile
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +19,17 @@ from vecsearch.clustering.map import make_map
 from vecsearch.corpus.corpus import Corpus
 from vecsearch.corpus.document import Document
 from vecsearch.encoders import Encoder
+from vecsearch.index import adopt as adoption
 from vecsearch.index import update as updating
+from vecsearch.index.adopt import Adopted
 from vecsearch.index.build import Options
+from vecsearch.index.compact import compact
 from vecsearch.index.index import Index
 from vecsearch.metric import Metric
 from vecsearch.store.layout import CURRENT, LOCK, manifest_name
 from vecsearch.store.manifest import Manifest
 from vecsearch.store.segment import SegmentWriter
+from vecsearch.store.segment_record import SegmentRecord, describe_segment, write_record
 from vecsearch.store.snapshot import Snapshot, generations, open_snapshot, read_manifest
 from vecsearch.store.writer import IndexWriter
 
@@ -161,8 +168,36 @@ HISTORY = {1: FIRST, 2: SECOND, 3: THIRD, 4: FOURTH, 5: FOURTH}
 """What `live_index` holds at each of its generations; the last three are kept."""
 
 
+def standalone(folder: Path, documents: list[Document], vectors: np.ndarray, **said) -> SegmentRecord:
+    """A segment that stands by itself in a new folder, searched exactly; `said` replaces what its record says by default."""
+    folder.mkdir(parents=True)
+    segment = SegmentWriter(folder, vectors.shape[1])
+    segment.append(documents, vectors, said.pop("spans", None), counts={"documents": len(documents)})
+    values = {"metric": "cosine", "encoder": None, "chunks": None, "language": "none"} | said
+    segment.finish(values["language"])
+    record = describe_segment(folder, entry(segment), segment.progress, dim=segment.dim, **values)
+    write_record(folder, record)
+    return record
+
+
+@cache
+def elsewhere() -> Path:
+    """A standalone segment of what `ADOPTED` holds, made once; it goes with the process."""
+    folder = tempfile.mkdtemp(dir=QUICK_DISK)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    documents = of(ADOPTED)
+    vectors = Letters().encode([document.text for document in documents])
+    standalone(Path(folder) / "segment", documents, vectors, encoder={"fingerprint": "letters", "dtype": "float32"})
+    return Path(folder) / "segment"
+
+
+def adopt(folder: Path) -> Adopted:
+    return adoption.adopt(folder, [elsewhere()], replace=True)
+
+
 def live_index(folder: Path) -> None:
     """An index of three segments and some deletes, with an encoder, a FAISS index and clusters, at generation 5."""
+    elsewhere()
     Index.build(folder, of(FIRST), Letters(), options=Options(spec="HNSW4")).close()
     add(folder, SECOND)
     updating.delete(folder, ids=["d1", "d7"])
@@ -182,11 +217,13 @@ def draw_map(folder: Path) -> None:
 
 ADDED = {"d0": FOURTH["d0"], "d2": "x cb", "d9": "x aabcc"}
 DELETED = ["d0", "d8"]
+ADOPTED = {"d2": "x cab", "d9": "x aabcc", "d10": "x b"}
 
 COMMANDS: dict[str, tuple[Callable[[Path], object], Held]] = {
     "add": (partial(add, held=ADDED), FOURTH | ADDED),
+    "adopt": (adopt, FOURTH | ADOPTED),
     "delete": (partial(updating.delete, ids=DELETED), {id: FOURTH[id] for id in FOURTH if id not in DELETED}),
-    "compact": (updating.compact, FOURTH),
+    "compact": (compact, FOURTH),
     "rebuild": (updating.rebuild, FOURTH),
     "rollback": (partial(updating.rollback, generation=3), THIRD),
     "cluster": (cluster, FOURTH),

@@ -22,6 +22,7 @@ from vecsearch.corpus.passages import Chunks
 from vecsearch.errors import UsageError
 from vecsearch.index import update as updating
 from vecsearch.index.build import Options
+from vecsearch.index.compact import compact
 from vecsearch.index.index import Index
 from vecsearch.metric import Metric, normalise
 from vecsearch.store.alive import alive_blocks, free_cluster_field
@@ -401,7 +402,7 @@ def test_a_change_meanwhile_is_noticed(tmp_path):
         before = read_manifest(index.folder)
         made = clustering.cluster(index, clustering.Settings(k=3))
         updating.delete(index.folder, ids=["d3"])
-        updating.compact(index.folder)
+        compact(index.folder)
         with pytest.raises(UsageError, match="was changed while"):
             updating.cluster(index.folder, made, before)
 

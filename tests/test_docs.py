@@ -218,6 +218,19 @@ def my_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture
+def shared_bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An S3 server with the bucket `shared`, as a reader's environment has one."""
+    from s3_server import S3Server
+
+    server = S3Server()
+    for name, value in server.environment().items():
+        monkeypatch.setenv(name, value)
+    server.make_bucket()
+    yield
+    server.close()
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_examples_print_what_is_shown(
     document: Path, run_document: Callable[[str], str], tmp_path: Path, request: pytest.FixtureRequest
@@ -225,6 +238,8 @@ def test_examples_print_what_is_shown(
     before = document.read_text(encoding="utf-8")
     if "$ curl " in before and not shutil.which("curl"):
         pytest.skip("there is no curl on this machine: apt-get install curl")
+    if document.name == "object-stores.md":
+        request.getfixturevalue("shared_bucket")
     if "my-model.pth" in before:
         for file in request.getfixturevalue("my_model").iterdir():
             os.link(file, tmp_path / file.name)

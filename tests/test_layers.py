@@ -12,17 +12,18 @@ PACKAGE = Path(vecsearch.__file__).parent
 
 LAYERS = (
     {"cli"},
-    {"serving"},
+    {"serving", "distributed"},
     {"clustering", "matching", "training", "bench"},
     {"evaluation"},
     {"index"},
+    {"remote"},
     {"store", "ann"},
     {"encoders"},
     {"vectors"},
     {"corpus", "text"},
-    {"metric", "files", "resume", "schema", "forks", "progress", "drawing"},
+    {"metric", "files", "resume", "schema", "forks", "progress", "drawing", "engine"},
     {"checks"},
-    {"errors"},
+    {"errors", "urls"},
 )
 """From the top; a module imports from layers below its own, and from its own folder: two parts of one layer are strangers."""
 
@@ -62,7 +63,9 @@ PLACES = {
     "sklearn": {"clustering", "matching"},
     "skops": {"matching/classifiers.py"},
     "openTSNE": {"clustering/placing.py"},
+    "ray": {"distributed/ray_engine.py"},
     "sqlite3": {"store", "errors.py", "corpus/sqlite_records.py"},
+    "obstore": {"remote/store.py"},
     "pathspec": {"corpus/folder/walk.py"},
     "charset_normalizer": {"corpus/folder/formats"},
     "markdown_it": {"corpus/folder/formats"},

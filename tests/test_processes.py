@@ -717,11 +717,12 @@ ARGUMENTS = {
     "texts": lambda: ["the king"],
     "where": lambda: "length > 1",
     "generation": lambda: 1,
+    "paths": lambda: ["elsewhere"],
     "hit": lambda: Hit("d0", 1.0, "the king"),
     "neighbors": lambda: Neighbors(np.zeros((1, 1), np.int64), np.ones((1, 1), np.float32)),
 }
 """An argument of each name that a method of an index needs."""
-OPENS_OR_CLOSES = {"build", "open", "close", "folder", "repair", "verify"}
+OPENS_OR_CLOSES = {"build", "from_segments", "open", "close", "folder", "repair", "verify"}
 PUBLIC = sorted({name for name in dir(Index) if not name.startswith("_")} - OPENS_OR_CLOSES)
 
 

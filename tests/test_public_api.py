@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from engines import Here
 from odd_place import DIM, Encoder, Place
 
 import vecsearch
@@ -31,6 +32,7 @@ from vecsearch import (
     UlmfitEncoder,
     VecsearchError,
     clustering,
+    distributed,
     open_encoder,
     read_corpus,
     read_files,
@@ -41,6 +43,7 @@ from vecsearch.clustering.map import kept_map, make_map
 from vecsearch.clustering.page import map_page
 from vecsearch.corpus.pairs import read_pairs
 from vecsearch.corpus.passages import Chunks
+from vecsearch.distributed import Pool, RayEngine
 from vecsearch.encoders import ConcatenatedEncoder
 from vecsearch.encoders.ulmfit.pooling import Pooling
 from vecsearch.evaluation.evaluate import compare, encode_pairs, evaluate
@@ -162,12 +165,31 @@ def index_cases(place: Place) -> Iterator[Case]:
     ready = {"folder": "built", "documents": documents, "encoder": Encoder(), "vectors": [np.ones((2, DIM))]}
     yield Case("Index.build of vectors", closed(Index.build), ready)
     options = {"metric": "ip", "spec": "exact", "goal": Goal(), "chunks": None, "language": "en", "keep": 3, "queries": None}
+    together = {
+        "folder": "built",
+        "documents": documents,
+        "encoder": Encoder(),
+        "options": Options(metric="ip"),
+        "engine": Here(),
+    }
+    together |= {"workers": 1, "shard_rows": 5000, "replace": False, "resume": False, "progress": SILENT}
+    yield Case("distributed.build", closed(distributed.build), together)
+    yield Case("Pool", Pool, {"workers": 2})
+    yield Case("RayEngine", RayEngine, {"address": "nowhere:1", "workers": 1})
     yield Case("Options", lambda **its: Index.build("built", documents, Encoder(), Options(**its)).close(), options)
     corpus = {"documents": documents, "name": "made", "options": {}, "tally": None, "total": 2, "files": None}
     yield Case("Corpus", lambda **its: Index.build("built", Corpus(**its), Encoder()).close(), corpus)
     opening = {"folder": "own", "generation": None, "encoder": Encoder(), "check": True, "condition_seconds": 1.0}
     yield Case("Index.open", closed(Index.open), opening)
+    joined = {"folder": "built", "paths": ["own"], "encoder": Encoder(), "progress": SILENT}
+    yield Case("Index.from_segments", closed(Index.from_segments), joined)
     yield Case("Index.verify", Index.verify, {"folder": "own"})
+    url = f"file://{place.folder.parent}/shared"
+    vecsearch.push("index", url)
+    place.put_back()
+    yield Case("push", vecsearch.push, {"folder": "index", "url": url, "replace": True, "progress": SILENT})
+    yield Case("pull", vecsearch.pull, {"url": url, "folder": "pulled", "progress": SILENT})
+    yield Case("Index.open by URL", closed(Index.open), {"folder": url, "generation": 3, "check": True, "progress": SILENT})
     rebuilding = {"spec": "exact", "goal": Goal(), "queries": None, "progress": SILENT}
     yield Case("Index.repair", Index.repair, {"folder": "own", **rebuilding})
     asked = {"k": 3, "metric": "ip", "exact": True, "where": "year > 1990"}
@@ -192,7 +214,8 @@ def index_cases(place: Place) -> Iterator[Case]:
     yield Case("browse", of("browse"), {"where": "year > 1990", "offset": 1, "k": 3})
     yield Case("file_of", of("file_of"), {"hit": place.index.query(["king"])[0][0]})
     yield Case("delete", of("delete"), {"ids": ["storm"], "where": "year = 1990"})
-    yield Case("compact", of("compact"), {"queries": None, "language": "en", "progress": SILENT})
+    yield Case("compact", of("compact"), {"rows": 3, "queries": None, "language": "en", "progress": SILENT})
+    yield Case("adopt", of("adopt"), {"paths": ["own-words"], "replace": True, "progress": SILENT})
     yield Case("rebuild", of("rebuild"), rebuilding)
     yield Case("collect", of("collect"), {"keep": 3})
     yield Case("rollback", of("rollback"), {"generation": 2})
@@ -428,6 +451,7 @@ def test_every_public_name_is_looked_at(place):
     takes a learner of fastai's, which is called beside them."""
     called = {case.name.split(" ")[0].split(".")[0] for cases in GROUPS for case in cases(place)}
     returned = {
+        "Adopted",
         "Candidates",
         "Changes",
         "Clustering",
@@ -438,9 +462,11 @@ def test_every_public_name_is_looked_at(place):
         "Hit",
         "Manifest",
         "Neighbors",
-        "Tally",
+        "Pulled",
+        "Pushed",
     }
-    assert set(vecsearch.__all__) - called == returned | {"Encoder", "Progress", "VecsearchError", "from_learner"}
+    others = {"Encoder", "Progress", "Tally", "VecsearchError", "from_learner"}
+    assert set(vecsearch.__all__) - called == returned | others
     methods = {name for name in dir(Index) if not name.startswith("_") and callable(getattr(Index, name))}
     without_arguments = {"alive", "close", "document_rows", "examples", "fields", "newer", "reader", "refresh"}
     assert methods - {case.name.removeprefix("Index.").split(" ")[0] for case in index_cases(place)} == without_arguments

@@ -42,6 +42,7 @@ from vecsearch.errors import CorpusError, DamagedIndexError, ResourceError, Usag
 from vecsearch.index import update as updating
 from vecsearch.index import verify as verifying
 from vecsearch.index.build import Options
+from vecsearch.index.compact import compact
 from vecsearch.index.index import Index
 from vecsearch.metric import Metric
 from vecsearch.store.commit import Lock, describe_file
@@ -334,13 +335,13 @@ def test_an_interrupted_compaction_is_finished_whole(live, monkeypatch, size, fi
         if stored == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("vecsearch.index.update.COPIED_ROWS", 2)
+    monkeypatch.setattr("vecsearch.index.compact.COPIED_ROWS", 2)
     with pytest.raises(KeyboardInterrupt):
-        updating.compact(live, progress=Told(interrupt))
+        compact(live, progress=Told(interrupt))
     assert held(live) == FOURTH
-    monkeypatch.setattr("vecsearch.index.update.COPIED_ROWS", size)
+    monkeypatch.setattr("vecsearch.index.compact.COPIED_ROWS", size)
     stored = Told()
-    updating.compact(live, progress=stored)
+    compact(live, progress=stored)
     assert held(live) == FOURTH and stored.steps["documents"][0] == first
     assert verify(live).problems == []
 
@@ -376,7 +377,7 @@ def test_an_index_is_locked_while_another_process_writes_and_free_when_that_is_k
 
 def test_what_is_open_stays_what_it_was_whatever_is_removed(live):
     with Index.open(live, encoder=Letters()) as index:
-        updating.compact(live)
+        compact(live)
         updating.delete(live, ids=["d0"])
         updating.collect(live, 1)
         assert len(list(live.glob("segments/*"))) == 1

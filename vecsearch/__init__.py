@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from vecsearch.encoders import Encoder, Tally, UlmfitEncoder, open_encoder
     from vecsearch.encoders.ulmfit.importing import from_learner
     from vecsearch.errors import VecsearchError
+    from vecsearch.index.adopt import Adopted
     from vecsearch.index.build import Options
     from vecsearch.index.changes import Changes
     from vecsearch.index.facets import Facet, Facets
@@ -33,10 +34,13 @@ if TYPE_CHECKING:
     from vecsearch.index.sync import FileChanges
     from vecsearch.metric import Metric
     from vecsearch.progress import Progress
+    from vecsearch.remote.pull import Pulled, pull
+    from vecsearch.remote.push import Pushed, push
     from vecsearch.store.clusters import Clustering
     from vecsearch.store.manifest import Manifest
 
 _HOMES = {
+    "Adopted": "vecsearch.index.adopt",
     "Candidates": "vecsearch.index.hits",
     "Changes": "vecsearch.index.changes",
     "Chunks": "vecsearch.corpus.passages",
@@ -57,16 +61,21 @@ _HOMES = {
     "Neighbors": "vecsearch.index.hits",
     "Options": "vecsearch.index.build",
     "Progress": "vecsearch.progress",
+    "Pulled": "vecsearch.remote.pull",
+    "Pushed": "vecsearch.remote.push",
     "Tally": "vecsearch.encoders",
     "UlmfitEncoder": "vecsearch.encoders",
     "VecsearchError": "vecsearch.errors",
     "from_learner": "vecsearch.encoders.ulmfit.importing",
     "open_encoder": "vecsearch.encoders",
+    "pull": "vecsearch.remote.pull",
+    "push": "vecsearch.remote.push",
     "read_corpus": "vecsearch.corpus.readers",
     "read_files": "vecsearch.corpus.folder.corpus",
 }
 
 __all__ = [
+    "Adopted",
     "Candidates",
     "Changes",
     "Chunks",
@@ -87,11 +96,15 @@ __all__ = [
     "Neighbors",
     "Options",
     "Progress",
+    "Pulled",
+    "Pushed",
     "Tally",
     "UlmfitEncoder",
     "VecsearchError",
     "from_learner",
     "open_encoder",
+    "pull",
+    "push",
     "read_corpus",
     "read_files",
 ]

@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from vecsearch.errors import ResourceError, UsageError, VectorsError
+from vecsearch.urls import NO_PATH, is_store_url
 
 T = TypeVar("T")
 MANY = 1 << 60
@@ -138,9 +139,9 @@ def iterable(name: str, values: Any, what: str) -> Iterator[Any]:
 
 def count(name: str, value: Any, *, least: int | None = 0, most: int | None = None) -> int:
     """A whole number, numpy's as well. Raises TypeError for another number, UsageError for one that is too low or too high."""
-    if isinstance(value, bool | np.bool_) or not hasattr(value, "__index__"):
-        raise TypeError(f"{name} is {described(value)}; give a whole number")
     try:
+        if isinstance(value, bool | np.bool_):
+            raise TypeError
         number = operator.index(value)
     except TypeError:
         raise TypeError(f"{name} is {described(value)}; give a whole number") from None
@@ -198,8 +199,8 @@ def kept(name: str, value: Any) -> Mapping[str, Any]:
 
 
 def path(name: str, value: Any) -> Path:
-    """A path, given as a text or as a `Path`. Raises TypeError for anything else, UsageError for what no path can be,
-    ResourceError for a name that is too long."""
+    """A path, given as a text or as a `Path`. Raises TypeError for anything else, UsageError for what no path can be and
+    for an object store's URL, ResourceError for a name that is too long."""
     if not isinstance(value, str | os.PathLike) or not isinstance(given := os.fspath(value), str):
         raise TypeError(f"{name} is {described(value)}; give a path as a text or a Path")
     if not given:
@@ -214,6 +215,8 @@ def path(name: str, value: Any) -> Path:
     except OSError as error:
         if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
             raise ResourceError(f"{given}: {error.strerror}; give another {name}") from None
+    if is_store_url(given):
+        raise UsageError(f"{name} is {given!r}, {NO_PATH}")
     return Path(value)
 
 

@@ -10,7 +10,8 @@
     │   ├── DamagedIndexError               its bytes are not the ones that were written
     │   └── UnsupportedIndexError           written by a newer vecsearch, or no index at all
     └── ResourceError                   5   system error: disk, memory, permission
-        └── LockedError                     another process is writing to the index
+        ├── LockedError                     another process is writing to the index
+        └── ConflictError                   another writer was first: what is in the object store is not what this builds upon
 
 Exit code 0 is "done", 1 is "no" (a check failed), 130 "interrupted". Each message says what is wrong, with the values that
 do not fit, and what to do. Programming mistakes stay `TypeError` and `ValueError`.
@@ -72,6 +73,10 @@ class ResourceError(VecsearchError):
 
 
 class LockedError(ResourceError):
+    pass
+
+
+class ConflictError(ResourceError):
     pass
 
 

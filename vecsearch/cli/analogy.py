@@ -6,11 +6,12 @@ import click
 
 from vecsearch.cli.conditions import cluster_option, condition, where_option
 from vecsearch.cli.hits import ShownFields, emit_hits, min_score_option, note_limits, show_option
-from vecsearch.cli.options import FOLDER, WholeRange, exact_option, generation_option, metric_option, output_options
+from vecsearch.cli.opening import open_index
+from vecsearch.cli.options import INDEX, WholeRange, exact_option, generation_option, metric_option, output_options
 
 
 @click.command()
-@click.argument("index", type=FOLDER)
+@click.argument("index", type=INDEX)
 @click.option("--plus", multiple=True, required=True, metavar="ID", help="Add this word's vector; repeat it for more.")
 @click.option("--minus", multiple=True, metavar="ID", help="Subtract this word's vector; repeat it for more.")
 @click.option("-k", "k", type=WholeRange(1), default=10, show_default=True, help="How many hits.")
@@ -44,10 +45,9 @@ def analogy(
     vecsearch analogy indexes/words --plus king --plus woman --minus man
     """
     from vecsearch.index import analogy as words
-    from vecsearch.index.index import Index
     from vecsearch.metric import Metric
 
-    with Index.open(index, generation=generation) as opened:
+    with open_index(index, generation=generation) as opened:
         where = condition(opened, where, cluster)
         found = words.analogy(opened, plus, minus, k, metric=Metric(metric) if metric else None, exact=exact, where=where)
         named = " ".join([*(f"+{word}" for word in plus), *(f"−{word}" for word in minus)])

@@ -24,6 +24,7 @@ from vecsearch.cli.output import note
 from vecsearch.cli.progress import RESUME, bars
 from vecsearch.cli.recall import report_index
 from vecsearch.cli.rules import at_least_one, not_with, only_with
+from vecsearch.cli.workers import built, shard_options
 from vecsearch.errors import UsageError
 
 
@@ -42,6 +43,7 @@ from vecsearch.errors import UsageError
 @click.option("--chunk", type=WholeRange(1), metavar="N", help="Split texts into passages of N tokens; files are, of 200.")
 @click.option("--overlap", type=WholeRange(0), metavar="N", help="With --chunk: tokens that passages share. By default 0.")
 @language_option
+@shard_options
 @click.option("--keep", type=WholeRange(1), metavar="N", help="Generations to keep, for rollback. By default 3.")
 @click.option("--dry-run", is_flag=True, help="Only show what --recall may choose among, and what each would take.")
 @click.option("--replace", is_flag=True, help="Put the new index in the place of the one in the folder, once it is whole.")
@@ -76,6 +78,9 @@ def build(
     chunk: int | None,
     overlap: int | None,
     language: str | None,
+    workers: int | None,
+    ray: str | None,
+    shard_rows: int | None,
     keep: int | None,
     dry_run: bool,
     replace: bool,
@@ -92,18 +97,21 @@ def build(
     vecsearch build notes/ report.pdf -o indexes/notes
     vecsearch build films.jsonl -o indexes/films
     vecsearch build news.jsonl -o indexes/news --recall 0.95 --memory 2GB
+    vecsearch build 'parts/*.jsonl' -o indexes/all --workers 8
     vecsearch build --vocabulary -o indexes/words
     vecsearch build --vectors states.npy --ids names.txt -o indexes/states
 
     With --recall, kinds of index are tried, and the fastest that reaches the recall is built and proved on queries that it
     was neither made nor tuned with: rows held out, or those of --queries. Where --spec's does not reach it, the index is kept
     and the exit code is 1.
+
+    With --workers or --ray, several processes encode, and each shard of documents becomes a segment; vectors and answers are
+    those of one process. A worker or a machine that is lost costs a shard at most; --resume encodes nothing twice.
     """
     from vecsearch.ann import Goal
     from vecsearch.cli import plan, sources
     from vecsearch.corpus.passages import Chunks
     from vecsearch.index.build import Options
-    from vecsearch.index.index import Index
     from vecsearch.metric import Metric
     from vecsearch.store.manifest import KEEP
 
@@ -126,10 +134,11 @@ def build(
     asked = sources.read_query_vectors(queries, model, corpus) if queries is not None else None
     chunks = Chunks(chunk, overlap or 0) if chunk and not source.corpus.files else None
     options = Options(compared, spec, goal, asked, chunks, language, keep or KEEP)
+    by = {"workers": workers, "ray": ray, "shard_rows": shard_rows}
     again = {"replace": replace, "resume": resume}
     started = time.perf_counter()
     with bars(resumed_by=RESUME) as progress:
-        index = Index.build(output, source.corpus, model, options, vectors=source.vectors, progress=progress, **again)
+        index = built(output, source, model, options, progress=progress, **by, **again)
     seconds = time.perf_counter() - started
     with index:
         manifest = index.manifest

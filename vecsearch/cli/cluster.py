@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vecsearch.cli.hits import note_unknown
-from vecsearch.cli.options import FOLDER, Number, WholeNumber, output_options
+from vecsearch.cli.opening import open_index
+from vecsearch.cli.options import FOLDER, INDEX, Number, WholeNumber, output_options
 from vecsearch.cli.output import emit, note
 from vecsearch.cli.progress import bars
 from vecsearch.cli.rules import not_with
@@ -90,7 +91,7 @@ def cluster(
 
 
 @click.command()
-@click.argument("index", type=FOLDER)
+@click.argument("index", type=INDEX)
 @click.argument("texts", nargs=-1)
 @output_options
 def assign(index: str, texts: tuple[str, ...], as_json: bool) -> None:
@@ -99,9 +100,8 @@ def assign(index: str, texts: tuple[str, ...], as_json: bool) -> None:
     New are those that INDEX got since its clusters were made. Of TEXTS it is only said in which cluster each would be.
     """
     from vecsearch import clustering
-    from vecsearch.index.index import Index
 
-    with Index.open(index) as opened:
+    with open_index(index) as opened:
         if texts:
             found = clustering.nearest_clusters(opened, opened.encode(texts))
             names = [cluster.name for cluster in opened.clustering.clusters] if opened.clustering else []
@@ -118,16 +118,15 @@ def assign(index: str, texts: tuple[str, ...], as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("index", type=FOLDER)
+@click.argument("index", type=INDEX)
 @output_options
 def clusters(index: str, as_json: bool) -> None:
     """The clusters that INDEX keeps, largest first.
 
     Their names, their sizes, how alike their documents are, and the most typical of them.
     """
-    from vecsearch.index.index import Index
 
-    with Index.open(index) as opened:
+    with open_index(index) as opened:
         if opened.clustering is None:
             raise UsageError(f"{index} has no clusters: vecsearch cluster makes them")
         emit_clusters(opened, opened.clustering, as_json=as_json)

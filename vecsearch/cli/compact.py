@@ -7,25 +7,44 @@ from typing import Any
 
 import click
 
-from vecsearch.cli.options import FOLDER, language_option, output_options, recall_options
+from vecsearch.cli.options import FOLDER, WholeRange, language_option, output_options, recall_options
 from vecsearch.cli.progress import bars
 from vecsearch.cli.recall import report_index
+from vecsearch.cli.workers import engine_of, workers_options
 
 
 @click.command()
 @click.argument("index", type=FOLDER)
+@click.option(
+    "--rows", type=WholeRange(1), metavar="N", help="Make segments of N rows, and keep those of N/4 to N. By default 4000000."
+)
 @language_option
+@workers_options
 @output_options
 @click.pass_context
-def compact(context: click.Context, index: str, language: str | None, as_json: bool) -> None:
-    """Merge the segments of INDEX into one.
+def compact(
+    context: click.Context,
+    index: str,
+    rows: int | None,
+    language: str | None,
+    workers: int | None,
+    ray: str | None,
+    as_json: bool,
+) -> None:
+    """Merge the segments of INDEX, into one unless it is large.
 
     What was deleted is left out, the words of its texts are read again, and its recall is measured again.
     """
-    from vecsearch.index.update import compact
+    from vecsearch.index.compact import compact
 
     with bars(resumed_by="the next compact continues after them") as progress:
-        compact(Path(index), language=language, progress=progress)
+        if (engine := engine_of(workers, ray)) is None:
+            compact(Path(index), rows=rows, language=language, progress=progress)
+        else:
+            from vecsearch.distributed.compacting import compact as compact_by
+
+            with engine:
+                compact_by(index, engine=engine, rows=rows, language=language, progress=progress)
     _report(context, index, as_json)
 
 

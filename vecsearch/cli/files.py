@@ -44,8 +44,9 @@ def tell(verbose: bool) -> Callable[[str, str], None]:
 
 def are_files(paths: Sequence[str], *, format: str | None, whole: bool = False, lines: bool = False) -> bool:
     """Whether what is given are documents, files or folders of them, and not corpora of records. Raises UsageError for both."""
-    from vecsearch.corpus.readers import holds_records
+    from vecsearch.corpus.readers import expanded, holds_records
 
+    paths = [path for given in paths for path in expanded(given)]
     texts = [path for path in paths if path.lower().endswith(".txt")]
     records = [path for path in paths if path not in texts and holds_records(path)]
     others = [path for path in paths if path not in texts and path not in records]

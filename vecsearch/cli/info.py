@@ -9,27 +9,45 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vecsearch.cli.options import FOLDER, output_options
+from vecsearch.cli.options import INDEX, output_options
 from vecsearch.cli.recall import recall_text
 from vecsearch.errors import DamagedIndexError
+from vecsearch.urls import is_store_url
 
 if TYPE_CHECKING:
     from vecsearch.store.manifest import Manifest
 
 
 @click.command()
-@click.argument("index", type=FOLDER)
+@click.argument("index", type=INDEX)
 @output_options
 def info(index: str, as_json: bool) -> None:
-    """What INDEX holds, how it was made, and what was counted. Checks the sizes of its files, not their bytes."""
-    from vecsearch.store.snapshot import file_problems, read_manifest
+    """What INDEX holds, how it was made, and what was counted.
 
-    manifest = read_manifest(Path(index))
-    for problem in file_problems(Path(index), manifest, check=False).values():
-        raise DamagedIndexError(problem)
-    facts = {
-        "index": index,
-        "documents": _documents(manifest, Path(index)),
+    In a folder, the sizes of its files are checked, not their bytes. Of an index in an object store only the manifest is read,
+    which does not say how many of its documents are not deleted.
+    """
+    if is_store_url(index):
+        from vecsearch.remote.commits import Place
+
+        place = Place(index)
+        manifest, kept = place.wanted().manifest, [commit.manifest.generation for commit in place.newest_first()]
+        documents = None if manifest.deleted else sum(segment["documents"] for segment in manifest.segments)
+        clusters = manifest.clusters and {"count": manifest.clusters["count"]}
+    else:
+        from vecsearch.store.snapshot import file_problems, read_manifest
+
+        folder = Path(index)
+        manifest = read_manifest(folder)
+        for problem in file_problems(folder, manifest, check=False).values():
+            raise DamagedIndexError(problem)
+        documents, clusters, kept = _documents(manifest, folder), _clusters(manifest, folder), _kept(manifest, folder)
+    _show({"index": index, "documents": documents} | _facts(manifest, clusters, kept), as_json=as_json)
+
+
+def _facts(manifest: Manifest, clusters: dict[str, Any] | None, kept: list[int]) -> dict[str, Any]:
+    """What a manifest says, beside its clusters and the generations that are kept."""
+    return {
         "rows": manifest.rows,
         "deleted_rows": manifest.deleted,
         "dim": manifest.dim,
@@ -40,17 +58,20 @@ def info(index: str, as_json: bool) -> None:
         "search_parameters": manifest.search_parameters,
         "recall": manifest.recall,
         "drift": drift_text(manifest),
-        "clusters": _clusters(manifest, Path(index)),
+        "clusters": clusters,
         "map": manifest.map and {name: manifest.map[name] for name in ("way", "rows")},
         "segments": len(manifest.segments),
         "generation": manifest.generation,
-        "kept_generations": _kept(manifest, Path(index)),
+        "kept_generations": kept,
         "created": manifest.created,
         "size_bytes": sum(entry["bytes"] for entry in manifest.files.values()),
         "encoder": manifest.encoder,
         "counts": manifest.counts,
         "provenance": manifest.provenance,
     }
+
+
+def _show(facts: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(facts, ensure_ascii=False))
         return

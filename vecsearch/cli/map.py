@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from vecsearch.cli.options import FOLDER, WholeNumber, output_options
+from vecsearch.cli.opening import open_index
+from vecsearch.cli.options import FOLDER, INDEX, WholeNumber, output_options
 from vecsearch.cli.output import emit, note
 from vecsearch.cli.progress import bars
 from vecsearch.errors import UsageError
@@ -15,7 +16,7 @@ PAGES, PICTURES = (".html", ".htm"), (".png", ".svg", ".pdf")
 
 
 @click.command("map")
-@click.argument("index", type=FOLDER)
+@click.argument("index", type=INDEX)
 @click.option(
     "-o",
     "--output",
@@ -45,14 +46,13 @@ def map(index: str, output: str | None, way: str | None, seed: int | None, title
     vecsearch map indexes/films -o films.html   look at it
     """
     from vecsearch.clustering.map import kept_map, make_map
-    from vecsearch.index.index import Index
 
     path = None if output is None else Path(output)
     if path is not None and path.suffix.lower() not in (*PAGES, *PICTURES):
         raise UsageError(f"{output} is neither a page nor a picture; choose a name that ends in .html, .png, .svg or .pdf")
     if title is not None and path is None:
         raise UsageError("--title is that of a page or a picture: give -o FILE with it")
-    with Index.open(index) as opened:
+    with open_index(index) as opened:
         made = kept_map(opened) if path is not None and way is None and seed is None else None
         if made is None:
             with bars() as progress:

@@ -11,10 +11,24 @@ import click
 
 from vecsearch.cli.output import is_terminal
 from vecsearch.cli.rules import not_with, only_with
+from vecsearch.urls import NO_PATH, is_store_url
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-FOLDER = click.Path(path_type=str)
+INDEX = click.Path(path_type=str)
+"""An index, by its folder or by its URL in an object store."""
+
+
+class LocalPath(click.Path):
+    """A path, and no URL of an object store."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if is_store_url(value):
+            self.fail(f"it is {value!r}, {NO_PATH}", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+FOLDER = LocalPath(path_type=str)
 
 
 class WholeNumber(click.types.IntParamType):

@@ -14,8 +14,9 @@ from vecsearch.cli.encoders import NamedEncoder, encoder_option, open_named
 from vecsearch.cli.file_hits import launch, open_option
 from vecsearch.cli.hits import ShownFields, emit_hits, min_score_option, note_limits, show_option
 from vecsearch.cli.marks import marked_option
+from vecsearch.cli.opening import open_index
 from vecsearch.cli.options import (
-    FOLDER,
+    INDEX,
     NumberRange,
     WholeRange,
     exact_option,
@@ -48,7 +49,7 @@ class Batch(NamedTuple):
 
 
 @click.command()
-@click.argument("index", type=FOLDER)
+@click.argument("index", type=INDEX)
 @click.argument("texts", nargs=-1)
 @click.option("-k", "k", type=WholeRange(1), default=10, show_default=True, help="Hits for each query.")
 @metric_option
@@ -115,7 +116,6 @@ def query(
     With --marked a [[marked]] word asks as this sentence uses it: "he sat on the [[bank]] of the river".
     Names, codes and words that the model does not know are found by --keywords, and by --hybrid.
     """
-    from vecsearch.index.index import Index
 
     if texts == ("-",):
         texts, queries = (), "-"
@@ -125,7 +125,7 @@ def query(
         raise UsageError("--format needs --queries")
     asked, shown = How(**how), ShownFields(show)
     own = open_named(encoder) if encoder else None
-    with Index.open(index, generation=generation, encoder=own) as opened:
+    with open_index(index, generation=generation, encoder=own) as opened:
         asking = Asking(opened, asked, texts=vectors is None)
         batches = _text_batches(texts, queries, format) if vectors is None else _vector_batches(vectors, opened.dim)
         for batch in batches:

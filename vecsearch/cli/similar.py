@@ -6,11 +6,12 @@ import click
 
 from vecsearch.cli.conditions import condition, where_option
 from vecsearch.cli.hits import ShownFields, emit_hits, min_score_option, note_limits, show_option
-from vecsearch.cli.options import FOLDER, WholeRange, exact_option, metric_option, output_options
+from vecsearch.cli.opening import open_index
+from vecsearch.cli.options import INDEX, WholeRange, exact_option, metric_option, output_options
 
 
 @click.command()
-@click.argument("index", type=FOLDER)
+@click.argument("index", type=INDEX)
 @click.argument("ids", nargs=-1, required=True)
 @click.option("-k", "k", type=WholeRange(1), default=10, show_default=True, help="Hits for each id.")
 @metric_option
@@ -31,10 +32,9 @@ def similar(
     as_json: bool,
 ) -> None:
     """The K documents of INDEX most like its own documents IDS."""
-    from vecsearch.index.index import Index
     from vecsearch.metric import Metric
 
-    with Index.open(index) as opened:
+    with open_index(index) as opened:
         where = condition(opened, where)
         found = opened.similar(ids, k, metric=Metric(metric) if metric else None, exact=exact, where=where)
         shown = ShownFields(show)

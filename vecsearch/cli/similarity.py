@@ -12,6 +12,7 @@ import click
 from vecsearch.cli.encoders import NamedEncoder, encoder_option, only_one, open_all, open_calibrated, parsed
 from vecsearch.cli.hits import note_unknown
 from vecsearch.cli.marks import encode_marked, marked_option
+from vecsearch.cli.opening import open_index
 from vecsearch.cli.options import FOLDER, calibration_option, output_options
 from vecsearch.cli.output import emit, note
 from vecsearch.cli.pairs import Judge, by_encoder, by_fusion, pairs_options, score_pairs
@@ -112,12 +113,11 @@ def _of_two(
 ) -> None:
     import numpy as np
 
-    from vecsearch.index.index import Index
     from vecsearch.index.percentiles import index_similarity, model_similarity
 
     rng = np.random.default_rng(SEED)
     if index is not None:
-        with Index.open(index) as opened:
+        with open_index(index) as opened:
             if calibrated:
                 calibrated.check_encoder(opened.encoder)
             found = index_similarity(opened, a, b, rng, partial(_marked, opened.encoder) if marked else None)

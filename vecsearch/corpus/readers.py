@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from glob import glob, has_magic
 from itertools import chain
 from os import PathLike
 from pathlib import Path
@@ -76,10 +78,10 @@ def read_corpora(
     tally: CorpusTally | None = None,
     **options: Any,
 ) -> Corpus:
-    """Documents of several corpora, each as `read_corpus` reads it with the same options, numbered on where they have no ids;
-    `note` hears how each was read, where that is not as usual."""
+    """Documents of several corpora, each as `read_corpus` reads it with the same options, numbered on where they have no ids.
+    A path may be a glob pattern of files; `note` hears how each was read, where that is not as usual."""
     tally = CorpusTally() if tally is None else tally
-    corpora = [read_corpus(path, tally=tally, **options) for path in paths]
+    corpora = [read_corpus(path, tally=tally, **options) for given in paths for path in expanded(given)]
     names, said = ", ".join(corpus.name for corpus in corpora), corpora[0].options if corpora else {}
     return Corpus(_one_after_another(corpora, tally, note), names, said, tally)
 
@@ -104,6 +106,19 @@ def _one_after_another(corpora: Sequence[Corpus], tally: CorpusTally, note: Call
     finally:
         for remark in tally.remarks():
             note(remark)
+
+
+def expanded(path: str | PathLike[str]) -> list[str]:
+    """The paths that a path or a glob pattern stands for, sorted; itself where there is such a path, or it is no pattern.
+
+    Raises CorpusError for a pattern that nothing meets.
+    """
+    given = str(path)
+    if not has_magic(given) or given.startswith(PREFIX) or os.path.lexists(given):
+        return [given]
+    if not (found := sorted(glob(given, recursive=True))):
+        raise CorpusError(f"{given} stands for no file; check the pattern")
+    return found
 
 
 def read_records(

@@ -50,7 +50,7 @@ def encoded(
     coming: deque[tuple[list[Document], list[Span] | None]] = deque()
 
     def texts() -> Iterator[list[str]]:
-        for block in _gather(documents):
+        for block in gathered(documents):
             spans = [(i, *span) for i, document in enumerate(block) for span in split(document.text)] if split else None
             coming.append((block, spans))
             if spans is None:
@@ -63,7 +63,13 @@ def encoded(
         yield block, rows, spans
 
 
-def _gather(documents: Iterator[Document]) -> Iterator[list[Document]]:
+def in_blocks(documents: int) -> int:
+    """How many blocks so many short documents take."""
+    return -(-documents // BLOCK_DOCUMENTS)
+
+
+def gathered(documents: Iterator[Document]) -> Iterator[list[Document]]:
+    """Documents in blocks, of which each is encoded by itself: where they end, the last bits of vectors depend on."""
     block: list[Document] = []
     characters = 0
     for document in documents:

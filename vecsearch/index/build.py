@@ -80,9 +80,9 @@ def build(
     replace, resume = checks.flag("replace", replace), checks.flag("resume", resume)
     dim, vectors = _checked_vectors(encoder, vectors)
     corpus = checked_corpus(documents)
-    queries = _checked_options(options, dim, ready=vectors is not None)
+    queries = checked_options(options, dim, ready=vectors is not None)
     with IndexWriter(folder, replace=replace, resume=resume) as writer:
-        segment = writer.segment(dim, _signature(encoder, corpus, options))
+        segment = writer.segment(dim, signature(encoder, corpus, options))
         _fill(segment, corpus, encoder, vectors, options, progress)
         language = options.language or segment.language(encoder.language if encoder else None)
         segment.finish(language)
@@ -98,7 +98,7 @@ def build(
             goal=goal,
             chunks=vars(options.chunks) if options.chunks else None,
             language=language,
-            encoder=_saved(encoder, writer) if encoder else None,
+            encoder=saved(encoder, writer) if encoder else None,
             counts=segment.progress.counts,
             provenance=corpus.provenance | ({"trials": trials} if trials else {}),
             keep=options.keep,
@@ -106,7 +106,7 @@ def build(
         )
 
 
-def _checked_options(options: Options, dim: int, *, ready: bool) -> np.ndarray | None:
+def checked_options(options: Options, dim: int, *, ready: bool) -> np.ndarray | None:
     """The queries of the options, which with them have to fit vectors of length `dim`, ready ones or not. Raises UsageError."""
     if options.spec is not None:
         ann.check_spec(options.spec, dim, options.metric)
@@ -115,7 +115,7 @@ def _checked_options(options: Options, dim: int, *, ready: bool) -> np.ndarray |
     return None if options.queries is None else checked_queries(options.queries, dim, "queries")
 
 
-def _signature(encoder: Encoder | None, corpus: Corpus, options: Options) -> dict[str, Any]:
+def signature(encoder: Encoder | None, corpus: Corpus, options: Options) -> dict[str, Any]:
     """What the stored documents depend on: a build resumes only with the same."""
     made_by = {"encoder": encoder.fingerprint if encoder else None, "dtype": encoder.dtype if encoder else "float32"}
     return made_by | corpus.provenance | ({"chunks": vars(options.chunks)} if options.chunks else {})
@@ -130,9 +130,9 @@ def _fill(
     progress: Progress,
 ) -> None:
     """Store the documents with their vectors, and what was counted on the way. Raises CorpusError where there is none."""
-    counted, before = _tally(encoder), Counter(segment.progress.counts)
+    counted, before = tallied(encoder), Counter(segment.progress.counts)
     for block, rows, spans in blocks(corpus, encoder, vectors, segment, options.chunks):
-        segment.append(block, rows, spans, counts={**(before + _tally(encoder) - counted), **corpus.counts()})
+        segment.append(block, rows, spans, counts={**(before + tallied(encoder) - counted), **corpus.counts()})
         progress.step("documents", segment.rows, corpus.expected(segment.rows))
     if not segment.rows:
         raise CorpusError("there is no document to index")
@@ -155,7 +155,7 @@ def _checked_vectors(encoder: Encoder | None, vectors: Iterable[np.ndarray] | No
     return checks.count("dim", dim, least=1, most=MOST_DIM), given
 
 
-def _saved(encoder: Encoder, writer: IndexWriter) -> dict[str, str]:
+def saved(encoder: Encoder, writer: IndexWriter) -> dict[str, str]:
     """What the manifest says of the encoder, which is copied into the index."""
     folder = writer.encoder_folder(encoder.fingerprint)
     try:
@@ -166,6 +166,6 @@ def _saved(encoder: Encoder, writer: IndexWriter) -> dict[str, str]:
     return {"fingerprint": encoder.fingerprint, "dtype": encoder.dtype}
 
 
-def _tally(encoder: Encoder | None) -> Counter[str]:
+def tallied(encoder: Encoder | None) -> Counter[str]:
     """What the encoder has counted, if it counts."""
     return Counter(encoder.tally.as_dict() if encoder and encoder.tally else {})

@@ -30,22 +30,23 @@ class Contents:
     def __init__(self, view: View) -> None:
         self._opened: View | None = view
         self._folder = view.snapshot.folder
+        self._where = view.url or view.snapshot.folder
 
     @property
     def _view(self) -> View:
         """The generation that is shown. Raises ValueError, as Python's files do, for a closed index: every method begins with
         it."""
         if (view := self._opened) is None:
-            raise ValueError(f"the index at {self._folder} is closed: open it again with Index.open")
+            raise ValueError(f"the index at {self._where} is closed: open it again with Index.open")
         return view
 
     def __repr__(self) -> str:
         """Where it lies and what it holds, so far as that costs nothing to say."""
         if self._opened is None:
-            return f"<Index {self._folder}: closed>"
+            return f"<Index {self._where}: closed>"
         manifest, documents = self.manifest, f"{len(self):,} document{'s' * (len(self) != 1)}"
         what = f"generation {manifest.generation}, {documents}, dim {manifest.dim}, {manifest.metric}, {manifest.spec}"
-        return f"<Index {self._folder}: {what}>"
+        return f"<Index {self._where}: {what}>"
 
     # -- what it is --------------------------------------------------------------------------------------------------
 
@@ -60,7 +61,7 @@ class Contents:
 
     @property
     def folder(self) -> Path:
-        """Where it lies."""
+        """Where it lies; for one that was opened by a URL, its copy in the cache."""
         return self._folder
 
     @property

@@ -14,7 +14,9 @@ from vecsearch.corpus.document import Document
 from vecsearch.encoders import Encoder
 from vecsearch.forks import QuietLock
 from vecsearch.index import update as updating
+from vecsearch.index.adopt import Adopted, adopt, from_segments
 from vecsearch.index.build import Options, build
+from vecsearch.index.compact import compact
 from vecsearch.index.opening import newer_view, open_view, pickled
 from vecsearch.index.reader import Reader
 from vecsearch.index.sync import FileChanges, planned, sync
@@ -77,19 +79,42 @@ class Index(Reader):
         encoder: Encoder | None = None,
         check: bool = True,
         condition_seconds: float = MOST_SECONDS,
+        progress: Progress = SILENT,
     ) -> Index:
         """The index at `folder`, every file of it checked against its hash (`check=False`: only against its size).
 
+        `folder` may be the URL of an index in an object store, such as "s3://bucket/films". Its files come into the cache, as
+        far as they are not there, and `progress` is told the bytes that come. Such an index is only read.
+
         `generation` is one that is kept, the newest without it. `encoder` stands in for the one that the index carries, for
         encoders of your own; it must have the same fingerprint. A condition that takes longer than `condition_seconds` is given
-        up, by every method of the open index. Raises UnsupportedIndexError, DamagedIndexError, UsageError.
+        up, by every method of the open index. Raises UnsupportedIndexError, DamagedIndexError, UsageError, and where something
+        has to come from a store, ResourceError.
         """
         how = {"generation": generation, "encoder": encoder, "check": check, "condition_seconds": condition_seconds}
-        return cls(open_view(folder, **how))
+        return cls(open_view(folder, progress=progress, **how))
 
     def __init__(self, view: View) -> None:
         super().__init__(view)
         self._refreshing, self._replacing = QuietLock(), QuietLock()
+
+    @classmethod
+    def from_segments(
+        cls,
+        folder: str | Path,
+        paths: Sequence[str | Path],
+        encoder: Encoder | None = None,
+        *,
+        progress: Progress = SILENT,
+    ) -> Index:
+        """Make an index at `folder`, where there is none, of segments that were made elsewhere, and open it.
+
+        `paths` are as `adopt` takes them; metric, passages and language are those that they have, and the goal is that of the
+        first index among them, or else of the first segment. `encoder` is the one that made them, where none of `paths` is an
+        index that carries it. An interrupted one is made again by the same call. Raises as `adopt`.
+        """
+        from_segments(folder, paths, encoder, progress=progress)
+        return cls.open(folder, encoder=encoder, check=False)
 
     @staticmethod
     def verify(folder: str | Path) -> Verification:
@@ -190,6 +215,19 @@ class Index(Reader):
         encoder = None if vectors is not None else self.encoder
         return self._change(updating.add, documents, encoder, vectors=vectors, resume=resume, progress=progress)
 
+    def adopt(self, paths: Sequence[str | Path], *, replace: bool = False, progress: Progress = SILENT) -> Adopted:
+        """Take in segments that were made elsewhere, in one commit: folders with a segment.json, or whole indexes.
+
+        Their files are linked where the file system does that, and copied where not; what lies at `paths` is not changed, and
+        must not be changed later. All hashes are compared, and what made the vectors and words has to be what made the index's.
+        Rows that an index has deleted stay deleted; its clusters stay behind. An id that comes twice is refused; with `replace`
+        a document of this index gives way to the one that comes. A segment keeps its index of FAISS where that is of the kind
+        and has the recall that this index was built for; otherwise it is indexed as by `add`.
+
+        Raises UsageError, CorpusError, DamagedIndexError, ResourceError; the index is then what it was.
+        """
+        return self._change(adopt, paths, replace=replace, progress=progress)
+
     def sync(
         self,
         paths: Sequence[str | PathLike[str]] = (),
@@ -220,12 +258,22 @@ class Index(Reader):
         """Delete the documents with these ids, or those that meet a condition; returns how many. Raises UsageError."""
         return self._change(updating.delete, ids=ids, where=where, condition_seconds=self._view.condition_seconds).deleted
 
-    def compact(self, *, queries: np.ndarray | None = None, language: str | None = None, progress: Progress = SILENT) -> None:
-        """Merge all segments into one without what was deleted, index it again, and measure its recall again.
+    def compact(
+        self,
+        *,
+        rows: int | None = None,
+        queries: np.ndarray | None = None,
+        language: str | None = None,
+        progress: Progress = SILENT,
+    ) -> None:
+        """Merge segments without what was deleted, index them again, and measure their recall again.
 
-        `language` is the code of the one that words are read in from now on; without it, it stays what it is.
+        An index of at most `rows` rows, by default 4,000,000, becomes one segment. In a larger one, segments become others of
+        about as many rows; what has no more, and a quarter at the least, and nothing deleted, stays as it is. `language` is the
+        code of the one that words are read in from now on; without it, it stays what it is. An interrupted compaction is
+        resumed by the next one. Raises UsageError, ResourceError; the index is then what it was.
         """
-        self._change(updating.compact, queries=queries, language=language, progress=progress)
+        self._change(compact, rows=rows, queries=queries, language=language, progress=progress)
 
     def rebuild(
         self,
@@ -254,5 +302,5 @@ class Index(Reader):
         self._change(updating.weigh, weights)
 
 
-def _opened_again(folder: Path, generation: int, encoder: Encoder | None, seconds: float) -> Index:
+def _opened_again(folder: str | Path, generation: int, encoder: Encoder | None, seconds: float) -> Index:
     return Index.open(folder, generation=generation, encoder=encoder, check=False, condition_seconds=seconds)

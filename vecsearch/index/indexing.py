@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,18 @@ def goal_entry(spec: str | None, goal: ann.Goal) -> dict[str, Any]:
 def goal_of(entry: Mapping[str, Any]) -> tuple[str | None, ann.Goal]:
     """The spec and the goal of a manifest's entry."""
     return entry["spec"], ann.Goal(entry["recall"], entry["k"], entry["memory"])
+
+
+def fits(entry: Mapping[str, Any], goal: Mapping[str, Any]) -> bool:
+    """Whether a segment is indexed as a manifest's `goal` asks for, whoever did it: `entry` is what is said of it."""
+    if goal["spec"] not in (None, entry["spec"]):
+        return False
+    if goal["recall"] is None:
+        return True
+    found = entry["recall"]
+    if found is None or found["k"] != goal["k"] or found["low"] < goal["recall"]:
+        return False
+    return goal["memory"] is None or (found.get("memory") or math.inf) <= goal["memory"]
 
 
 def indexed(

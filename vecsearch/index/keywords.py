@@ -14,6 +14,7 @@ from vecsearch.errors import UsageError
 from vecsearch.index.kept import Kept
 from vecsearch.index.query_terms import Reading, Term, terms
 from vecsearch.store.documents import Documents
+from vecsearch.store.phrases import totals, with_phrase
 from vecsearch.store.postings import POSTINGS
 from vecsearch.text.analysis import analyser
 from vecsearch.text.languages import NONE
@@ -24,8 +25,6 @@ K1, B = 1.5, 0.75
 
 KEPT, KEPT_BYTES = 128, 64 << 20
 """Texts whose scores are kept at the most, and the memory that these may take."""
-_FTS5_K1 = 1.2
-"""The one that FTS5 ranks phrases with."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +47,9 @@ class Keywords:
         self._total = sum(len(part) for part in parts)
         words = [part.word_counts for part in parts if POSTINGS in part.tables]
         self._average = max(1.0, sum(map(np.sum, words)) / max(1, sum(map(len, words))))
+        counted = [_totals(part) for part in parts]
+        self._average_phrase = max(1.0, sum(words for _, words in counted) / max(1, sum(rows for rows, _ in counted)))
+        """Words of a document as FTS5 counts them, stop words among them."""
 
     def scores(self, text: str) -> list[np.ndarray]:
         """BM25 of each document of each part for a query, (documents,) float64 each, only to be read; 0 for what has nothing of
@@ -84,9 +86,9 @@ class Keywords:
     def _part(self, part: Documents, reading: Reading, term: Term) -> _Part:
         if POSTINGS not in part.tables:
             match = term.earlier if reading is term.written else ""
-            return _matched(part, "words", match) if match else _Part(np.empty(0, np.int64), np.empty(0))
+            return self._having(part, match) if match else _Part(np.empty(0, np.int64), np.empty(0))
         if reading.phrase:
-            found = _matched(part, "terms", reading.phrase)
+            found = self._having(part, reading.phrase)
             if reading.signed:
                 numbers = reduce(np.intersect1d, (part.having((form,))[0] for form in reading.signed), found.numbers)
                 return _Part(numbers, np.ones(len(numbers)))
@@ -94,8 +96,28 @@ class Keywords:
         numbers, counts = part.having(reading.stems, reading.form)
         if not reading.ranked:
             return _Part(numbers, np.ones(len(numbers)))
-        lengths = part.word_counts[numbers] / self._average
-        return _Part(numbers, counts * (K1 + 1) / (counts + K1 * (1 - B + B * lengths)))
+        return _Part(numbers, _share(counts, part.word_counts[numbers] / self._average))
+
+    def _having(self, part: Documents, phrase: str) -> _Part:
+        """The documents of a segment that have a phrase of FTS5."""
+        with part.reading() as db:
+            numbers, counts, lengths = with_phrase(db, _table(part), phrase)
+        return _Part(numbers, _share(counts, lengths / self._average_phrase))
+
+
+def _share(counts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """What having a term so often is worth in texts of these lengths, as shares of the average one."""
+    return counts * (K1 + 1) / (counts + K1 * (1 - B + B * lengths))
+
+
+def _table(part: Documents) -> str:
+    """The table of FTS5 that a segment has: a new one, or that of an earlier vecsearch."""
+    return "terms" if POSTINGS in part.tables else "words"
+
+
+def _totals(part: Documents) -> tuple[int, int]:
+    with part.reading() as db:
+        return totals(db, _table(part))
 
 
 def idf(count: int, total: int) -> float:
@@ -118,20 +140,6 @@ def best(scores: Sequence[np.ndarray], k: int, allowed: Sequence[np.ndarray | No
             numbers, values = numbers[values >= least], values[values >= least]
         found += zip(values.tolist(), [part] * len(numbers), numbers.tolist(), strict=True)
     return sorted(found, key=lambda hit: (-hit[0], hit[1:]))[:k]
-
-
-def _matched(part: Documents, table: str, match: str) -> _Part:
-    """The documents that FTS5 finds; what each has of it is BM25 by FTS5 without the rarity."""
-    with part.reading() as db:
-        rows = db.execute(f"SELECT rowid, -rank FROM {table} WHERE {table} MATCH ?", (match,)).fetchall()
-    rows.sort()
-    numbers = np.array([number for number, _ in rows], np.int64)
-    shares = np.array([rank for _, rank in rows]) / _fts5_idf(len(rows), len(part))
-    return _Part(numbers, shares * (K1 + 1) / (_FTS5_K1 + 1))
-
-
-def _fts5_idf(count: int, total: int) -> float:
-    return max(math.log((total - count + 0.5) / (count + 0.5)), 0.0) or 1e-6
 
 
 def best_passage(documents: Documents, document: Document, number: int, text: str) -> str | None:

@@ -12,8 +12,12 @@ from vecsearch.encoders.base import check_encoder
 from vecsearch.errors import UsageError, VecsearchError
 from vecsearch.index.conditions import checked_seconds
 from vecsearch.index.view import View
+from vecsearch.progress import SILENT, Progress, check_progress
+from vecsearch.remote.cache import cached
+from vecsearch.remote.commits import Place
 from vecsearch.store.filters import MOST_SECONDS
 from vecsearch.store.snapshot import Snapshot, open_snapshot, read_current
+from vecsearch.urls import is_store_url
 
 
 def open_view(
@@ -23,9 +27,11 @@ def open_view(
     encoder: Encoder | None = None,
     check: bool = True,
     condition_seconds: float = MOST_SECONDS,
+    progress: Progress = SILENT,
 ) -> View:
     """A generation of the index at `folder`, as `Index.open` has it. Raises as that does."""
-    folder, check, seconds = checks.path("folder", folder), checks.flag("check", check), checked_seconds(condition_seconds)
+    check, seconds = checks.flag("check", check), checked_seconds(condition_seconds)
+    check_progress(progress)
     if generation is not None:
         generation = checks.count("generation", generation, least=1)
     if encoder is not None:
@@ -35,13 +41,17 @@ def open_view(
         _refuse_other(snapshot, encoder)
         return View(snapshot, encoder or _carried(snapshot), given=encoder, condition_seconds=seconds)
 
-    return _opened(folder, view, generation=generation, check=check)
+    if isinstance(folder, str) and is_store_url(folder):
+        # Its files are hashed when they come, and where they are in the cache already.
+        with cached(folder, generation=generation, check=check, progress=progress) as copy:
+            return _opened(copy, view)
+    return _opened(checks.path("folder", folder), view, generation=generation, check=check)
 
 
 def newer_view(before: View) -> View | None:
     """The newest generation, where that is not the one before. It has the same encoder, unless the index was built anew."""
-    folder, manifest = before.snapshot.folder, before.snapshot.manifest
-    if _newest(folder) == manifest.generation:
+    folder, manifest, url = before.snapshot.folder, before.snapshot.manifest, before.url
+    if (Place(url).wanted().manifest == manifest) if url else (_newest(folder) == manifest.generation):
         return None
 
     def view(snapshot: Snapshot) -> View:
@@ -50,6 +60,9 @@ def newer_view(before: View) -> View | None:
             return View(snapshot, before.encoder, given=before.given, condition_seconds=seconds)
         return View(snapshot, _carried(snapshot), condition_seconds=seconds)
 
+    if url:
+        with cached(url, check=False) as copy:
+            return _opened(copy, view)
     return _opened(folder, view)
 
 
@@ -88,7 +101,7 @@ def _carried(snapshot: Snapshot) -> Encoder | None:
     return open_encoder(folder) if folder and can_open(folder) else None
 
 
-def pickled(view: View) -> tuple[Path, int, Encoder | None, float]:
+def pickled(view: View) -> tuple[str | Path, int, Encoder | None, float]:
     """What opens the same generation in another process. Raises TypeError for an encoder of the caller's own that cannot be
     pickled."""
     if view.given:
@@ -96,7 +109,9 @@ def pickled(view: View) -> tuple[Path, int, Encoder | None, float]:
             pickle.dumps(view.given)
         except Exception as error:  # whatever its members raise
             raise TypeError(
-                f"the index at {view.snapshot.folder} was opened with an encoder of your own, {type(view.given).__name__}, "
-                f"which cannot be pickled ({error}): open both in the other process, or give the encoder a __reduce__"
+                f"the index at {view.url or view.snapshot.folder} was opened with an encoder of your own, "
+                f"{type(view.given).__name__}, which cannot be pickled ({error}): open both in the other process, or give "
+                "the encoder a __reduce__"
             ) from error
-    return view.snapshot.folder.absolute(), view.snapshot.manifest.generation, view.given, view.condition_seconds
+    where = view.url or view.snapshot.folder.absolute()
+    return where, view.snapshot.manifest.generation, view.given, view.condition_seconds

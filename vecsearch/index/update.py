@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,19 +26,15 @@ from vecsearch.index.hits import two_weights
 from vecsearch.index.indexing import goal_entry, indexed
 from vecsearch.metric import Metric, checked_queries
 from vecsearch.progress import SILENT, Progress, check_progress
-from vecsearch.store.alive import alive_blocks, known
+from vecsearch.store.alive import known
 from vecsearch.store.clusters import Clustering
 from vecsearch.store.filters import MOST_SECONDS
 from vecsearch.store.layout import SEGMENTS
 from vecsearch.store.manifest import Manifest
 from vecsearch.store.places import Places
 from vecsearch.store.segment import SegmentWriter
-from vecsearch.store.snapshot import Snapshot, generations, open_manifest, read_deletes, read_manifest
+from vecsearch.store.snapshot import generations, open_manifest, read_deletes, read_manifest
 from vecsearch.store.writer import IndexWriter
-from vecsearch.text.languages import LANGUAGES
-
-COPIED_ROWS = 4096
-"""Rows that a compaction copies at a time."""
 
 
 @contextmanager
@@ -96,7 +91,7 @@ def finished(
     language = manifest.language or segment.language(encoder.language if encoder else None)
     segment.finish(language)
     shape = (segment.rows, manifest.dim)
-    goal = _lesser(manifest.goal, shape)
+    goal = lesser(manifest.goal, shape)
     return indexed(segment.folder, writer.faiss_name, shape, manifest.metric, goal, progress=progress)[0], language
 
 
@@ -125,59 +120,6 @@ def delete(
         if changes.deleted:
             writer.commit(manifest.segments, gone.rows())
         return changes
-
-
-def compact(
-    folder: Path,
-    *,
-    queries: np.ndarray | None = None,
-    language: str | None = None,
-    progress: Progress = SILENT,
-) -> Manifest:
-    """Merge all segments into one without what was deleted, and index it again towards the goal that the index was built for.
-
-    Texts that conditions read as numbers, as the cells of CSV files were kept by an earlier vecsearch, become these numbers.
-    Their words are read again, in the `language` of that code, or in the one that the index has, or that is found.
-    An interrupted compaction goes on where it was.
-    """
-    if language is not None:
-        language = checks.one_of("language", language, LANGUAGES)
-    queries = _checked_queries(folder, queries)
-    check_progress(progress)
-    with new_generation(folder, resume=True) as (writer, manifest), open_manifest(folder, manifest) as snapshot:
-        signature = {"compact generation": manifest.generation, "rows at a time": COPIED_ROWS}
-        segment = writer.segment(manifest.dim, signature, discard_others=True)
-        stored, became = segment.progress.documents, set[str]()
-        for documents, vectors, spans in alive_blocks(snapshot, COPIED_ROWS, became_numbers=became):
-            if stored:  # by an interrupted compaction, which stored whole blocks
-                stored -= len(documents)
-                continue
-            segment.append(documents, vectors, spans)
-            progress.step("documents", segment.rows, manifest.rows - manifest.deleted)
-        if not segment.rows:
-            return writer.commit([], np.empty(0, np.int64), clusters=None, map=None)
-        if became:
-            names = ", ".join(map(repr, sorted(became)))
-            progress.note(
-                f"texts that an earlier vecsearch kept, and read as numbers in conditions, are numbers now: the fields {names}"
-            )
-        language = language or manifest.language or segment.language(None)
-        segment.finish(language)
-        entry, _ = indexed(
-            segment.folder, writer.faiss_name, (segment.rows, manifest.dim), manifest.metric, manifest.goal,
-            queries=queries, progress=progress,
-        )  # fmt: skip
-        return writer.commit([entry], np.empty(0, np.int64), language=language, **_of_alive(writer, manifest, snapshot))
-
-
-def _of_alive(writer: IndexWriter, manifest: Manifest, snapshot: Snapshot) -> dict[str, Any]:
-    """The clusters and the map of the rows that are not deleted, which a compaction numbers anew in their order."""
-    deleted, clusters, map = read_deletes(snapshot.folder, manifest), None, None
-    if snapshot.clustering is not None and manifest.clusters is not None:
-        clusters = writer.write_labels(manifest.clusters, np.delete(snapshot.clustering.labels, deleted))
-    if (places := snapshot.places) is not None:
-        map = writer.write_map(replace(places, places=np.delete(places.places, deleted, axis=0)))
-    return {"clusters": clusters, "map": map}
 
 
 def cluster(folder: Path, clustering: Clustering, before: Manifest, *, assigned: bool = False) -> Manifest:
@@ -224,7 +166,7 @@ def rebuild(
     progress: Progress = SILENT,
 ) -> Manifest:
     """Make the FAISS indexes of all segments again from their vectors, towards the goal the index has or another one."""
-    folder, queries = checks.path("folder", folder), _checked_queries(folder, queries)
+    folder, queries = checks.path("folder", folder), checked_own_queries(folder, queries)
     if spec is not None:
         spec = checks.text("spec", spec)
     if goal is not None:
@@ -242,7 +184,7 @@ def rebuild(
         entries = []
         for entry in manifest.segments:
             shape = (entry["rows"], manifest.dim)
-            goal_here = asked if entry == manifest.largest else _lesser(asked, shape)
+            goal_here = asked if entry == manifest.largest else lesser(asked, shape)
             place = folder / SEGMENTS / entry["name"]
             made = indexed(place, writer.faiss_name, shape, manifest.metric, goal_here, queries=queries, progress=progress)
             entries.append(made[0])
@@ -276,11 +218,12 @@ def collect(folder: Path, keep: int) -> list[str]:
         return writer.collect(manifest, keep)
 
 
-def _lesser(goal: Mapping[str, Any], shape: tuple[int, int]) -> Mapping[str, Any]:
+def lesser(goal: Mapping[str, Any], shape: tuple[int, int]) -> Mapping[str, Any]:
     """The goal of a segment that is not the index's largest: few vectors need no index, and may be too few to train one on."""
     few = shape[0] * shape[1] <= ann.EXACT_NUMBERS
     return {**goal, "spec": ann.EXACT} if goal["spec"] and few else goal
 
 
-def _checked_queries(folder: str | Path, queries: np.ndarray | None) -> np.ndarray | None:
+def checked_own_queries(folder: str | Path, queries: np.ndarray | None) -> np.ndarray | None:
+    """Vectors (q, dim) float32 to measure the recall of an index with, if there are any. Raises UsageError."""
     return None if queries is None else checked_queries(queries, read_manifest(checks.path("folder", folder)).dim, "queries")

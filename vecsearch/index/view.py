@@ -25,6 +25,7 @@ from vecsearch.index.stored import Stored
 from vecsearch.metric import Metric, checked_queries
 from vecsearch.store.alive import documents_of
 from vecsearch.store.filters import MOST_SECONDS
+from vecsearch.store.layout import origin
 from vecsearch.store.snapshot import Snapshot
 
 PASSAGES = 3
@@ -53,6 +54,8 @@ class View(Stored):
         super().__init__(snapshot)
         self.encoder, self.given = encoder, given
         self.condition_seconds = condition_seconds
+        self.url = origin(snapshot.folder)
+        """Where it lies in an object store, of which its folder is a copy; None for a folder of its own."""
         self._metric = Metric(snapshot.manifest.metric)
         little = bool(snapshot.manifest.goal["memory"])
         entries = zip(snapshot.segments, snapshot.manifest.segments, strict=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
@@ -18,20 +18,28 @@ from vecsearch.store.snapshot import Snapshot
 
 
 def alive_blocks(
-    snapshot: Snapshot, size: int, *, cluster_field: str | None = None, became_numbers: set[str] | None = None
+    snapshot: Snapshot,
+    size: int,
+    *,
+    cluster_field: str | None = None,
+    became_numbers: set[str] | None = None,
+    within: Mapping[int, tuple[int, int]] | None = None,
 ) -> Iterator[tuple[list[Document], np.ndarray, list[Span] | None]]:
     """The documents that are not deleted, in order, with their vectors (b, dim) float32 and the passages that these stand for
     (None where each is a whole document), about `size` rows at a time. Reads neither what is deleted nor an index of FAISS.
 
     With `cluster_field`, a name that no field has, that is a field more: the number of the document's cluster, or None. With
     `became_numbers`, texts that conditions read as numbers, as in what an earlier vecsearch wrote, become these; the names of
-    their fields are added to it.
+    their fields are added to it. With `within` only these segments are read, by their numbers, each from a row up to another
+    one, at which documents begin.
     """
     first = 0
-    for segment, alive in zip(snapshot.segments, snapshot.alive, strict=True):
-        stored, starts = segment.documents, first + segment.documents.first_rows()
-        first += segment.rows
-        for rows in _row_blocks(segment, alive, size):
+    for part, (segment, alive) in enumerate(zip(snapshot.segments, snapshot.alive, strict=True)):
+        start, first = first, first + segment.rows
+        if within is not None and part not in within:
+            continue
+        stored, starts = segment.documents, start + segment.documents.first_rows()
+        for rows in _row_blocks(segment, _between(alive, segment.rows, (within or {}).get(part)), size):
             numbers, places = np.unique(stored.numbers(rows), return_inverse=True)
             placed = zip(places.tolist(), map(stored.span, rows.tolist()), strict=True)
             spans = [(place, *span) for place, span in placed if span] if stored.split else None
@@ -78,6 +86,15 @@ def documents_of(documents: Documents, mask: np.ndarray) -> np.ndarray:
     found = np.zeros(len(documents), bool)
     found[documents.numbers(np.flatnonzero(mask))] = True
     return found
+
+
+def _between(alive: np.ndarray | None, rows: int, bounds: tuple[int, int] | None) -> np.ndarray | None:
+    """Which of so many rows are not deleted, and between two bounds; None where all are."""
+    if bounds is None or bounds == (0, rows):
+        return alive
+    mask = np.zeros(rows, bool)
+    mask[slice(*bounds)] = True if alive is None else alive[slice(*bounds)]
+    return mask
 
 
 def _row_blocks(segment: Segment, alive: np.ndarray | None, size: int) -> Iterator[np.ndarray]:

@@ -11,7 +11,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
-from vecsearch.errors import LockedError, writing
+from vecsearch.errors import LockedError, UsageError, writing
 from vecsearch.files import sha256, sync
 from vecsearch.forks import inherited
 from vecsearch.store.layout import (
@@ -21,8 +21,10 @@ from vecsearch.store.layout import (
     LOCK,
     SEGMENTS,
     files_below,
+    foreign_entries,
     is_own,
     manifest_name,
+    origin,
     own_folders,
     reading,
 )
@@ -35,6 +37,24 @@ def write_all(descriptor: int, data: bytes | memoryview, offset: int) -> None:
     while view:
         written = os.pwrite(descriptor, view, offset)
         view, offset = view[written:], offset + written
+
+
+def make_folder(folder: Path) -> list[Path]:
+    """Make the folder of an index where there is none, durably; returns those that were not there, it and what it lies in.
+
+    Raises: UsageError: there is something else. ResourceError: the system refuses.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file, not a folder; choose another -o")
+    with writing(folder):
+        made = [path for path in (folder, *folder.parents) if not path.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in made:
+            sync(path.parent)
+        foreign = [] if (folder / CURRENT).exists() else foreign_entries(folder)
+    if foreign:
+        raise UsageError(f"{folder} exists and is not an index (it holds {foreign[0]}); choose another -o")
+    return made
 
 
 def write_file(path: Path, data: bytes) -> None:
@@ -75,8 +95,12 @@ def replace_current(folder: Path, manifest: Manifest) -> None:
     Raises:
         ResourceError: the system refuses; the index is the old one or the new one, whole.
     """
-    data = manifest.to_bytes()
-    name = manifest_name(manifest.generation)
+    put_current(folder, manifest.generation, manifest.to_bytes())
+
+
+def put_current(folder: Path, generation: int, data: bytes) -> None:
+    """`replace_current` by the bytes of a manifest's file."""
+    name = manifest_name(generation)
     write_file(folder / name, data)
     sync(folder)
     write_file(folder / CURRENT_TMP, f"{name} {hashlib.sha256(data).hexdigest()}\n".encode())
@@ -132,6 +156,13 @@ def remove_files(folder: Path, paths: Collection[str]) -> None:
     _remove_empty(folder, sorted(parents, reverse=True))
 
 
+def remove_below(folder: Path, path: str) -> None:
+    """Remove this program's files below the folder at this relative path, and that, where nothing else is in it."""
+    if own := [name for name in files_below(folder) if name.startswith(f"{path}/") and is_own(name)]:
+        remove_files(folder, own)
+    _remove_empty(folder, [path] if (folder / path).is_dir() else [])
+
+
 def _remove_empty(folder: Path, paths: Iterable[str]) -> None:
     with writing(folder):
         for path in paths:
@@ -159,6 +190,13 @@ class Writing:
             )
 
 
+def _refuse_copy(folder: Path) -> None:
+    if url := origin(folder):
+        raise UsageError(
+            f"{url} is only read here: vecsearch pull brings it into a folder, where it can be changed, and push takes it back"
+        )
+
+
 class Lock:
     """Holds the right to write to an index while entered; the system gives it back when the process dies, however it dies.
 
@@ -171,7 +209,9 @@ class Lock:
         inherited(self)
 
     def __enter__(self) -> Lock:
-        """Raises: LockedError: another process holds it. ResourceError: the folder cannot be written."""
+        """Raises: LockedError: another process holds it. ResourceError: the folder cannot be written. UsageError: it is the
+        cache's copy of what lies in an object store."""
+        _refuse_copy(self._path.parent)
         with ExitStack() as undo, writing(self._path):
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
             undo.callback(os.close, descriptor)

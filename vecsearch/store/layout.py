@@ -16,6 +16,10 @@ from vecsearch.files import HEADER_BYTES, npy_header
 CURRENT = "CURRENT"
 CURRENT_TMP = "CURRENT.tmp"
 LOCK = "LOCK"
+ORIGIN = "ORIGIN"
+"""Names the URL that a folder of the cache is a copy of: it is read, and never changed."""
+REMOTES = "REMOTES"
+"""Which generation a folder and each object store last had in common."""
 SEGMENTS = "segments"
 ENCODER = "encoder"
 
@@ -23,6 +27,8 @@ VECTORS = "vectors.npy"
 NORMS = "norms.npy"
 DOCUMENTS = "documents.sqlite"
 BUILD = "build.json"
+RECORD = "segment.json"
+CLAIM = "claim.json"
 
 WAY_OUT = "restore it from a copy, or build the index again; nothing was changed"
 
@@ -31,13 +37,16 @@ _DELETES = r"deletes-\d{6,}\.npy"
 _CLUSTERS = r"(labels|centres)-\d{6,}\.npy|clusters-\d{6,}\.json"
 _MAP = r"places-\d{6,}\.npy|areas-\d{6,}\.json"
 _SOURCES = r"sources-\d{6,}\.json"
-_SEGMENT = re.compile(rf"{SEGMENTS}/(\d{{6,}})-\d+/")
+_ATTEMPT = r"\d{6,}-\d+-[0-9a-f]{8}"
+_SEGMENT = re.compile(rf"{SEGMENTS}/(\d{{6,}})-(\d+(-[0-9a-f]{{8}})?|shards-[0-9a-f]{{8}})/")
 _SEGMENT_FILE = (
-    rf"{_SEGMENT.pattern}(vectors\.npy|norms\.npy|documents\.sqlite(-journal)?|index(-\d{{6,}})?\.faiss|build\.json)"
+    rf"{_SEGMENT.pattern}(vectors\.npy|norms\.npy|documents\.sqlite(-journal)?|index(-\d{{6,}})?\.faiss|"
+    r"(build|segment|claim|\d+-[0-9a-f]{16})\.json|segment\.json\.tmp)"
 )
 _ENCODER_FILE = rf"{ENCODER}/\w{{1,16}}-\d{{6,}}/.+"
 _OWN = re.compile(
-    rf"CURRENT\.tmp|{_MANIFEST.pattern}|{_DELETES}|{_CLUSTERS}|{_MAP}|{_SOURCES}|{_SEGMENT_FILE}|{_ENCODER_FILE}", re.ASCII
+    rf"CURRENT\.tmp|({_MANIFEST.pattern}|{_DELETES}|{_CLUSTERS}|{_MAP}|{_SOURCES}|{_SEGMENT_FILE}|{_ENCODER_FILE})(\.part)?",
+    re.ASCII,
 )
 
 
@@ -72,9 +81,34 @@ def sources_name(generation: int) -> str:
     return f"sources-{generation:06d}.json"
 
 
+def shards_name(generation: int, build: str) -> str:
+    """Name of the folder, below segments/, in which the shards of a build are claimed; `build` are eight hex digits."""
+    return f"{generation:06d}-shards-{build}"
+
+
+def attempt_name(generation: int, shard: int, attempt: str) -> str:
+    """Name of the folder, below segments/, in which somebody makes a shard; `attempt` are eight hex digits."""
+    return f"{generation:06d}-{shard}-{attempt}"
+
+
+def is_attempt(name: object) -> bool:
+    """Whether it is a name that `attempt_name` gives."""
+    return isinstance(name, str) and re.fullmatch(_ATTEMPT, name, re.ASCII) is not None
+
+
+def claim_name(shard: int, digest: str) -> str:
+    """File name of what says where a shard is that was made of the documents with this digest (hex)."""
+    return f"{shard}-{digest[:16]}.json"
+
+
 def manifest_generations(folder: Path) -> list[int]:
     """Generations whose manifests lie in `folder`, whether current or not, in no order."""
     return [int(match[1]) for name in os.listdir(folder) if (match := _MANIFEST.fullmatch(name))]
+
+
+def has_index(folder: Path) -> bool:
+    """Whether there is, or was until CURRENT was lost, an index in the folder."""
+    return (folder / CURRENT).exists() or bool(manifest_generations(folder))
 
 
 def segment_generations(folder: Path) -> list[int]:
@@ -93,6 +127,14 @@ def files_below(folder: Path) -> Iterator[str]:
             yield from ((Path(parent) / name).relative_to(folder).as_posix() for name in sorted(names))
 
 
+def origin(folder: Path) -> str | None:
+    """The URL that a folder is the cache's copy of; None for one that is an index of its own."""
+    try:
+        return (folder / ORIGIN).read_text(encoding="utf-8").strip()
+    except OSError:
+        return None
+
+
 def own_folders(folder: Path) -> Iterator[str]:
     """Paths, as of `files_below`, of the folders that this program makes; what is within another comes before it."""
     for top in (ENCODER, SEGMENTS):
@@ -109,7 +151,7 @@ def is_own(path: str) -> bool:
 
 def foreign_entries(folder: Path) -> list[str]:
     """What in `folder` this program has not written: names, sorted; an empty list for an empty folder."""
-    known = {CURRENT, LOCK}
+    known = {CURRENT, LOCK, REMOTES}
     tops = sorted(os.listdir(folder))
     foreign = [name for name in tops if name not in known | {SEGMENTS, ENCODER} and not is_own(name)]
     return foreign or [path for path in files_below(folder) if path not in known and not is_own(path)]

@@ -144,7 +144,7 @@ def _are_weights(value: Any) -> bool:
 _OPTIONAL = ("clusters", "language", "weights", "sources", "map")
 """Keys that need not be there."""
 _RECALL = {name: number() for name in ("k", "queries", "mean", "low", "high")} | {"target": (None, number())}
-_SEGMENT = {
+SEGMENT = {
     "name": _is_name,
     "rows": whole(),
     "documents": whole(),
@@ -153,6 +153,7 @@ _SEGMENT = {
     "recall": (None, _RECALL),
     "faiss": (None, _is_name),
 }
+FILES = {...: {"bytes": whole(), "sha256": _is_hash}}
 _MANIFEST = {
     "generation": whole(1),
     "created": str,
@@ -162,9 +163,9 @@ _MANIFEST = {
     "goal": {"spec": (None, str), "recall": (None, number()), "k": int, "memory": (None, int)},
     "chunks": (None, {"tokens": whole(), "overlap": whole()}),
     "encoder": (None, {"folder": str, "fingerprint": str}),
-    "segments": [_SEGMENT],
+    "segments": [SEGMENT],
     "deletes": (None, {"file": _is_name, "rows": whole(1)}),
-    "files": {...: {"bytes": whole(), "sha256": _is_hash}},
+    "files": FILES,
     "counts": {...: int},
     "provenance": dict,
     "previous": (None, {"generation": whole(), "sha256": _is_hash}),

@@ -23,7 +23,7 @@ from vecsearch.store.records import Span, extend_digest, to_record
 from vecsearch.text.languages import NONE, language_of
 
 _SKIP_BLOCK = 1024
-_TEXTS_LOOKED_AT = 1000
+TEXTS_LOOKED_AT = 1000
 AT_ONCE = getattr(os, "RWF_NOWAIT", None)
 """Has a read give up where it would have to wait for the disk; only Linux can."""
 
@@ -66,12 +66,12 @@ class RowsFile:
 class SegmentWriter:
     """Fills a segment's folder block by block. Opened again after a crash it continues after the last whole block."""
 
-    def __init__(self, folder: Path, dim: int, *, anew: str = "anew"):
-        """`anew` says how to start again what cannot be resumed.
+    def __init__(self, folder: Path, dim: int, *, anew: str = "anew", first: int = 0):
+        """`anew` says how to start again what cannot be resumed; `first` documents of the corpus are in other segments.
 
         Raises: DamagedIndexError: what a crash left cannot be continued. ResourceError: the folder cannot be written.
         """
-        self.folder, self.dim, self._anew = folder, dim, anew
+        self.folder, self.dim, self._anew, self._first = folder, dim, anew, first
         self._writing = Writing(folder)
         self._documents = DocumentsWriter(folder / DOCUMENTS)
         self.progress: Stored = self._documents.progress()
@@ -128,10 +128,7 @@ class SegmentWriter:
         for number, document in enumerate(documents, self.progress.documents):
             earlier = taken.setdefault(document.id, number)
             if earlier != number:
-                raise CorpusError(
-                    f"{place(document)}: the id {document.id!r} is already that of document {earlier} (counted from 0); "
-                    "every document needs its own id"
-                )
+                raise taken_id(place(document), document.id, self._first + earlier)
 
     def skip(self, documents: Iterator[Document]) -> None:
         """Consume the documents that are stored already from a corpus that is read again.
@@ -154,7 +151,7 @@ class SegmentWriter:
 
     def language(self, otherwise: str | None) -> str:
         """The code of the language that most documents are in, by 1,000 of them; `otherwise` where that cannot be told."""
-        return language_of(self._documents.some_texts(_TEXTS_LOOKED_AT), otherwise)
+        return language_of(self._documents.some_texts(TEXTS_LOOKED_AT), otherwise)
 
     def finish(self, language: str = NONE) -> int:
         """Complete the files, durably, and return the number of rows; `Segment` reads them from now on. `language` is the code
@@ -176,6 +173,13 @@ class SegmentWriter:
         self._documents.close()
         self._vectors.close()
         self._norms.close()
+
+
+def taken_id(place: str, id: str, earlier: int) -> CorpusError:
+    """The error for a document, at a place, with an id that an earlier one has, which is known by its number."""
+    return CorpusError(
+        f"{place}: the id {id!r} is already that of document {earlier} (counted from 0); every document needs its own id"
+    )
 
 
 def _norms_of(documents: Sequence[Document], vectors: np.ndarray) -> np.ndarray:

@@ -167,6 +167,15 @@ def read_manifest(folder: Path) -> Manifest:
 
 def load_manifest(folder: Path, named: tuple[str, str], by: str = CURRENT) -> Manifest:
     """The manifest of this name and sha256, which the file `by` gives. Raises as `open_snapshot` does."""
+    name, path = named[0], folder / named[0]
+    manifest = Manifest.from_bytes(manifest_data(folder, named, by), str(path))
+    if name != manifest_name(manifest.generation):
+        raise damaged(path, f"says that it is generation {manifest.generation}")
+    return manifest
+
+
+def manifest_data(folder: Path, named: tuple[str, str], by: str = CURRENT) -> bytes:
+    """The bytes of the manifest's file of this name and sha256. Raises DamagedIndexError."""
     name, sha256 = named
     path = folder / name
     with reading(path):
@@ -176,10 +185,7 @@ def load_manifest(folder: Path, named: tuple[str, str], by: str = CURRENT) -> Ma
     found = hashlib.sha256(data).hexdigest()
     if found != sha256:
         raise damaged(path, f"has sha256 {found}, not {sha256} as {by} says")
-    manifest = Manifest.from_bytes(data, str(path))
-    if name != manifest_name(manifest.generation):
-        raise damaged(path, f"says that it is generation {manifest.generation}")
-    return manifest
+    return data
 
 
 def file_problem(folder: Path, name: str, manifest: Manifest, *, check: bool = True) -> str | None:

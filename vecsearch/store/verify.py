@@ -12,7 +12,7 @@ import numpy as np
 from vecsearch import metric
 from vecsearch.errors import DamagedIndexError
 from vecsearch.store.clusters import read_clusters
-from vecsearch.store.layout import CURRENT, DOCUMENTS, LOCK, SEGMENTS, files_below, is_own, manifest_name
+from vecsearch.store.layout import CURRENT, DOCUMENTS, LOCK, REMOTES, SEGMENTS, files_below, is_own, manifest_name
 from vecsearch.store.manifest import Manifest
 from vecsearch.store.places import read_places
 from vecsearch.store.segment import Segment
@@ -113,7 +113,7 @@ def _vector_problems(segment: Segment) -> list[str]:
 
 
 def _notes(folder: Path, kept: Sequence[Manifest]) -> list[str]:
-    named = {CURRENT, LOCK}
+    named = {CURRENT, LOCK, REMOTES}
     for manifest in kept:
         named |= {*manifest.files, manifest_name(manifest.generation)}
     kinds = {

@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from vecsearch.errors import DamagedIndexError, ResourceError, UsageError, writing
-from vecsearch.files import sync
+from vecsearch.errors import DamagedIndexError, ResourceError, UsageError
 from vecsearch.resume import refuse_difference
 from vecsearch.store.clusters import Clustering
 from vecsearch.store.commit import (
@@ -23,13 +22,14 @@ from vecsearch.store.commit import (
     Writing,
     collect_garbage,
     find_unfinished,
+    make_folder,
+    remove_below,
     remove_files,
     replace_current,
     sync_files,
     write_file,
 )
 from vecsearch.store.layout import (
-    BUILD,
     CURRENT,
     ENCODER,
     LOCK,
@@ -39,15 +39,18 @@ from vecsearch.store.layout import (
     deletes_name,
     faiss_name,
     files_below,
-    foreign_entries,
+    has_index,
     is_own,
     manifest_generations,
     segment_generations,
+    shards_name,
     sources_name,
 )
 from vecsearch.store.manifest import FORMAT, KEEP, Manifest, named_files
 from vecsearch.store.places import Places, write_places
 from vecsearch.store.segment import SegmentWriter
+from vecsearch.store.segment_folders import SegmentFolders, fresh_folder
+from vecsearch.store.shards import Shards
 from vecsearch.store.snapshot import generations, read_current, read_manifest
 from vecsearch.text.languages import NONE
 
@@ -65,7 +68,10 @@ class IndexWriter:
         """What is in force; None when there is none, or when it is damaged and about to be replaced."""
         self._update, self._replace, self._resume = update, replace, resume
         self._segments: dict[str, SegmentWriter] = {}
-        self._encoder: str | None = None
+        self.folders = SegmentFolders(self.folder, 0, ())
+        self._shards: Shards | None = None
+        self.encoder: str | None = None
+        """Where the encoder lies that `encoder_folder` was asked for, below the folder."""
         self._made: list[Path] = []
         """The folder and those that it lies in, as far as they were not there before."""
         self._undo = ExitStack()
@@ -83,32 +89,21 @@ class IndexWriter:
         if self._update:
             read_current(self.folder)
         else:
-            self._make_folder()
+            self._made = make_folder(self.folder)
         with ExitStack() as undo:
             undo.enter_context(Lock(self.folder))
             undo.callback(self._leave)
             self.manifest = self._current_manifest()
-            self._unfinished = find_unfinished(self.folder, self.manifest)
+            unfinished = find_unfinished(self.folder, self.manifest)
             if not self._update:
-                self._refuse_unasked()
+                self._refuse_unasked(begun=bool(unfinished))
             self._generation = self._next_generation(self.manifest)
+            self.folders = SegmentFolders(self.folder, self._generation, unfinished)
             self._undo = undo.pop_all()
         return self
 
     def __exit__(self, *exception: object) -> None:
         self._undo.__exit__(*exception)
-
-    def _make_folder(self) -> None:
-        if self.folder.exists() and not self.folder.is_dir():
-            raise UsageError(f"{self.folder} is a file, not a folder; choose another -o")
-        with writing(self.folder):
-            self._made = [path for path in (self.folder, *self.folder.parents) if not path.exists()]
-            self.folder.mkdir(parents=True, exist_ok=True)
-            for path in self._made:
-                sync(path.parent)
-            foreign = [] if (self.folder / CURRENT).exists() else foreign_entries(self.folder)
-        if foreign:
-            raise UsageError(f"{self.folder} exists and is not an index (it holds {foreign[0]}); choose another -o")
 
     def _current_manifest(self) -> Manifest | None:
         if not (self.folder / CURRENT).exists():
@@ -120,41 +115,22 @@ class IndexWriter:
                 return None
             raise
 
-    def _has_index(self) -> bool:
-        """Whether there is, or was until CURRENT was lost, an index in the folder."""
-        return (self.folder / CURRENT).exists() or bool(manifest_generations(self.folder))
-
     def _next_generation(self, manifest: Manifest | None) -> int:
         if manifest is not None:
             return manifest.generation + 1
-        if not self._has_index():
+        if not has_index(self.folder):
             return 1
         # A damaged manifest does not tell which files are its own, and it may yet be restored: no name is used again.
         return 1 + max([*manifest_generations(self.folder), *segment_generations(self.folder)], default=0)
 
-    def _refuse_unasked(self) -> None:
-        if self._replace or (self._resume and self._unfinished):
+    def _refuse_unasked(self, *, begun: bool) -> None:
+        if self._replace or (self._resume and begun):
             return
-        if self._unfinished:
+        if begun:
             raise UsageError(f"{self.folder} holds an unfinished build: --resume continues it, --replace starts again")
-        if self._has_index():
+        if has_index(self.folder):
             nothing = "nothing in it is unfinished; " if self._resume else ""
             raise UsageError(f"{self.folder} is an index already; {nothing}--replace builds it anew, or choose another -o")
-
-    def _discard_unfinished(self) -> None:
-        for name, _ in self._unfinished:
-            self._remove_own(f"{SEGMENTS}/{name}")
-        self._unfinished = []
-
-    def _remove_own(self, path: str) -> None:
-        remove_files(self.folder, [name for name in files_below(self.folder) if name.startswith(f"{path}/") and is_own(name)])
-
-    def _fresh_folder(self, path: str) -> Path:
-        """A new, empty folder; what a crash left under its name, which no manifest can name, goes."""
-        self._remove_own(path)
-        with writing(self.folder / path):
-            (self.folder / path).mkdir(parents=True, exist_ok=True)
-        return self.folder / path
 
     @property
     def faiss_name(self) -> str:
@@ -173,27 +149,41 @@ class IndexWriter:
         anew = "without --resume" if self._update else "with --replace instead of --resume"
         anew = f"after vecsearch gc {self.folder}" if discard_others else anew
         # Not sooner: what is refused, or commits nothing, leaves the work that another command can resume.
-        others = discard_others and self._unfinished and self._unfinished[0][1] != signature
+        unfinished = self.folders.unfinished
+        others = discard_others and unfinished and unfinished[0][1] != signature
         if others or not self._resume:
-            self._discard_unfinished()
-        if self._unfinished:
-            name, begun = self._unfinished.pop(0)
+            self.folders.discard_unfinished()
+        if unfinished:
+            name, begun = unfinished.pop(0)
             refuse_difference(self.folder, begun, signature, anew=anew)
             # One that was interrupted may be half written.
             remove_files(self.folder, [f"{SEGMENTS}/{name}/{self.faiss_name}"])
         else:
-            folder = self._fresh_folder(f"{SEGMENTS}/{name}")
-            write_file(folder / BUILD, json.dumps(signature, indent=1, sort_keys=True).encode() + b"\n")
-            sync(folder)
-            sync(folder.parent)
+            self.folders.begin(name, signature)
         self._segments[name] = SegmentWriter(self.folder / SEGMENTS / name, dim, anew=anew)
         return self._segments[name]
+
+    def shards(self, dim: int, signature: Mapping[str, Any]) -> Shards:
+        """Where several processes make segments at a time: a new place, or that of the unfinished build which this one resumes,
+        with what was done of it. Raises UsageError as `segment`."""
+        signature = json.loads(json.dumps({**signature, "dim": dim}))
+        name = shards_name(self._generation, os.urandom(4).hex())
+        if not self._resume:
+            self.folders.discard_unfinished()
+        if self.folders.unfinished:
+            name, begun = self.folders.unfinished.pop(0)
+            refuse_difference(self.folder, begun, signature, anew="with --replace instead of --resume")
+        else:
+            self.folders.begin(name, signature)
+        self._shards = Shards(self.folder.absolute(), name)  # other processes may be elsewhere
+        self._shards.tidy()
+        return self._shards
 
     def encoder_folder(self, fingerprint: str) -> Path:
         """A new, empty folder for the encoder to save itself into."""
         stem = re.sub(r"\W", "_", fingerprint[:16], flags=re.ASCII) or "_"
-        self._encoder = f"{ENCODER}/{stem}-{self._generation:06d}"
-        return self._fresh_folder(self._encoder)
+        self.encoder = f"{ENCODER}/{stem}-{self._generation:06d}"
+        return fresh_folder(self.folder, self.encoder)
 
     def write_clusters(self, clustering: Clustering) -> dict[str, Any]:
         """Write clusters, for a commit, and return the manifest's entry of them."""
@@ -234,8 +224,8 @@ class IndexWriter:
         values = (vars(self.manifest) if self._update else new) | said
         for writer in self._segments.values():
             writer.finish(values["language"] or NONE)
-        if self._encoder:
-            values["encoder"] = {"folder": self._encoder, **values["encoder"]}
+        if self.encoder:
+            values["encoder"] = {"folder": self.encoder, **values["encoder"]}
         values["segments"] = [dict(segment) for segment in segments]
         values["deletes"] = self._write_deletes(segments, deleted)
         made = Manifest(
@@ -256,7 +246,8 @@ class IndexWriter:
         # What could not be opened again must not be committed.
         Manifest.from_bytes(made.to_bytes(), str(self.folder))
         replace_current(self.folder, made)
-        self._segments = {}
+        self._segments, self._shards = {}, None
+        self.folders.committed()
         # The commit stands; what cannot be removed now is garbage to the next one.
         with suppress(ResourceError, DamagedIndexError):
             self.collect(made)
@@ -292,7 +283,13 @@ class IndexWriter:
             writer.close()
             if writer.rows == 0:
                 with suppress(ResourceError):
-                    self._remove_own(f"{SEGMENTS}/{name}")
+                    remove_below(self.folder, f"{SEGMENTS}/{name}")
+        with suppress(ResourceError):
+            self.folders.remove_loose()
+            if self._shards and self._shards.is_empty:
+                self._shards.remove_all()
+                if self.encoder:
+                    remove_below(self.folder, self.encoder)
         if self._made and set(os.listdir(self.folder)) == {LOCK}:
             with suppress(OSError):
                 (self.folder / LOCK).unlink()

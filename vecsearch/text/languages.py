@@ -54,7 +54,7 @@ LANGUAGES = (*SNOWBALL, NONE)
 _ALSO = {"no": "nb", "nn": "nb"}
 _SAID_LEAST = 0.5
 """Share of the texts that have to be in one language."""
-_CHARACTERS = 1000
+CHARACTERS = 1000
 """Of a text that are looked at."""
 _LETTERS = 100
 """Fewer letters do not tell a language from another."""
@@ -87,7 +87,7 @@ def language_of(texts: Iterable[str], otherwise: str | None) -> str:
     Short texts are looked at several at a time: a word may be one of several languages. Where there is too little to tell
     it is `otherwise`, if there are stems of that one.
     """
-    parts = ["\n".join(some) for some in _together(text[:_CHARACTERS] for text in texts)]
+    parts = ["\n".join(some) for some in _together(text[:CHARACTERS] for text in texts)]
     told = [part for part in parts if sum(map(str.isalpha, part)) >= _LETTERS]
     if not told:
         return otherwise if otherwise in SNOWBALL else NONE

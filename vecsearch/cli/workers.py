@@ -1,0 +1,72 @@
+"""Work by several processes, as commands offer it: on this machine, or on a Ray cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from vecsearch.cli.options import WholeRange, apply_options
+from vecsearch.cli.rules import not_with, only_with
+
+if TYPE_CHECKING:
+    from vecsearch.cli.sources import IndexInput
+    from vecsearch.encoders import Encoder
+    from vecsearch.engine import Engine
+    from vecsearch.index.build import Options
+    from vecsearch.index.index import Index
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+workers_options = apply_options(
+    click.option("--workers", type=WholeRange(1), metavar="N", help="Work with N processes. With --ray: by default one a CPU."),
+    click.option("--ray", metavar="ADDRESS", help="Have the machines of a Ray cluster work: host:port, auto, or local."),
+)
+
+shard_options = apply_options(
+    workers_options,
+    click.option(
+        "--shard-rows", type=WholeRange(1), metavar="N", help="With workers: documents of a segment. By default 16,384."
+    ),
+    only_with("--shard-rows", needs=("--workers", "--ray")),
+    not_with("--workers", "--vectors", "--vocabulary", "--dry-run"),
+    not_with("--ray", "--vectors", "--vocabulary", "--dry-run"),
+)
+
+
+def engine_of(workers: int | None, ray: str | None) -> Engine | None:
+    """What starts the workers that are asked for, None where there are none. Raises UsageError, ResourceError."""
+    if ray is not None:
+        from vecsearch.distributed.ray_engine import RayEngine
+
+        return RayEngine(ray, workers)
+    if workers is not None:
+        from vecsearch.distributed.pool import Pool
+
+        return Pool(workers)
+    return None
+
+
+def built(
+    folder: str,
+    source: IndexInput,
+    encoder: Encoder | None,
+    options: Options,
+    *,
+    workers: int | None,
+    ray: str | None,
+    shard_rows: int | None,
+    **others: Any,
+) -> Index:
+    """An index of what is given, built in this process or by the workers that are asked for; `others` are for both."""
+    from vecsearch.index.index import Index
+
+    engine = engine_of(workers, ray)
+    if engine is None:
+        return Index.build(folder, source.corpus, encoder, options, vectors=source.vectors, **others)
+    from vecsearch.distributed.building import SHARD_ROWS, build
+
+    assert encoder is not None  # ready vectors are refused above
+    with engine:
+        return build(folder, source.corpus, encoder, options, engine=engine, shard_rows=shard_rows or SHARD_ROWS, **others)
