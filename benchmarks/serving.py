@@ -235,7 +235,7 @@ def peers(bench: Bench, python: str, model: str | None) -> Iterator[dict[str, An
         for clients in (1, 64):
             yield {"what": "embeddings, ours", **bench.wrk(f"{url}/v1/embeddings", bench.embeddings("index"), clients)}
     for what in ("fastapi", *(["txtai"] if model else [])):
-        command = [python, str(HERE / "serving_peers.py"), what, bench.index, *([model] if model else [])]
+        command = [python, str(HERE / "serving_peers.py"), what, bench.index, *([model] if what == "txtai" else [])]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | ONE_THREAD)
         try:
             url = re.search(r"http://\S+", process.stdout.readline())[0]
