@@ -9,14 +9,14 @@ from itertools import islice
 from pathlib import Path
 
 from vecsearch import checks
-from vecsearch.errors import ConflictError, DamagedIndexError, ResourceError, UsageError, writing
+from vecsearch.errors import ConflictError, DamagedIndexError, ResourceError
 from vecsearch.files import sync
 from vecsearch.progress import SILENT, Progress, check_progress
 from vecsearch.remote.commits import Commit, Place
 from vecsearch.remote.fetch import Wanted, absent, fetch
 from vecsearch.remote.tracking import remember, remembered
-from vecsearch.store.commit import Lock, collect_garbage, put_current
-from vecsearch.store.layout import CURRENT, foreign_entries
+from vecsearch.store.commit import Lock, collect_garbage, make_folder, put_current
+from vecsearch.store.layout import CURRENT
 from vecsearch.store.manifest import Manifest
 from vecsearch.store.snapshot import generations, load_manifest, read_current
 
@@ -49,7 +49,7 @@ def pull(url: str, folder: str | Path, *, progress: Progress = SILENT) -> Pulled
     check_progress(progress)
     place = Place(url)
     commit = place.wanted()
-    _make_folder(folder)
+    make_folder(folder, other="folder")
     with Lock(folder):
         before = read_current(folder) if (folder / CURRENT).exists() else None
         if before and before[1] == commit.sha256:
@@ -64,19 +64,6 @@ def pull(url: str, folder: str | Path, *, progress: Progress = SILENT) -> Pulled
         with suppress(ResourceError, DamagedIndexError):  # what cannot be removed now is garbage to the next one
             collect_garbage(folder, list(islice(generations(folder, commit.manifest), commit.manifest.keep)))
     return Pulled(commit.manifest, len(came), sum(one.size for one in came))
-
-
-def _make_folder(folder: Path) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder} is a file, not a folder; choose another")
-    with writing(folder):
-        made = [path for path in (folder, *folder.parents) if not path.exists()]
-        folder.mkdir(parents=True, exist_ok=True)
-        for path in made:
-            sync(path.parent)
-        foreign = [] if (folder / CURRENT).exists() else foreign_entries(folder)
-    if foreign:
-        raise UsageError(f"{folder} exists and is not an index (it holds {foreign[0]}); choose another folder")
 
 
 def _refuse_changes(folder: Path, sha256: str, place: Place, commit: Commit) -> None:

@@ -39,13 +39,14 @@ def write_all(descriptor: int, data: bytes | memoryview, offset: int) -> None:
         view, offset = view[written:], offset + written
 
 
-def make_folder(folder: Path) -> list[Path]:
+def make_folder(folder: Path, *, other: str = "-o") -> list[Path]:
     """Make the folder of an index where there is none, durably; returns those that were not there, it and what it lies in.
+    Messages say to choose another one by what it is called, `other`.
 
     Raises: UsageError: there is something else. ResourceError: the system refuses.
     """
     if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder} is a file, not a folder; choose another -o")
+        raise UsageError(f"{folder} is a file, not a folder; choose another {other}")
     with writing(folder):
         made = [path for path in (folder, *folder.parents) if not path.exists()]
         folder.mkdir(parents=True, exist_ok=True)
@@ -53,7 +54,7 @@ def make_folder(folder: Path) -> list[Path]:
             sync(path.parent)
         foreign = [] if (folder / CURRENT).exists() else foreign_entries(folder)
     if foreign:
-        raise UsageError(f"{folder} exists and is not an index (it holds {foreign[0]}); choose another -o")
+        raise UsageError(f"{folder} exists and is not an index (it holds {foreign[0]}); choose another {other}")
     return made
 
 
