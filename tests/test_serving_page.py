@@ -16,6 +16,7 @@ from vecsearch import Document, Index
 from vecsearch.serving.guard import Access
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+axe_api = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
 expect = sync_api.expect
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 HOSTILE = '</script><img src=x onerror="window.hacked=1"><b>king'
@@ -452,7 +453,7 @@ STATES = [f"{NARROWED}&open=d2", "?q=king&where=yeer", "", NONE]
 
 @pytest.mark.parametrize(("scheme", "states"), [("light", STATES), ("dark", STATES[:2])])
 def test_axe_finds_nothing_serious(opened, url, scheme, states):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed").Axe()
+    axe = axe_api.Axe()
     page = opened(url, color_scheme=scheme, bypass_csp=True)
     for state in states:
         page.goto(f"{url}/{state}")
