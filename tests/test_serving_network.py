@@ -139,6 +139,16 @@ def test_overload_is_refused_at_once_and_nothing_fails(folder):
     assert all(each.headers["retry-after"] == "1" for each in got if each.status_code == 503)
 
 
+def test_what_cannot_be_taken_on_is_refused_before_it_is_read(folder):
+    with listening({"films": folder}, queue=1) as url, ThreadPoolExecutor(1) as pool:
+        search, until = f"{url}/v1/indexes/films/search", time.monotonic() + SECONDS
+        slow = pool.submit(httpx.post, search, json={"where": SLOW}, timeout=SECONDS)
+        while httpx.post(search, content=b"no JSON").status_code != 503:
+            assert time.monotonic() < until
+            assert not slow.done()
+        assert slow.result().status_code == 422
+
+
 # -- new generations -----------------------------------------------------------------------------------------------------
 
 

@@ -77,6 +77,7 @@ class _Endpoints:
 
     async def search(self, request: Request) -> Response:
         shown = self._service.shown(request.path_params["name"])
+        self._service.refuse_if_full()
         if request.method == "POST":
             asked = schema.read_json(schema.SearchRequest, await self._body(request))
         else:
@@ -96,6 +97,7 @@ class _Endpoints:
         return Response(page.html, headers=headers, media_type="text/html")
 
     async def embeddings(self, request: Request) -> Response:
+        self._service.refuse_if_full()
         asked = schema.read_json(schema.EmbeddingsRequest, await self._body(request))
         shown = self._service.shown(asked.model)
         texts = texts_of(asked, shown.index.dim)

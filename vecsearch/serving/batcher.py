@@ -52,11 +52,15 @@ class Batcher(Generic[J, R]):
 
     # -- in the event loop -------------------------------------------------------------------------------------------
 
-    def accept(self, queries: int) -> None:
-        """Count queries that will be asked, until they are `done`. Raises Problem (503) where there are too many."""
+    def refuse(self, queries: int = 1) -> None:
+        """Raise Problem (503) where there is no room for so many queries more."""
         if self._accepted + queries > self._limits.queue and self._accepted:
             self._metrics.dropped.labels("overload").inc(queries)
             raise busy(self._accepted)
+
+    def accept(self, queries: int) -> None:
+        """Count queries that will be asked, until they are `done`. Raises as `refuse`."""
+        self.refuse(queries)
         self._accepted += queries
 
     def done(self, queries: int) -> None:

@@ -110,6 +110,11 @@ class Service:
         answer = {"index": shown.name, "generation": shown.generation, "mode": way.name, "took_ms": took, "results": results}
         return dumps(answer)
 
+    def refuse_if_full(self) -> None:
+        """Raise Problem (503) where nothing can be taken on, before a request is read: refused ones cost least so, and those that
+        are accepted wait less."""
+        self._batcher.refuse()
+
     # -- how ---------------------------------------------------------------------------------------------------------
 
     @asynccontextmanager
