@@ -111,8 +111,8 @@ class Service:
         return dumps(answer)
 
     def refuse_if_full(self) -> None:
-        """Raise Problem (503) where nothing can be taken on, before a request is read: refused ones cost least so, and those that
-        are accepted wait less."""
+        """Raise Problem (503) where nothing can be taken on, before a request is read: refusals cost least so, and those
+        that are accepted wait less."""
         self._batcher.refuse()
 
     # -- how ---------------------------------------------------------------------------------------------------------
