@@ -98,9 +98,11 @@ def engine_of(options: argparse.Namespace) -> Engine:
 
 
 class Watch:
-    """Looks at the processes below this one twice a second: processor seconds and the most memory of each, by its id."""
+    """Looks at the processes below this one twice a second: processor seconds and the most memory of each, by its id, and what
+    each is called."""
 
     def __init__(self) -> None:
+        self.names: dict[int, str] = {}
         self.processor: dict[int, float] = {}
         self.memory: dict[int, int] = {}
         self._ended, self._thread = Event(), Thread(target=self._look)
@@ -111,6 +113,7 @@ class Watch:
             for child in own.children(recursive=True):
                 with suppress(psutil.Error):
                     self.processor[child.pid] = sum(child.cpu_times()[:2])
+                    self.names[child.pid] = max(self.names.get(child.pid, ""), "".join(child.cmdline()[:1]), key=len)
                     self.memory[child.pid] = max(self.memory.get(child.pid, 0), child.memory_info().rss)
 
     def __enter__(self) -> Watch:

@@ -31,7 +31,7 @@ from vecsearch.corpus.document import Document
 from vecsearch.corpus.readers import read_corpus
 from vecsearch.evaluation.measures import of_ranking
 from vecsearch.evaluation.sets import read_retrieval
-from vecsearch.index.keywords import Keywords, best
+from vecsearch.index.keywords import Keywords, best, word_totals
 from vecsearch.store.documents import Documents
 from vecsearch.store.documents_writer import DocumentsWriter, Stored
 from vecsearch.store.records import to_record
@@ -59,8 +59,8 @@ def ours(texts: Sequence[str], folder: Path) -> Ask:
     writer.finish("en")
     writer.close()
     documents = Documents(path, len(texts))
-    keywords = Keywords([documents], "en")
-    return lambda query: [number for _, _, number in best(keywords.scores(query), K, [None])]
+    keywords = Keywords([documents], "en", word_totals([documents]))
+    return lambda query: [number for _, _, number in best(keywords.scores(query, keywords.counts(query)), K, [None])]
 
 
 def fts5(texts: Sequence[str], folder: Path, words: Callable[[str], list[str]] | None = None) -> Ask:

@@ -1,11 +1,13 @@
 """How many pairs of texts a second `vecsearch similarity --pairs` scores, and that its memory does not grow with the file.
 
     python benchmarks/pairs.py CORPUS… [--pairs 1000000] [--queries 20000] [--results 250000] [--encoder NAME]
+                               [--files 8 --workers 2]
 
 A CORPUS is a .jsonl (.gz, .xz) with "text", of whose sentences so many different queries and results are taken; a pair is one
 of each at random, so texts recur as in a search engine's log. The command runs over a tenth of the pairs, half of them and all,
 each in a process of its own; `memory_mb` is the most that it had in memory. `plain` is what one writes without it: both texts
-of each pair encoded as they come, 1,024 pairs at a time, and their cosine; on a hundredth of the pairs.
+of each pair encoded as they come, 1,024 pairs at a time, and their cosine; on a hundredth of the pairs. With --files all
+pairs are scored once more, as so many files by so many workers.
 """
 
 from __future__ import annotations
@@ -40,6 +42,8 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=20_000)
     parser.add_argument("--results", type=int, default=250_000)
     parser.add_argument("--encoder", default=DEFAULT)
+    parser.add_argument("--files", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=os.cpu_count())
     options = parser.parse_args()
     texts = sentences(options.corpora, options.queries + options.results)
     rng = np.random.default_rng(0)
@@ -58,6 +62,15 @@ def main() -> None:
             command = ["-m", "vecsearch.cli", "similarity", "--pairs", str(path), "--encoder", options.encoder]
             taken, peak = of_process(*command, "-o", str(path.with_name("scored.jsonl")), "--replace")
             rows.append(told("vecsearch similarity --pairs", len(some), taken) | {"memory_mb": peak // 1_000_000} | row)
+        if options.files:
+            parts = Path(folder) / "parts"
+            parts.mkdir()
+            for number, its in enumerate(np.array_split(np.array(pairs), options.files)):
+                with (parts / f"{number}.jsonl").open("w", encoding="utf-8") as file:
+                    file.writelines(json.dumps({"query": texts[i], "result": texts[j]}) + "\n" for i, j in its.tolist())
+            command = ["-m", "vecsearch.cli", "similarity", "--pairs", str(parts), "--encoder", options.encoder]
+            taken, _ = of_process(*command, "-o", str(Path(folder) / "scored"), "--workers", str(options.workers))
+            rows.append(told(f"{options.files} files by {options.workers} workers", len(pairs), taken) | row)
     some = pairs[: max(BLOCK, options.pairs // 100)]
     rows.append(told("plain", len(some), plain([(texts[i], texts[j]) for i, j in some], options.encoder)) | row)
     report("pairs", rows)

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
-from vecsearch.engine import Engine, LostError, Worker
+from vecsearch.engine import Engine, Worker
+from vecsearch.errors import LostError
 
 
 class Here(Engine):
@@ -26,7 +27,9 @@ class Here(Engine):
     def free(self) -> int:
         return self.room
 
-    def worker(self, make: Callable[..., Any], *arguments: Any, node: str | None = None, threads: int = 1) -> Worker:
+    def worker(
+        self, make: Callable[..., Any], *arguments: Any, node: str | None = None, threads: int = 1, at_once: int = 1
+    ) -> Worker:
         self.started += 1
         return Doing(self.call, make, arguments)
 

@@ -1,6 +1,7 @@
 """`vecsearch fuse` and `similarity --fusion`: rows, files, options that take effect, and what is refused."""
 
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -8,6 +9,9 @@ from conftest import refused
 
 from vecsearch.encoders import UlmfitEncoder
 from vecsearch.matching.fused_model import FusedModel
+from vecsearch.matching.judges import FusedJudge
+from vecsearch.matching.scoring_files import score_files
+from vecsearch.matching.scoring_plan import Scoring
 from vecsearch.metric import Metric, pair_scores
 
 WORDS = ["king", "queen", "river", "bank", "film", "war", "love", "city", "heist", "tomato"]
@@ -77,7 +81,7 @@ def test_what_is_printed_is_what_is_kept(run, tmp_path):
 
 
 @pytest.mark.parametrize("model", ["logistic", "forest", "boosting"])
-def test_a_stream_is_judged_by_a_kept_model(run, vecsearch, tmp_path, encoders, model):
+def test_a_stream_is_judged_by_a_kept_model(run, vecsearch, tmp_path, tiny_folder, encoders, model):
     _, (compared, _, _), folder = run("--model", model)
     assert [row["scores"] for row in compared][2:] == [model]
     stream = tmp_path / "stream.jsonl"
@@ -100,6 +104,11 @@ def test_a_stream_is_judged_by_a_kept_model(run, vecsearch, tmp_path, encoders, 
     assert [row["n"] for row in rows] == sorted(row["n"] for row in kept + dropped if row["one cosine"] >= 0.9)
     ran = vecsearch("similarity", "--pairs", stream, "--fusion", folder, "--threshold", 2)
     assert (ran.code, ran.out) == (0, "")
+    # In other processes as well, to which it is sent as a pickle.
+    two = UlmfitEncoder(tiny_folder(dims=(6, 9)), pooling="raw")
+    judge = pickle.loads(pickle.dumps(FusedJudge(fusion, {"one": UlmfitEncoder(tiny_folder()), "two": two})))
+    score_files([stream], judge, Scoring(kept=tmp_path / "k", dropped=tmp_path / "d", threshold=judge.threshold))
+    assert all((tmp_path / name / "stream.jsonl").read_bytes() == (tmp_path / f"{name}.jsonl").read_bytes() for name in "kd")
 
 
 def test_every_option_takes_effect(run, tmp_path):

@@ -55,6 +55,7 @@ COMMANDS = {
     "odd-one-out": "index king storm the_king",
     "similarity": "king queen --encoder mini.txt",
     "similarity --pairs": "--pairs pairs.tsv --encoder mini.txt -o scored.csv",
+    "similarity --pairs --pairs": "--pairs pairs.tsv --pairs labelled.tsv --encoder mini.txt -o many",
     "evaluate": "pairs.tsv --encoder mini.txt",
     "calibrate": "nowhere.tsv -o calibrated.json --encoder mini.txt",
     "fuse": "nowhere.tsv -o fused --encoder mini.txt --model logistic",

@@ -137,6 +137,59 @@ def test_two_texts_or_a_file_of_pairs(vecsearch, pairs):
     refused(vecsearch("similarity", "a", "b", "--threshold", 0), 2, "--threshold", "--pairs")
 
 
+@pytest.fixture
+def many(pairs):
+    """Two files in a folder, of which the second has a bad record."""
+    folder = pairs.parent / "many"
+    folder.mkdir()
+    (folder / "one.jsonl").write_bytes(pairs.read_bytes())
+    (folder / "two.csv").write_text("query,result\nthe king,the unknowable queen\na river\n")
+    return folder
+
+
+def test_many_files_go_into_folders(run, tmp_path, pairs, many):
+    values = sorted(json.loads(line)["cosine"] for line in run().out.splitlines())
+    threshold = (values[2] + values[3]) / 2
+    split = ("--threshold", threshold, "--skip-bad", "--kept", tmp_path / "k", "--dropped", tmp_path / "d")
+    ran = run(*split, of=many)
+    assert ran.code == 0, ran.err
+    told = [json.loads(line) for line in ran.out.splitlines()]
+    assert [(row["folder"], row["files"]) for row in told] == [(str(tmp_path / name), 2) for name in "kd"]
+    assert sum(row["pairs"] for row in told) == 7 and min(row["pairs"] for row in told) > 0
+    assert "7 pairs of 2 files scored, 11 texts encoded" in ran.err and "words are unknown to the model" in ran.err
+    assert f"skipped 1 bad records of 2 files; the first: {many}/two.csv, line 3" in ran.err
+    alone = run("--threshold", threshold, "--kept", tmp_path / "k.jsonl", "--dropped", tmp_path / "d.jsonl")
+    assert alone.code == 0
+    for name in "kd":
+        assert (tmp_path / name / "one.jsonl").read_bytes() == (tmp_path / f"{name}.jsonl").read_bytes()
+        assert (tmp_path / name / "two.csv").read_text().startswith("query,result,cosine,")
+    again = run(*split, "--resume", of=many / "*")
+    assert again.out == ran.out and "2 files with 7 pairs were scored before\n0 pairs of 0 files scored" in again.err
+    assert "skipped 1 bad records" in again.err
+    refused(run(*split, of=many), 2, "one.jsonl: continue with --resume, or start again with --replace")
+    refused(run("--resume", "-o", tmp_path / "k", of=many), 2, "one.jsonl was started with rule ['cosine', ", "not None")
+    refused(run("-o", tmp_path / "o", of=many), 3, f"{many}/two.csv, line 3", "--skip-bad")
+    assert [path.name for path in (tmp_path / "o").glob("[!.]*")] == ["one.jsonl"]
+
+
+def test_workers_write_what_one_process_writes(run, tmp_path, many):
+    for name, options in (("one", ()), ("two", ("--workers", 2))):
+        assert run("--skip-bad", "-o", tmp_path / name, *options, of=many).code == 0
+    for name in ("one.jsonl", "two.csv"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+    ran = run("-o", tmp_path / "single", "--workers", 1, of=many / "one.jsonl")
+    assert ran.code == 0 and (tmp_path / "single" / "one.jsonl").exists()
+
+
+def test_many_files_need_folders(run, vecsearch, tmp_path, many):
+    (tmp_path / "file.jsonl").write_text("")
+    refused(run(of=many), 2, "are scored into folders: give -o, or --kept and --dropped")
+    refused(run("--workers", 2), 2, "are scored into folders: give -o")
+    refused(run("-o", tmp_path / "file.jsonl", of=many), 2, "file.jsonl is a file; the outputs of many files go into a folder")
+    refused(run("-o", many, of=many), 2, f"{many} is read, and would be written")
+    refused(vecsearch("similarity", "a", "b", "--workers", 2), 2, "--workers", "--pairs")
+
+
 def test_interrupted_it_says_how_it_goes_on_and_does(tmp_path, tiny_folder):
     path, out = tmp_path / "many.jsonl", tmp_path / "out.jsonl"
     # Ever other texts, so that it takes a while.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
+from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 
@@ -18,10 +20,11 @@ from hypothesis import strategies as st
 
 from vecsearch import Chunks, Corpus, Document, Index, Options, UlmfitEncoder
 from vecsearch.distributed import Pool, build
+from vecsearch.distributed.crew import Crew
 from vecsearch.encoders import Encoder, TransformerEncoder
-from vecsearch.engine import LostError
-from vecsearch.errors import CorpusError, ResourceError, UsageError, VectorsError
+from vecsearch.errors import CorpusError, LostError, ResourceError, UsageError, VectorsError
 from vecsearch.index import blocks
+from vecsearch.progress import SILENT
 from vecsearch.store.verify import Verification, verify
 
 BLOCK = 4096
@@ -180,7 +183,6 @@ def test_commands_build_several_files_by_a_pattern(tmp_path, vecsearch, tiny_fol
         assert [document.id for document in index.documents(range(4))] == ["a0", "a1", "a2", "b0"]
     refused(vecsearch("build", "x*.jsonl", "-o", "none", *encoder), 3, "x*.jsonl")
     refused(vecsearch("build", "a.jsonl", "-o", "none", "--shard-rows", 5, *encoder), 2, "--shard-rows", "--workers")
-    refused(vecsearch("build", "a.jsonl", "-o", "none", "--workers", 2, "--recall", 0.9, *encoder), 2, "exact")
     refused(vecsearch("build", "--vocabulary", "-o", "none", "--workers", 2, *encoder), 2, "--workers", "--vocabulary")
     assert not Path("none").exists()
 
@@ -325,8 +327,8 @@ def test_what_cannot_be_sent_to_workers_is_refused_first(tmp_path):
         build(tmp_path / "i", documents("a"), Local(), engine=engine)
     with Pool(1) as engine, pytest.raises(TypeError, match="engine"):
         build(tmp_path / "i", documents("a"), AxisEncoder(), engine=Pool)
-    with Pool(1) as engine, pytest.raises(UsageError, match="exact"):
-        build(tmp_path / "i", documents("a"), AxisEncoder(), Options(spec="HNSW4"), engine=engine)
+    with Pool(1) as engine, pytest.raises(UsageError, match="Nonsense"):
+        build(tmp_path / "i", documents("a"), AxisEncoder(), Options(spec="Nonsense"), engine=engine)
     assert not (tmp_path / "i").exists()
 
 
@@ -386,7 +388,38 @@ def test_pool():
         Pool(0)
 
 
-def lock(held):
-    import threading
+class Paired(Here):
+    """Workers that are done only when two of them are at it."""
 
+    def __init__(self) -> None:
+        super().__init__(2)
+        self.asked: list[Future] = []
+
+    def worker(self, *arguments, **options):
+        worker = super().worker(*arguments, **options)
+        worker.submit = self.submit
+        return worker
+
+    def submit(self, *_):
+        self.asked.append(mine := Future())
+        alone = threading.Timer(5, mine.set_exception, [AssertionError("it was left alone")])
+        mine.add_done_callback(lambda _: alone.cancel())
+        alone.start()
+        if len(self.asked) == 2:
+            for future in self.asked:
+                future.set_result(1)
+            self.asked = []
+        return mine
+
+
+def test_every_worker_of_a_crew_has_something_to_do():
+    """In one round of tasks after the other, by the same workers."""
+    engine = Paired()
+    with Crew(engine, 2, str, progress=SILENT) as crew:
+        for _ in range(2):
+            assert sum(done for _, done in crew.results(str, range(6))) == 6
+    assert engine.started == 2
+
+
+def lock(held):
     return threading.Lock()

@@ -16,13 +16,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from conftest import documents
+from conftest import Told, documents
 from engines import Forking, Here
 from faults import FULL, failing, killed, limited, moments, stepping, trace
 from store_builds import QUICK_DISK, assert_tidy
 from test_distributed import BLOCK, Letters
 
-from vecsearch import Index
+from vecsearch import Index, Options
 from vecsearch.distributed import build
 from vecsearch.errors import ResourceError
 from vecsearch.index import blocks, update
@@ -152,7 +152,7 @@ def test_a_disk_that_is_full_within_a_worker_is_said_with_the_file(place):
 
 def test_a_shard_done_twice_counts_once(place):
     """Two workers make one shard, as where one only seemed to be lost: the second finds the first's claim, and takes that."""
-    from vecsearch.engine import LostError
+    from vecsearch.errors import LostError
 
     class Unsure(Here):
         """Tells of the first task that it was lost, when it is done."""
@@ -172,17 +172,121 @@ def test_a_shard_done_twice_counts_once(place):
     check(folder, lost=2)
 
 
+# -- while shards are indexed --------------------------------------------------------------------------------------------
+
+
+MANY = [f"{'ab' * (i % 5)}{'c' * (i % 7)} {i}" for i in range(31)]
+KIND = Options(spec="IVF2,Flat")
+
+
+class Interrupted(Exception):
+    pass
+
+
+def index_many(folder: Path, engine=None, *, stop: bool = False, resume: bool = True) -> None:
+    """The index of MANY, in four shards of which three rows are held out; with `stop` only as far as it is encoded."""
+
+    def then(name: str, done: int) -> None:
+        if stop and (name, done) == ("documents", len(MANY)):
+            raise Interrupted
+
+    letters = Letters(folder.with_name("encoded"))
+    build(
+        folder,
+        documents(*MANY),
+        letters,
+        KIND,
+        engine=engine or Here(),
+        shard_rows=8,
+        replace=True,
+        resume=resume,
+        progress=Told(then),
+    ).close()
+
+
+@pytest.fixture
+def encoded(place, monkeypatch):
+    """Beside an index of OLD all shards of MANY, none of them indexed."""
+    monkeypatch.setattr(blocks, "BLOCK_DOCUMENTS", 8)
+    with pytest.raises(Interrupted):
+        index_many(fresh(place), stop=True, resume=False)
+    shutil.rmtree(place / "old")
+    (place / "index").rename(place / "old")
+    return place
+
+
+def check_indexed(folder: Path) -> bool:
+    """Whether the index that was left is the new one, which it is after a resumed build; no text was encoded again."""
+    assert verify(folder).problems == []
+    was_new = held(folder) == MANY
+    if not was_new:
+        assert held(folder) == OLD
+        index_many(folder)
+    assert held(folder) == MANY and not folder.with_name("encoded").exists()
+    with Index.open(folder, encoder=Letters(folder)) as index:
+        assert [entry["spec"] for entry in index.manifest.segments] == ["IVF2,Flat"] * 4
+        assert index.manifest.recall["queries"] == 1
+    update.collect(folder, 1)
+    assert verify(folder) == Verification([], [])
+    assert_tidy(folder)
+    return was_new
+
+
+def test_one_that_fills_and_commits_is_killed_at_every_step(encoded):
+    outcomes = set()
+    index_many(fresh(encoded))  # libraries take steps of their own the first time
+    found = moments(partial(index_many, fresh(encoded)))
+    for at, half in [*found[::SAMPLE], *found[-6:]]:
+        folder = fresh(encoded)
+        assert killed(partial(index_many, folder), at, half=half)
+        outcomes.add(check_indexed(folder))
+    assert outcomes == {False, True}
+
+
+def test_a_worker_is_killed_at_every_step_while_it_fills(encoded):
+    """What it was at is done again by another one."""
+    steps = 0
+    for at in range(1000):
+        folder = fresh(encoded)
+        (encoded / "died").unlink(missing_ok=True)
+        index_many(folder, Forking(killed_once(encoded, at)))
+        assert check_indexed(folder)
+        if not (encoded / "died").exists():
+            break
+        steps = at
+    assert steps >= 3
+
+
+def test_refused_at_every_step_while_shards_are_indexed(encoded):
+    refused = 0
+    for at in range(0, len(trace(partial(index_many, fresh(encoded)))), SAMPLE):
+        folder = fresh(encoded)
+        try:
+            with failing(errno.ENOSPC, at):
+                index_many(folder)
+        except ResourceError as refusal:
+            refused += 1
+            assert str(folder) in str(refusal)
+        check_indexed(folder)
+    assert refused > 3
+
+
+# -- processes -------------------------------------------------------------------------------------------------------------
+
+
 KILLED = """
 import sys
 from test_distributed import Letters
 from conftest import documents
 from pathlib import Path
+from vecsearch import Options
 from vecsearch.distributed import Pool, build
 
 if __name__ == "__main__":
     folder, rows = Path(sys.argv[1]), int(sys.argv[2])
     with Pool(2) as engine:
         build(folder, documents(*(f"{'ab' * (i % 5)} {i}" for i in range(rows))), Letters(folder.with_name("encoded"), 0.3),
+              Options(spec="IVF4,Flat" if "kind" in sys.argv else "exact"),
               engine=engine, shard_rows=1, replace=True, resume="resume" in sys.argv)
 """
 ROWS = 4 * BLOCK
@@ -237,13 +341,13 @@ def test_processes_end_with_the_one_that_builds(tmp_path, how):
 
 @pytest.mark.slow
 def test_random_kills(tmp_path):
-    """Of workers and of the one that builds, 50 with FAULTS=full: no more than a shard is lost for each."""
+    """Of workers and of the one that builds, while they encode and index, 50 with FAULTS=full: each costs a shard at most."""
     folder, rng, builds, lost = tmp_path / "index", random.Random(0), 1, 0
-    process = started(folder)
+    process = started(folder, "kind")
     for _ in range(50 if FULL else 6):
         time.sleep(rng.uniform(0.2, 1.5))
         if process.poll() == 0:
-            process, builds = started(folder), builds + 1  # another, in the place of this one
+            process, builds = started(folder, "kind"), builds + 1  # another, in the place of this one
             while not claimed(folder):
                 time.sleep(0.02)
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
@@ -253,7 +357,7 @@ def test_random_kills(tmp_path):
         if victim == process.pid:
             builds += process.wait() == 0  # it had just ended by itself
             assert alone(process)
-            process = started(folder, "resume")
+            process = started(folder, "kind", "resume")
     assert process.wait() == 0
     assert folder.with_name("encoded").stat().st_size <= builds * ROWS + lost * BLOCK
     assert len(held(folder)) == ROWS

@@ -31,6 +31,7 @@ from vecsearch.errors import UsageError
 from vecsearch.index.build import Options
 from vecsearch.index.hits import Hit, Neighbors
 from vecsearch.index.index import Index
+from vecsearch.index.parts import Here as InProcess
 from vecsearch.index.view import View
 from vecsearch.store.snapshot import open_snapshot
 
@@ -381,7 +382,7 @@ def test_what_a_thread_was_in_the_middle_of_for_long_is_refused_in_the_child(fol
             inside.set()
             leave.wait(SECONDS)
 
-    with Index(View(snapshot, None)) as index, ThreadPoolExecutor(2) as pool:
+    with Index(View(snapshot, InProcess(snapshot), None)) as index, ThreadPoolExecutor(2) as pool:
         reader = pool.submit(read)
         assert inside.wait(SECONDS)
         waits = pool.submit(index.search, QUERIES, 5, where=where)

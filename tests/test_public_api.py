@@ -56,8 +56,11 @@ from vecsearch.matching.calibration import CalibratedEncoder, Calibration
 from vecsearch.matching.features import PairFeatures
 from vecsearch.matching.fuse import fuse
 from vecsearch.matching.fused_model import FusedEncoder, FusedModel
+from vecsearch.matching.judges import EncoderJudge
 from vecsearch.matching.labelled import read_labelled
 from vecsearch.matching.scorers import EncoderScorer
+from vecsearch.matching.scoring_files import score_files
+from vecsearch.matching.scoring_plan import Scoring
 from vecsearch.matching.threshold import Rule
 from vecsearch.metric import pair_scores
 from vecsearch.progress import SILENT
@@ -337,6 +340,13 @@ def matching_cases(place: Place) -> Iterator[Case]:
     scoring = {"a": ["abc", "ab"], "b": ["b", "c"]}
     yield Case("EncoderScorer", EncoderScorer, {"encoder": Encoder(), **scoring, "calibration": made})
     yield Case("columns", EncoderScorer(Encoder(), ["a", "b"], ["b", "c"]).columns, scoring)
+    yield Case("EncoderJudge", EncoderJudge, {"encoder": Encoder(), "calibration": made})
+    folders = {"output": "scored", "kept": "kept", "dropped": "dropped", "threshold": ("cosine", 0.5)}
+    yield Case("Scoring", Scoring, folders | {"columns": ["a", "b"], "format": "tsv", "skip_bad": False})
+    many = {"paths": ["pairs.tsv"], "judge": EncoderJudge(Encoder()), "scoring": Scoring(output=Path("scored"))}
+    many |= {"resume": False, "replace": False, "progress": SILENT}
+    yield Case("score_files", score_files, many)
+    yield Case("distributed.score_files", distributed.score_files, many | {"engine": Here(), "workers": 1})
     yield Case("PairFeatures", PairFeatures({"own": Encoder()}).columns, scoring)
 
 

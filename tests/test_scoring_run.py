@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from vecsearch.corpus.pairs import Pair, read_pairs
 from vecsearch.errors import CorpusError, ResourceError, UsageError
 from vecsearch.matching.remembering import ENTRY_BYTES, RememberingEncoder
+from vecsearch.matching.rows import scored_rows
 from vecsearch.matching.scorers import EncoderScorer
-from vecsearch.matching.scoring_run import Output, ScoringRun, blocks, scored_rows
+from vecsearch.matching.scoring_run import Output, ScoringRun, blocks
 from vecsearch.metric import Metric, pair_scores
 from vecsearch.progress import SILENT
 

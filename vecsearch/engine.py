@@ -7,17 +7,9 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
-from vecsearch.errors import VecsearchError
-
-
-class LostError(VecsearchError):
-    """The process that worked, or the machine that it ran on, is gone: what it was asked for has to be asked of another."""
-
-    exit_code = 5
-
 
 class Worker(ABC):
-    """A process that holds a value made in it, and calls functions with that, one after another."""
+    """A process that holds a value made in it, and calls functions with that."""
 
     ready: Future[None]
     """Is done when the process has its place and the value is made. Raises what making it has raised, and LostError where the
@@ -48,8 +40,11 @@ class Engine(ABC):
         """How many cores are free now, for workers that wait for a place."""
 
     @abstractmethod
-    def worker(self, make: Callable[..., Any], *arguments: Any, node: str | None = None, threads: int = 1) -> Worker:
-        """Start a process that holds `make(*arguments)` and computes with so many threads, on the machine `node`, or on any.
+    def worker(
+        self, make: Callable[..., Any], *arguments: Any, node: str | None = None, threads: int = 1, at_once: int = 1
+    ) -> Worker:
+        """Start a process that holds `make(*arguments)` and computes with so many threads, on the machine `node`, or on any. It
+        does what it is asked for one after another, or `at_once` at a time, each in a thread.
 
         It returns at once. Raises LostError for a machine that is not there.
         """

@@ -11,6 +11,7 @@
     │   └── UnsupportedIndexError           written by a newer vecsearch, or no index at all
     └── ResourceError                   5   system error: disk, memory, permission
         ├── LockedError                     another process is writing to the index
+        ├── LostError                       a process that worked, or its machine, is gone
         └── ConflictError                   another writer was first: what is in the object store is not what this builds upon
 
 Exit code 0 is "done", 1 is "no" (a check failed), 130 "interrupted". Each message says what is wrong, with the values that
@@ -74,6 +75,10 @@ class ResourceError(VecsearchError):
 
 class LockedError(ResourceError):
     pass
+
+
+class LostError(ResourceError):
+    """The process that worked, or the machine that it ran on, is gone: what it was asked for has to be asked of another."""
 
 
 class ConflictError(ResourceError):

@@ -2,10 +2,11 @@
 
 from vecsearch.ann.approximate import ApproximateSearcher, open_searcher
 from vecsearch.ann.builder import Builder, Goal, Outcome
-from vecsearch.ann.construction import Rows, construct, write
+from vecsearch.ann.construction import construct, write
 from vecsearch.ann.exact import ExactSearcher, merge, nearest
 from vecsearch.ann.planner import EXACT_NUMBERS
 from vecsearch.ann.recall import Recall
+from vecsearch.ann.source import Rows
 from vecsearch.ann.spec import check_spec, copies
 from vecsearch.ann.threads import threads
 from vecsearch.ann.truth import ground_truth

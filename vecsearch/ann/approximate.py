@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import math
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vecsearch.ann.construction import Rows
+from vecsearch.ann.recall import reaches
 from vecsearch.ann.selection import selection
-from vecsearch.ann.spec import SearchParameters, copies, lists_of, reason, row_numbers, set_parameters, setting
+from vecsearch.ann.source import Rows
+from vecsearch.ann.spec import MOST_NODES, SearchParameters, copies, reason, row_numbers, set_parameters, setting, settings
+from vecsearch.ann.threads import threads
 from vecsearch.errors import DamagedIndexError, UnsupportedIndexError, UsageError
 from vecsearch.forks import library_code
 from vecsearch.metric import Metric
 
-MOST_NODES = 4096
-"""Nodes of a graph that a search keeps at the most: one that needs more takes longer than exact search."""
 BLOCK_QUERIES = 4096
 """Queries that are searched together, so that memory does not grow with their number."""
 MATCHES, MOST_NEAR = 20, 1024
@@ -27,8 +29,11 @@ READ_BYTES = 32 << 20
 """Vectors that are ranked again at a time where they are read from a file."""
 
 
-def open_searcher(path: Path, spec: str, source: Rows, search_parameters: SearchParameters) -> ApproximateSearcher:
-    """A searcher by the FAISS index in a file, which is memory-mapped. Raises DamagedIndexError when they do not fit."""
+def open_searcher(
+    path: Path, spec: str, source: Rows, search_parameters: SearchParameters, *, count: int | None = None
+) -> ApproximateSearcher:
+    """A searcher by the FAISS index in a file, which is memory-mapped, and holds `count` of the rows of `source`, by default
+    all. Raises DamagedIndexError when they do not fit."""
     import faiss
 
     try:
@@ -36,9 +41,11 @@ def open_searcher(path: Path, spec: str, source: Rows, search_parameters: Search
             index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
     except (RuntimeError, MemoryError) as error:
         raise DamagedIndexError(f"FAISS cannot read {path}: {reason(error)}; vecsearch rebuild makes it again") from None
-    expected = copies(spec) * len(source)
+    expected = copies(spec) * (len(source) if count is None else count)
     if index.ntotal != expected:
         raise DamagedIndexError(f"{path} holds {index.ntotal:,} vectors, not {expected:,}; vecsearch rebuild makes it again")
+    if source.metric is Metric.INNER_PRODUCT and index.metric_type == faiss.METRIC_INNER_PRODUCT:
+        source = source.by_inner_product()  # as all of a larger index were, whose lengths differ where these may be equal
     if index.metric_type != source.compared.faiss_metric:
         message = f"{path} was made by vecsearch before 0.2, which compared otherwise; vecsearch rebuild makes it again"
         raise UnsupportedIndexError(message)
@@ -70,8 +77,7 @@ class ApproximateSearcher:
 
     def settings(self, k: int) -> tuple[int, int]:
         """The least and the largest value of the setting that make sense for k hits."""
-        lists = lists_of(self._index)
-        return (1, lists.nlist) if lists else (min(k, self._index.ntotal), min(max(k, MOST_NODES), self._index.ntotal))
+        return settings(self._index, self._index.ntotal, k)
 
     @property
     def search_parameters(self) -> dict[str, int]:
@@ -194,6 +200,23 @@ class ApproximateSearcher:
             scores = self._exact_scores(queries, rows)
         scores[rows < 0] = -np.inf  # FAISS marks a missing hit with row -1
         return scores, rows
+
+    def hits(self, queries: np.ndarray, truth: np.ndarray, count: int) -> np.ndarray:
+        """How many of the first 1, 2 … candidates of each query are true hits, as the exact scores `truth` (q, k) float32 have
+        them: (q, c) int, where c is as in `candidates`."""
+        return np.cumsum(reaches(truth, self.candidates(queries, count)[0]), axis=1)
+
+    def seconds(self, queries: np.ndarray, k: int) -> float:
+        """What a query of a batch takes on one thread, as it is set: the best of three."""
+
+        def rounds() -> Iterator[float]:
+            for _ in range(3):
+                started = time.perf_counter()
+                self.search(queries, k)
+                yield time.perf_counter() - started
+
+        with threads(1):
+            return min(rounds()) / len(queries)
 
     def problems(self) -> list[str]:
         """What is wrong with the rows that the index holds; empty when each is there as often as it should be."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import nan
 from pathlib import Path
@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from vecsearch import checks
-from vecsearch.ann.approximate import ApproximateSearcher
-from vecsearch.ann.construction import Rows, add, construct, read, write
+from vecsearch.ann.filling import Filling, OneFile
 from vecsearch.ann.planner import EXACT_NUMBERS, exact_bytes
 from vecsearch.ann.questions import Questions
 from vecsearch.ann.recall import Recall, most_provable
-from vecsearch.ann.spec import copies, is_graph, reason, usual_parameters
+from vecsearch.ann.source import Source
+from vecsearch.ann.spec import is_graph, reason
 from vecsearch.ann.trials import Trial, Trials
 from vecsearch.ann.tuner import Judge, judge
 from vecsearch.errors import UsageError
@@ -73,19 +73,20 @@ class Outcome:
 class Builder:
     """Builds an index over `source` towards `goal`; `progress` is told what it does, and how many vectors it added.
 
-    `queries` (q, d) float32 stand in for held-out rows. `judge` says what an index is worth.
+    `queries` (q, d) float32 stand in for held-out rows. `judge` says what an index is worth, `filling` makes it.
     """
 
     def __init__(
         self,
-        source: Rows,
+        source: Source,
         goal: Goal,
         *,
         queries: np.ndarray | None,
         progress: Progress,
         judge: Judge = judge,
+        filling: Callable[[Any, Path, Progress], Filling] = OneFile,
     ) -> None:
-        self._judge = judge
+        self._judge, self._filling = judge, filling
         self._source, self._goal = source, goal
         self._questions = Questions(source, queries, goal.k)
         self._progress = progress
@@ -102,59 +103,56 @@ class Builder:
 
     def build_best(self, trials: Sequence[Trial], path: Path) -> Outcome:
         """Write the fastest index of the kinds that were tried, the best first, as `build` does."""
-        figures = [trial.as_dict() for trial in trials]
-        best, index = None, None
+        figures, filling = [trial.as_dict() for trial in trials], self._filling(self._source, path, self._progress)
+        best = None
         reached = [trial for trial in trials if trial.reached]
         for trial in sorted(reached, key=lambda trial: (is_graph(trial.spec), trial.expected_ms)):
             if best and best.reached and trial.expected_ms >= WORTH_BUILDING * best.ms:
                 continue
-            if index is not None:
-                # Two at a time may be more than the memory holds.
-                write(index, path)
-                index = None
-            newer, outcome = self._built(trial.spec, figures)
+            outcome = self._built(filling, trial.spec, figures)
             self._progress.note(f"{trial.spec}: recall@{self._goal.k} {outcome.recall}, {outcome.ms:.3f} ms")
             if best is None or _merit(outcome) > _merit(best):
-                best, index = outcome, newer
-            del newer
+                best = outcome
+                filling.keep()
         if best is None or (not best.reached and self._exact_fits()):
-            path.unlink(missing_ok=True)
+            filling.discard()
             self._progress.note("exact search: no other kind reaches the recall")
             return Outcome(EXACT, trials=figures)
-        return self._finished(read(path) if index is None else index, best, path)
+        return self._finished(filling, best)
 
     def build_kind(self, spec: str, path: Path) -> Outcome:
         """Write an index of the kind `spec` to `path`. Raises UsageError when it does not fit the vectors."""
-        return self._finished(*self._built(spec, []), path)
+        filling = self._filling(self._source, path, self._progress)
+        outcome = self._built(filling, spec, [])
+        filling.keep()
+        return self._finished(filling, outcome)
 
-    def _built(self, spec: str, trials: list[dict[str, Any]]) -> tuple[Any, Outcome]:
-        """An index over the rows that are kept, tuned and proved."""
+    def _built(self, filling: Filling, spec: str, trials: list[dict[str, Any]]) -> Outcome:
+        """What an index over the rows that are kept is worth, tuned and proved."""
         self._progress.note(f"building {spec}")
-        index = construct(spec, self._source, self._questions.kept, progress=self._progress)
-        searcher = ApproximateSearcher(index, copies(spec), self._source, usual_parameters(index, self._goal.k))
+        searcher = filling.make(spec, self._questions.kept, self._goal.k)
         try:
             recall, reached, ms = self._judge(searcher, self._questions, self._goal.recall)
         except RuntimeError as error:
             raise UsageError(
                 f"an index of the spec {spec!r} cannot be searched: {reason(error)}; choose another --spec"
             ) from None
-        return index, Outcome(spec, searcher.search_parameters, recall, reached, ms, trials)
+        return Outcome(spec, searcher.search_parameters, recall, reached, ms, trials)
 
-    def _finished(self, index: Any, outcome: Outcome, path: Path) -> Outcome:
-        add(index, copies(outcome.spec), self._source, self._questions.held_out, progress=self._progress)
-        write(index, path)
+    def _finished(self, filling: Filling, outcome: Outcome) -> Outcome:
+        filling.finish(outcome.spec, self._questions.held_out)
         return outcome
 
     def _why_exact(self) -> str | None:
         """Why nothing but exact search needs to be tried, or None."""
-        if self._source.vectors.size <= EXACT_NUMBERS:
+        if len(self._source) * self._source.dim <= EXACT_NUMBERS:
             return f"over {len(self._source):,} vectors nothing is faster"
         if self._goal.recall > most_provable(self._questions.size):
             return f"{self._questions.size:,} queries are too few to prove a recall of {self._goal.recall}"
         return None
 
     def _exact_fits(self) -> bool:
-        return self._goal.memory is None or exact_bytes(*self._source.vectors.shape) <= self._goal.memory
+        return self._goal.memory is None or exact_bytes(len(self._source), self._source.dim) <= self._goal.memory
 
     def _trials(self) -> list[Trial]:
         trials = Trials(self._source, self._questions, self._goal.recall, self._progress)
@@ -165,7 +163,7 @@ class Builder:
 
     def _refusal(self, trials: Trials, found: list[Trial]) -> str:
         """Why there is no index for the goal, and the nearest that there is."""
-        memory, exact = self._goal.memory, exact_bytes(*self._source.vectors.shape)
+        memory, exact = self._goal.memory, exact_bytes(len(self._source), self._source.dim)
         self._progress.note("nothing reaches the recall in that memory; looking for what would")
         sizes = {kind.spec: kind.memory_bytes for kind in trials.kinds}
         enough = min((sizes[trial.spec] for trial in trials.run(exact) if trial.reached), default=exact)

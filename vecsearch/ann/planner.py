@@ -17,6 +17,8 @@ REDUCTIONS = (16, 32, 48, 64, 80, 96, 112, 128, 144, 160, 192, 224, 256, 320, 38
 FAST_PARTS = 0.75
 """Half-bytes for each dimension that tells neighbors apart. With a third less, more hits have to be ranked again; with a third
 more, more bytes are read: the one took 15 % longer over one encoder's vectors, the other 5 % over another's."""
+BLOCK = 64
+"""Rows that a list holds together: one of fewer takes as much."""
 LOST_BY_REDUCTION = 0.25
 """Share of the recall that may be missing that the reduction may take; the rest is the search's."""
 
@@ -30,12 +32,12 @@ class IndexKind:
     build_s: float
 
 
-def kinds(rows: int, dim: int, reduced: int, *, euclidean: bool) -> tuple[list[IndexKind], list[IndexKind]]:
+def kinds(rows: int, dim: int, reduced: int, *, euclidean: bool, indexes: int = 1) -> tuple[list[IndexKind], list[IndexKind]]:
     """The kinds worth trying over `rows` points of length `dim`, of which `reduced` dimensions tell neighbors apart: fast ones
     that take little time to build first, and small ones for where those do not fit the memory. Lists find the longest vectors
-    badly, which inner product wants."""
-    fast = [lists(rows, dim, _parts(FAST_PARTS * reduced), copies=2)] if euclidean else []
-    small = [lists(rows, dim, _parts(share * reduced), copies=1) for share in (1.0, 0.5, 0.25)]
+    badly, which inner product wants. The rows may be in several `indexes`, by the same training."""
+    fast = [lists(rows, dim, _parts(FAST_PARTS * reduced), copies=2, indexes=indexes)] if euclidean else []
+    small = [lists(rows, dim, _parts(share * reduced), copies=1, indexes=indexes) for share in (1.0, 0.5, 0.25)]
     return [*fast, graph(rows, dim, reduced)], small
 
 
@@ -51,7 +53,7 @@ def graph(rows: int, dim: int, reduced: int) -> IndexKind:
     return IndexKind(f"{transform}HNSW{DEGREE},SQ8", round(rows * node), seconds)
 
 
-def lists(rows: int, dim: int, parts: int, *, copies: int) -> IndexKind:
+def lists(rows: int, dim: int, parts: int, *, copies: int, indexes: int = 1) -> IndexKind:
     """An inverted file of product-quantised points, `parts` half-bytes each: the smallest, and fast where graphs get lost.
 
     Two dimensions share a half-byte where there are as many: the rotation gives each pair one that matters.
@@ -63,8 +65,12 @@ def lists(rows: int, dim: int, parts: int, *, copies: int) -> IndexKind:
     assigning = rows * count * reduced * 2 / (_cores() * 4e10)
     training = 10 * assigning * min(1.0, 128 * count / rows)
     seconds = assigning + training + copies * rows * parts * 1e-7 / _cores()
-    memory = copies * rows * (parts // 2 + 8) + count * reduced * 4
-    return IndexKind(f"PCA{reduced},IVF{count}{twice},PQ{parts}x4fs_64", memory, seconds)
+    memory = copies * rows * (parts // 2 + 8) + indexes * count * reduced * 4
+    if indexes > 1:
+        # Each has all centroids, and lists of whole blocks; where these hold many rows, that hardly counts.
+        filled = copies * rows / (indexes * count)
+        memory += round(indexes * count * min(1.0, filled) * (BLOCK - min(filled, BLOCK / 2)) * parts / 2)
+    return IndexKind(f"PCA{reduced},IVF{count}{twice},PQ{parts}x4fs_{BLOCK}", memory, seconds)
 
 
 def list_count(rows: int, copies: int) -> int:

@@ -20,14 +20,17 @@ EQUAL = 0.999
 
 
 class Points:
-    """The points of vectors with the lengths `norms` (n,) float32, compared by `metric`."""
+    """The points of vectors with the lengths `norms` (n,) float32, compared by `metric`; `euclidean` says how where these are a
+    part of all that are compared: lengths that are equal among them need not be so among all."""
 
-    def __init__(self, norms: np.ndarray, metric: Metric) -> None:
-        self._norms, self._metric = norms, metric
-        longest = float(norms.max(initial=0))
-        self.euclidean = metric is Metric.COSINE or bool(norms.min(initial=np.inf) >= EQUAL * longest)
+    def __init__(self, norms: np.ndarray, metric: Metric, *, euclidean: bool | None = None) -> None:
+        self._metric = metric
+        self.longest = float(norms.max(initial=0))
+        """The length of the longest vector."""
+        equal = metric is Metric.COSINE or bool(norms.min(initial=np.inf) >= EQUAL * self.longest)
+        self.euclidean = equal if euclidean is None else euclidean
         """Whether FAISS compares them by Euclidean distance; else by inner product."""
-        self._length = 1.0 if metric is Metric.COSINE else longest
+        self._length = 1.0 if metric is Metric.COSINE else self.longest
 
     @property
     def faiss_metric(self) -> Any:
@@ -36,9 +39,9 @@ class Points:
 
         return faiss.METRIC_L2 if self.euclidean else faiss.METRIC_INNER_PRODUCT
 
-    def of(self, vectors: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """The points of the stored `vectors` (r, d) float32 at `rows` (r,): (r, d) float32."""
-        return normalise(vectors, self._norms[rows]) if self._metric is Metric.COSINE else vectors
+    def of(self, vectors: np.ndarray, norms: np.ndarray) -> np.ndarray:
+        """The points of stored vectors (r, d) float32 with their lengths (r,) float32: (r, d) float32."""
+        return normalise(vectors, norms) if self._metric is Metric.COSINE else vectors
 
     def of_queries(self, queries: np.ndarray) -> np.ndarray:
         """The points of queries (q, d) float32: (q, d) float32, as long as those of vectors that are of one length."""

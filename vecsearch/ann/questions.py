@@ -10,8 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vecsearch.ann.construction import Rows
-from vecsearch.ann.truth import ground_truth
+from vecsearch.ann.source import Kept, Source
 
 QUERIES = 4_000
 """Queries to tune with, as many to prove with, and as many again should the first proof fail."""
@@ -39,20 +38,18 @@ class Sample:
 class Questions:
     """Three samples of queries for an index over `source`: held-out rows of its own, or some of `queries` (q, d) float32."""
 
-    def __init__(self, source: Rows, queries: np.ndarray | None, k: int) -> None:
+    def __init__(self, source: Source, queries: np.ndarray | None, k: int) -> None:
         rng = np.random.default_rng(0)
         if queries is None:
             self.size = min(QUERIES, int((1 - LEAST_KEPT) * len(source) / 3))
-            chosen = rng.permutation(len(source))[: 3 * self.size]
+            chosen = rng.choice(len(source), 3 * self.size, replace=False)
             self.held_out = np.sort(chosen)
-            self._queries = source.at(chosen)
+            self._queries, _ = source.stored(chosen)
         else:
             self.size = min(QUERIES, len(queries) // 3)
             self.held_out = np.empty(0, np.int64)
             self._queries = queries[rng.permutation(len(queries))[: 3 * self.size]]
-        kept = np.ones(len(source), bool)
-        kept[self.held_out] = False
-        self.kept = np.flatnonzero(kept)
+        self.kept = Kept(len(source), self.held_out)
         self.k = min(k, len(self.kept))
         self._source = source
         self._samples: dict[int, Sample] = {}
@@ -60,8 +57,8 @@ class Questions:
     def sample(self, number: int) -> Sample:
         """Sample 0, 1 or 2, answered from all rows that are kept."""
         if number not in self._samples:  # each kind that is built is asked the same
-            queries, blocks = self.queries(number), self._source.stored_blocks(self.kept)
-            self._samples[number] = Sample(queries, ground_truth(blocks, queries, self.k, self._source.metric)[0])
+            queries = self.queries(number)
+            self._samples[number] = Sample(queries, self._source.truth(self.kept, queries, self.k))
         return self._samples[number]
 
     def queries(self, number: int) -> np.ndarray:

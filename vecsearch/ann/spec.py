@@ -21,6 +21,9 @@ EF_CONSTRUCTION = 100
 PQ_ROUNDS = 10
 """Rounds of k-means for each part of a product quantiser: FAISS's 25 take twice the time and change no recall."""
 
+MOST_NODES = 4096
+"""Nodes of a graph that a search keeps at the most: one that needs more takes longer than exact search."""
+
 SearchParameters = Mapping[str, int]
 """What trades time for recall: "efSearch" (nodes kept of a graph) or "nprobe" (lists read of an inverted file), and
 "candidates" (hits that are ranked again by their exact scores)."""
@@ -145,6 +148,12 @@ def setting(index: Any) -> str | None:
     if lists_of(index):
         return "nprobe"
     return "efSearch" if graph_of(index) else None
+
+
+def settings(index: Any, count: int, k: int) -> tuple[int, int]:
+    """The least and the largest value of the setting of an index of `count` vectors that make sense for k hits."""
+    lists = lists_of(index)
+    return (1, lists.nlist) if lists else (min(k, count), min(max(k, MOST_NODES), count))
 
 
 def set_parameters(index: Any, parameters: SearchParameters) -> None:

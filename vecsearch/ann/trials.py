@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from vecsearch.ann.approximate import ApproximateSearcher
-from vecsearch.ann.construction import Rows, construct
+from vecsearch.ann.construction import construct
 from vecsearch.ann.planner import IndexKind, kinds, reduced_dim
 from vecsearch.ann.questions import Questions, Sample
-from vecsearch.ann.spec import copies, usual_parameters
-from vecsearch.ann.truth import ground_truth
+from vecsearch.ann.source import Source
+from vecsearch.ann.spec import copies, is_graph, usual_parameters
 from vecsearch.ann.tuner import on_average, tune
 from vecsearch.progress import Progress
 
@@ -47,25 +47,26 @@ class Trial:
 class Trials:
     """Tries kinds of index for all vectors of `source` towards a `target` recall; `progress` is told what came of it."""
 
-    def __init__(self, source: Rows, questions: Questions, target: float, progress: Progress) -> None:
+    def __init__(self, source: Source, questions: Questions, target: float, progress: Progress) -> None:
         kept = questions.kept
         most = max(MOST_ROWS, len(kept) // SHARE)
-        self._large = kept[:: max(1, len(kept) // min(most, max(LEAST_ROWS, len(kept) // 2)))]
+        step = max(1, len(kept) // min(most, max(LEAST_ROWS, len(kept) // 2)))
+        self._source, self._large = source.drawn(kept[::step])
         self._small = self._large[::SMALLER]
-        self._source, self._target, self._progress = source, target, progress
+        self._rows, self._parts, self._target, self._progress = len(source), source.parts, target, progress
         self._k, self._queries = questions.k, questions.queries(0)[:QUERIES]
-        points = source.points(self._large[:: max(1, len(self._large) // MOST_ROWS)])
+        points = self._source.points(self._large[:: max(1, len(self._large) // MOST_ROWS)])
         self._dim = points.shape[1]
         self._reduced = reduced_dim(
             points, source.compared.of_queries(self._queries), self._k, target, euclidean=source.compared.euclidean
         )
-        fast, small = self._kinds(len(source))
+        fast, small = self._kinds(self._rows, self._parts)
         self.kinds = fast + small
         """All that there are, whether tried or not."""
         self._fast = len(fast)
 
-    def _kinds(self, rows: int) -> tuple[list[IndexKind], list[IndexKind]]:
-        return kinds(rows, self._dim, self._reduced, euclidean=self._source.compared.euclidean)
+    def _kinds(self, rows: int, indexes: int = 1) -> tuple[list[IndexKind], list[IndexKind]]:
+        return kinds(rows, self._dim, self._reduced, euclidean=self._source.compared.euclidean, indexes=indexes)
 
     def run(self, memory: int | None) -> list[Trial]:
         """Trials of the kinds that fit `memory` (bytes), the best first."""
@@ -81,8 +82,7 @@ class Trials:
         return sorted(trials.values(), key=lambda trial: (not trial.reached, trial.expected_ms))
 
     def _sample(self, rows: np.ndarray) -> Sample:
-        truth, _ = ground_truth(self._source.stored_blocks(rows), self._queries, self._k, self._source.metric)
-        return Sample(self._queries, truth)
+        return Sample(self._queries, self._source.truth(rows, self._queries, self._k))
 
     def _try(self, number: int, rows: np.ndarray, sample: Sample, before: Trial | None = None) -> Trial:
         fast, small = self._kinds(len(rows))
@@ -93,7 +93,9 @@ class Trials:
         ms = 1000 * tuned.seconds
         # Without a trial before, as long as the slowest growth that was seen: that of a kind which will not be built.
         growth = min(1.0, max(0.0, math.log(ms / before.ms) / math.log(len(rows) / before.rows))) if before else 0.5
-        expected = ms * (len(self._source) / len(rows)) ** growth
         kind = self.kinds[number]
+        # Of several graphs each is walked; lists are read once, in parts.
+        graphs = self._parts if is_graph(kind.spec) else 1
+        expected = graphs * ms * (self._rows / graphs / len(rows)) ** growth
         self._progress.note(f"{kind.spec} over {len(rows):,} vectors: recall {tuned.recall.mean:.3f} in {ms:.3f} ms")
         return Trial(kind.spec, kind.build_s, len(rows), reached, tuned.recall.mean, ms, expected)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import nan
+from typing import Protocol
 
 import numpy as np
 
-from vecsearch.ann.approximate import ApproximateSearcher
 from vecsearch.ann.questions import Questions, Sample
-from vecsearch.ann.recall import Recall, reaches, recalls
-from vecsearch.ann.threads import threads
+from vecsearch.ann.recall import Recall, recalls
 
 MOST_CANDIDATES, SHARE = 20, 100_000
 """Hits for each one asked for, ranked again by their exact scores, at the most: so many, or among many vectors one of so many.
@@ -38,11 +36,34 @@ class Tuned:
     seconds: float
 
 
-Judge = Callable[[ApproximateSearcher, Questions, float | None], tuple[Recall | None, bool, float]]
+class Searcher(Protocol):
+    """What is tuned: an `ApproximateSearcher`, or several by the same search parameters, whose hits are merged. `len` is how
+    many vectors each of them is over, at the most."""
+
+    @property
+    def setting(self) -> str | None: ...
+
+    @property
+    def search_parameters(self) -> dict[str, int]: ...
+
+    def __len__(self) -> int: ...
+
+    def settings(self, k: int) -> tuple[int, int]: ...
+
+    def set_parameters(self, search_parameters: Mapping[str, int]) -> None: ...
+
+    def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]: ...
+
+    def hits(self, queries: np.ndarray, truth: np.ndarray, count: int) -> np.ndarray: ...
+
+    def seconds(self, queries: np.ndarray, k: int) -> float: ...
+
+
+Judge = Callable[[Searcher, Questions, float | None], tuple[Recall | None, bool, float]]
 """What gives the recall of an index, whether that is the target's, and the milliseconds of a query of a batch."""
 
 
-def judge(searcher: ApproximateSearcher, questions: Questions, target: float | None) -> tuple[Recall | None, bool, float]:
+def judge(searcher: Searcher, questions: Questions, target: float | None) -> tuple[Recall | None, bool, float]:
     """The recall, proved where there is a target, and measured where there is none; None and NaN where nothing can be asked."""
     if not questions.size:
         return None, target is None, nan
@@ -50,10 +71,10 @@ def judge(searcher: ApproximateSearcher, questions: Questions, target: float | N
         recall, reached = measure(searcher, questions.sample(1)), True
     else:
         recall, reached = prove(searcher, questions, target)
-    return recall, reached, 1000 * seconds_per_query(searcher, questions.queries(0), questions.k)
+    return recall, reached, 1000 * searcher.seconds(questions.queries(0)[:TIMED_QUERIES], questions.k)
 
 
-def prove(searcher: ApproximateSearcher, questions: Questions, target: float) -> tuple[Recall, bool]:
+def prove(searcher: Searcher, questions: Questions, target: float) -> tuple[Recall, bool]:
     """Recall@k on queries that the searcher was not tuned with, and whether the lower end of its interval reaches `target`.
 
     Should it fail, it is tuned with these queries as well, and proved with the last ones.
@@ -69,7 +90,7 @@ def prove(searcher: ApproximateSearcher, questions: Questions, target: float) ->
     return recall, recall.low >= target
 
 
-def measure(searcher: ApproximateSearcher, sample: Sample) -> Recall:
+def measure(searcher: Searcher, sample: Sample) -> Recall:
     """Recall@k of the searcher as it is set."""
     scores, _ = searcher.search(sample.queries, sample.k)
     return Recall.of(recalls(sample.truth, scores), sample.k)
@@ -85,7 +106,7 @@ def on_average(per_query: np.ndarray, k: int, target: float) -> bool:
     return per_query.mean() >= target
 
 
-def tune(searcher: ApproximateSearcher, sample: Sample, target: float, *, enough: Enough = will_prove) -> tuple[Tuned, bool]:
+def tune(searcher: Searcher, sample: Sample, target: float, *, enough: Enough = will_prove) -> tuple[Tuned, bool]:
     """The cheapest search parameters that are `enough` for `target`, and True; or the dearest that are of use, and False.
 
     The searcher is left set to them.
@@ -107,7 +128,7 @@ def tune(searcher: ApproximateSearcher, sample: Sample, target: float, *, enough
     return _timed(searcher, sample, options), reached
 
 
-def _least_setting(searcher: ApproximateSearcher, sample: Sample, target: float, enough: Enough) -> tuple[int, bool]:
+def _least_setting(searcher: Searcher, sample: Sample, target: float, enough: Enough) -> tuple[int, bool]:
     """The lowest setting that reaches the target with as many candidates as it takes: doubled until it does, then halved in."""
 
     def reached(value: int) -> bool:
@@ -128,14 +149,13 @@ def _least_setting(searcher: ApproximateSearcher, sample: Sample, target: float,
 class _Attempt:
     """What one setting finds, and how its recall grows with the number of candidates that are ranked again."""
 
-    def __init__(self, searcher: ApproximateSearcher, sample: Sample, value: int | None) -> None:
+    def __init__(self, searcher: Searcher, sample: Sample, value: int | None) -> None:
         self.most = sample.k * max(MOST_CANDIDATES, len(searcher) // SHARE)
         if searcher.setting == "efSearch":
             self.most = min(self.most, value)  # FAISS would look at more nodes for more hits
         searcher.set_parameters(search_parameters(searcher, value, self.most))
-        scores, _ = searcher.candidates(sample.queries, self.most)
         self._k = sample.k
-        self._hits = np.minimum(np.cumsum(reaches(sample.truth, scores), axis=1), sample.k)  # (q, candidates)
+        self._hits = np.minimum(searcher.hits(sample.queries, sample.truth, self.most), sample.k)  # (q, candidates)
 
     def fewest(self, target: float, enough: Enough) -> int | None:
         """The smallest number of candidates with which the recall passes the target; None where none does."""
@@ -151,30 +171,17 @@ class _Attempt:
         return self._hits[:, candidates - 1] / self._k
 
 
-def search_parameters(searcher: ApproximateSearcher, value: int | None, candidates: int) -> dict[str, int]:
+def search_parameters(searcher: Searcher, value: int | None, candidates: int) -> dict[str, int]:
     """The search parameters of a searcher with its setting, where it has one, at `value`."""
     return ({} if searcher.setting is None else {searcher.setting: value}) | {"candidates": candidates}
 
 
-def _timed(searcher: ApproximateSearcher, sample: Sample, options: list[tuple[int | None, int]]) -> Tuned:
+def _timed(searcher: Searcher, sample: Sample, options: list[tuple[int | None, int]]) -> Tuned:
     """The fastest of some settings with their candidates."""
     timed = []
     for option in options:
         searcher.set_parameters(search_parameters(searcher, *option))
-        timed.append((seconds_per_query(searcher, sample.queries, sample.k), option))
+        timed.append((searcher.seconds(sample.queries[:TIMED_QUERIES], sample.k), option))
     seconds, option = min(timed, key=lambda pair: pair[0])
     searcher.set_parameters(search_parameters(searcher, *option))
     return Tuned(searcher.search_parameters, measure(searcher, sample), seconds)
-
-
-def seconds_per_query(searcher: ApproximateSearcher, queries: np.ndarray, k: int) -> float:
-    """What one query of a batch takes on one thread, as the searcher is set: the best of three."""
-
-    def rounds() -> Iterator[float]:
-        for _ in range(3):
-            started = time.perf_counter()
-            searcher.search(queries[:TIMED_QUERIES], k)
-            yield time.perf_counter() - started
-
-    with threads(1):
-        return min(rounds()) / len(queries[:TIMED_QUERIES])

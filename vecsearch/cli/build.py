@@ -105,8 +105,9 @@ def build(
     was neither made nor tuned with: rows held out, or those of --queries. Where --spec's does not reach it, the index is kept
     and the exit code is 1.
 
-    With --workers or --ray, several processes encode, and each shard of documents becomes a segment; vectors and answers are
-    those of one process. A worker or a machine that is lost costs a shard at most; --resume encodes nothing twice.
+    With --workers or --ray, several processes encode, and each shard of documents becomes a segment; vectors and exact answers
+    are those of one process. What --recall or --spec takes is chosen and trained once, filled shard by shard, and proved over
+    all. A worker or a machine that is lost costs a shard at most; --resume encodes nothing twice.
     """
     from vecsearch.ann import Goal
     from vecsearch.cli import plan, sources

@@ -37,14 +37,13 @@ def compact(
     """
     from vecsearch.index.compact import compact
 
-    with bars(resumed_by="the next compact continues after them") as progress:
-        if (engine := engine_of(workers, ray)) is None:
+    with bars(resumed_by="the next compact continues after them") as progress, engine_of(workers, ray) as engine:
+        if engine is None:
             compact(Path(index), rows=rows, language=language, progress=progress)
         else:
             from vecsearch.distributed.compacting import compact as compact_by
 
-            with engine:
-                compact_by(index, engine=engine, rows=rows, language=language, progress=progress)
+            compact_by(index, engine=engine, workers=workers, rows=rows, language=language, progress=progress)
     _report(context, index, as_json)
 
 

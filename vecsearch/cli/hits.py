@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from vecsearch.cli.options import Number
 from vecsearch.cli.output import emit, is_coloured, note, printable
 
 if TYPE_CHECKING:
-    from vecsearch.encoders import Encoder
+    from vecsearch.encoders import Encoder, Tally
     from vecsearch.index.explain import Word
     from vecsearch.index.hits import Hit
     from vecsearch.index.index import Index
@@ -207,8 +207,18 @@ def note_limits(index: Index, k: int, *, left_out: int = 0) -> None:
 def note_unknown(*encoders: Encoder, names: Sequence[str] = ()) -> None:
     """Say on stderr what encoders did not know of the texts that they have encoded; `names` tells several apart."""
     for place, encoder in enumerate(encoders):
-        tally, by = encoder.tally, f"{names[place]}: " if names else ""
-        if tally and tally.unknown:
-            note(f"note: {by}{tally.unknown:,} of {tally.words:,} words are unknown to the model")
-        if tally and tally.empty:
-            note(f"note: {by}{tally.empty:,} of {tally.texts:,} texts have no word known to the model: their vectors are zero")
+        if encoder.tally:
+            _note_tally(encoder.tally, f"{names[place]}: " if names else "")
+
+
+def note_tallies(tallies: Mapping[str, Tally]) -> None:
+    """`note_unknown` of what encoders have counted, by their names, which tell several apart."""
+    for name, tally in tallies.items():
+        _note_tally(tally, f"{name}: " if len(tallies) > 1 else "")
+
+
+def _note_tally(tally: Tally, by: str) -> None:
+    if tally.unknown:
+        note(f"note: {by}{tally.unknown:,} of {tally.words:,} words are unknown to the model")
+    if tally.empty:
+        note(f"note: {by}{tally.empty:,} of {tally.texts:,} texts have no word known to the model: their vectors are zero")

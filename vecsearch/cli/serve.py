@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from vecsearch.cli.options import NumberRange, Size, WholeRange
-from vecsearch.cli.rules import at_most_one
+from vecsearch.cli.rules import at_most_one, only_with
 from vecsearch.cli.served import named_folders
+from vecsearch.cli.workers import engine_of, workers_options
 from vecsearch.errors import ResourceError, UsageError
+
+if TYPE_CHECKING:
+    from vecsearch.index.index import Index
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 KEY = "VECSEARCH_API_KEY"
@@ -38,8 +45,11 @@ SHORTEST_KEY = 16
     "--where-time", type=NumberRange(0.01), default=1, show_default=True, metavar="SECONDS", help="For one condition."
 )
 @click.option("--threads", type=WholeRange(1), default=1, show_default=True, help="For one search; more help large indexes.")
+@workers_options
+@click.option("--partial", is_flag=True, help="With workers: answer from the others where one is lost, and say so.")
 @click.option("--verbose", is_flag=True, help="A line on stderr for each request.")
 @at_most_one("--api-key", "--api-key-file", "--open")
+@only_with("--partial", needs=("--workers", "--ray"))
 def serve(
     indexes: tuple[str, ...],
     host: str,
@@ -54,17 +64,23 @@ def serve(
     deadline: float,
     where_time: float,
     threads: int,
+    workers: int | None,
+    ray: str | None,
+    partial: bool,
     verbose: bool,
 ) -> None:
     """Serve each INDEX over HTTP, with a page to search it.
 
     The page is at /, the API below /v1. An index is called as its folder is, or as NAME=FOLDER says. It is only read; a new
     generation of it is shown within seconds. SIGTERM and Ctrl-C end the service, which first answers what it has accepted.
+
+    With --workers or --ray, the segments of an index are opened by as many processes, by default one on each machine of the
+    cluster, which all see its folder: so is served what one machine cannot hold.
     """
     key = None if is_open else _key(api_key, api_key_file)
     if host not in LOOPBACK and key is None and not is_open:
         raise UsageError(f"--host {host} lets other machines in: set a key by --api-key-file or ${KEY}, or say --open")
-    folders = named_folders(indexes)
+    folders, stdout = named_folders(indexes), sys.stdout
     with _threads(threads):
         try:
             from vecsearch.serving.app import make_app
@@ -76,15 +92,27 @@ def serve(
         except ModuleNotFoundError as error:
             raise UsageError(f"serving needs {error.name}: pip install 'vecsearch[serve]'") from None
         limits = Limits(body_bytes=max_body, queue=queue, batch=batch, deadline=deadline, condition=where_time)
-        with listen(host, port) as listening:
-            service = Service(folders, limits, Metrics())
+        with listen(host, port) as listening, _opening(workers, ray, partial) as open_index:
+            service = Service(folders, limits, Metrics(), open_index)
             try:
                 app = make_app(service, Access(key, open=is_open), cors=cors, verbose=verbose)
                 address = f"{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
-                click.echo(f"{', '.join(folders)}: served at http://{address}")
+                click.echo(f"{', '.join(folders)}: served at http://{address}", file=stdout)
                 Server(app, service).run([listening])
             finally:
                 service.close()
+
+
+@contextmanager
+def _opening(workers: int | None, ray: str | None, partial: bool) -> Iterator[Callable[..., Index]]:
+    """What opens an index, in this process or by workers, which end when it is left."""
+    from vecsearch.index.index import Index
+
+    with engine_of(workers, ray) as engine:
+        if engine is None:
+            yield Index.open
+        else:
+            yield functools.partial(Index.open, engine=engine, workers=workers, partial=partial)
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vecsearch.cli.encoders import NamedEncoder, encoder_option, only_one, open_all, open_calibrated, parsed
-from vecsearch.cli.hits import note_unknown
+from vecsearch.cli.hits import note_tallies, note_unknown
 from vecsearch.cli.marks import encode_marked, marked_option
 from vecsearch.cli.opening import open_index
 from vecsearch.cli.options import FOLDER, calibration_option, output_options
 from vecsearch.cli.output import emit, note
-from vecsearch.cli.pairs import Judge, by_encoder, by_fusion, pairs_options, score_pairs
+from vecsearch.cli.pairs import pairs_options, score_pairs
 from vecsearch.cli.rules import not_with
 from vecsearch.errors import UsageError
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from vecsearch.encoders import Encoder
     from vecsearch.index.percentiles import Similarity
     from vecsearch.matching.calibration import Calibration
+    from vecsearch.matching.judges import Judge
 
 SEED = 0
 """The random pairs are the same each time: a percentile does not change between two looks."""
@@ -61,44 +62,42 @@ def similarity(
     encoders.
 
     --pairs scores a file of any length as it is read: to stdout, or to -o; --threshold splits it into --kept and --dropped.
+    Of several files, of a folder of them or of a 'pattern', these are folders, which get a file of each name; --workers or
+    --ray have several processes score, and --resume passes over the files that are done.
 
     \b
     vecsearch similarity king queen
     vecsearch similarity --pairs pairs.jsonl -o scored.jsonl
     vecsearch similarity --pairs results.csv --columns query,title --threshold 0.6 --kept good.csv --dropped bad.csv
+    vecsearch similarity --pairs 'results/*.jsonl' --workers 8 --threshold 0.6 --kept good --dropped bad
     """
     from vecsearch.matching.calibration import Calibration
 
-    of_file = streamed["pairs"] is not None
+    of_file = bool(streamed["pairs"])
     if len(texts) != (0 if of_file else 2):
         raise UsageError(f"similarity takes two texts, or --pairs FILE and none; {len(texts)} were given: put each into quotes")
     calibrated = Calibration.load(calibration) if calibration is not None else None
     if of_file:
-        judge, models = _judge(fusion, encoders, calibrated)
-        score_pairs(judge, as_json=as_json, **streamed)
-        note_unknown(*models.values(), names=list(models) if len(models) > 1 else ())
+        note_tallies(score_pairs(_judge(fusion, encoders, calibrated), as_json=as_json, **streamed))
     elif fusion is not None:
         a, b = texts
-        judge, models = _judge(fusion, encoders, None)
+        judge = _judge(fusion, encoders, None)
         columns = judge.scorer([a], [b]).columns([a], [b])
-        note_unknown(*models.values(), names=list(models))
+        note_unknown(*judge.encoders.values(), names=list(judge.encoders))
         emit([{"a": a, "b": b} | {name: its[0].item() for name, its in columns.items()}], as_json=as_json)
     else:
         _of_two(*texts, index, only_one(encoders), calibrated, marked=marked, as_json=as_json)
 
 
-def _judge(
-    folder: str | None, encoders: list[NamedEncoder], calibrated: Calibration | None
-) -> tuple[Judge, Mapping[str, Encoder]]:
-    """What judges pairs, a fused model or one encoder, and the encoders it does it by."""
+def _judge(folder: str | None, encoders: list[NamedEncoder], calibrated: Calibration | None) -> Judge:
+    """What judges pairs: a fused model or one encoder."""
     from vecsearch.matching.fused_model import FusedModel
+    from vecsearch.matching.judges import EncoderJudge, FusedJudge
 
     if folder is None:
-        encoder = open_calibrated(only_one(encoders), calibrated)
-        return by_encoder(encoder, calibrated), {"": encoder}
+        return EncoderJudge(open_calibrated(only_one(encoders), calibrated), calibrated)
     fusion = FusedModel.load(folder)
-    models = open_all(encoders or [parsed(its.named) for its in fusion.encoders.values()])
-    return by_fusion(fusion, models), models
+    return FusedJudge(fusion, open_all(encoders or [parsed(its.named) for its in fusion.encoders.values()]))
 
 
 def _of_two(

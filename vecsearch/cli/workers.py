@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -27,7 +29,10 @@ workers_options = apply_options(
 shard_options = apply_options(
     workers_options,
     click.option(
-        "--shard-rows", type=WholeRange(1), metavar="N", help="With workers: documents of a segment. By default 16,384."
+        "--shard-rows",
+        type=WholeRange(1),
+        metavar="N",
+        help="With workers: documents of a segment. By default 16,384; an index with --recall or --spec is faster with more.",
     ),
     only_with("--shard-rows", needs=("--workers", "--ray")),
     not_with("--workers", "--vectors", "--vocabulary", "--dry-run"),
@@ -35,17 +40,23 @@ shard_options = apply_options(
 )
 
 
-def engine_of(workers: int | None, ray: str | None) -> Engine | None:
-    """What starts the workers that are asked for, None where there are none. Raises UsageError, ResourceError."""
-    if ray is not None:
-        from vecsearch.distributed.ray_engine import RayEngine
+@contextmanager
+def engine_of(workers: int | None, ray: str | None) -> Iterator[Engine | None]:
+    """What starts the workers that are asked for, until it is left; None where there are none. Raises UsageError,
+    ResourceError."""
+    with ExitStack() as stack:
+        if ray is not None:
+            from vecsearch.distributed.ray_engine import RayEngine
 
-        return RayEngine(ray, workers)
-    if workers is not None:
-        from vecsearch.distributed.pool import Pool
+            # Ray tells of lost machines on stdout, which is for data.
+            stack.enter_context(redirect_stdout(sys.stderr))
+            yield stack.enter_context(RayEngine(ray, workers))
+        elif workers is not None:
+            from vecsearch.distributed.pool import Pool
 
-        return Pool(workers)
-    return None
+            yield stack.enter_context(Pool(workers))
+        else:
+            yield None
 
 
 def built(
@@ -62,11 +73,11 @@ def built(
     """An index of what is given, built in this process or by the workers that are asked for; `others` are for both."""
     from vecsearch.index.index import Index
 
-    engine = engine_of(workers, ray)
-    if engine is None:
-        return Index.build(folder, source.corpus, encoder, options, vectors=source.vectors, **others)
-    from vecsearch.distributed.building import SHARD_ROWS, build
+    with engine_of(workers, ray) as engine:
+        if engine is None:
+            return Index.build(folder, source.corpus, encoder, options, vectors=source.vectors, **others)
+        from vecsearch.distributed.building import SHARD_ROWS, build
 
-    assert encoder is not None  # ready vectors are refused above
-    with engine:
-        return build(folder, source.corpus, encoder, options, engine=engine, shard_rows=shard_rows or SHARD_ROWS, **others)
+        assert encoder is not None  # ready vectors are refused above
+        by = {"engine": engine, "workers": workers, "shard_rows": shard_rows or SHARD_ROWS}
+        return build(folder, source.corpus, encoder, options, **by, **others)

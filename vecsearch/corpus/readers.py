@@ -121,6 +121,34 @@ def expanded(path: str | PathLike[str]) -> list[str]:
     return found
 
 
+def record_files(paths: Iterable[str], note: Callable[[str], None], *, format: str | None = None) -> list[str]:
+    """The files of records that paths stand for: a pattern for what meets it, a folder for the files in it that have the suffix
+    of a format, all of them where one is given. `note` hears what of a folder is left out.
+
+    Raises CorpusError for a path or a pattern without such a file.
+    """
+    return [file for given in paths for path in expanded(given) for file in _files_at(path, note, format)]
+
+
+def stands_for_files(path: str) -> bool:
+    """Whether `record_files` takes a path for a pattern or a folder of files, and not for a file. Raises as `expanded`."""
+    place = checks.path("path", path)
+    return expanded(path) != [path] or (place.is_dir() and _corpus_in(place) is None)
+
+
+def _files_at(path: str, note: Callable[[str], None], format: str | None) -> list[str]:
+    if not Path(path).is_dir() or _corpus_in(Path(path)):
+        return [path]
+    within = sorted(its for its in Path(path).iterdir() if not its.name.startswith("."))
+    found = [its for its in within if its.is_file() and (format is not None or holds_records(its))]
+    if not found:
+        raise CorpusError(f"{path} is a folder without a file of records in it; check the path")
+    if others := [its.name for its in within if its not in found]:
+        more = f" and {len(others) - 1:,} more" if others[1:] else ""
+        note(f"{path}: {others[0]}{more} left out: no file of records, or a folder of its own")
+    return [str(its) for its in found]
+
+
 def read_records(
     path: str | PathLike[str], *, format: str | None = None, skip_bad: bool = False, tally: CorpusTally | None = None
 ) -> tuple[Records, CorpusSource]:
@@ -133,7 +161,7 @@ def read_records(
     if tally is not None:
         checks.instance("tally", tally, CorpusTally, give="CorpusTally()")
     file = _find(path)
-    kind, compression = _format(file, format)
+    kind, compression = format_of(file, format)
     name = "stdin" if file == "-" else file
     unit = "line" if kind in _LINE_FORMATS else "record"
     source = CorpusSource(name, unit, skip_bad, tally or CorpusTally(), has_cells=kind in _CELLS)
@@ -188,8 +216,11 @@ def _corpus_in(folder: Path) -> Path | None:
     return next((folder / name for name in names if (folder / name).is_file()), None)
 
 
-def _format(file: str, format: str | None) -> tuple[str, str]:
-    """The kind and the compression of a corpus file: ("jsonl", "gz"), ("csv", "")."""
+def format_of(file: str, format: str | None) -> tuple[str, str]:
+    """The kind and the compression of a corpus file: ("jsonl", "gz"), ("csv", "").
+
+    Raises UsageError for one that is unknown, and where the library that reads it is missing.
+    """
     if file == "-" and format is None:
         return "txt", ""
     if file.startswith(PREFIX):

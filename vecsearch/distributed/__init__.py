@@ -12,5 +12,6 @@ from vecsearch.distributed.building import build
 from vecsearch.distributed.compacting import compact
 from vecsearch.distributed.pool import Pool
 from vecsearch.distributed.ray_engine import RayEngine
+from vecsearch.distributed.scoring import score_files
 
-__all__ = ["Pool", "RayEngine", "build", "compact"]
+__all__ = ["Pool", "RayEngine", "build", "compact", "score_files"]

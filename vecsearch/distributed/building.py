@@ -1,7 +1,8 @@
 """An index built by several processes, on this machine or on many: the same as one process would build, part by part.
 
 Whoever builds holds the index's lock, reads the corpus once, in its order, and cuts it into shards; workers make each a segment
-in the index's folder, which all of them see, and claim it; one commit makes them the index. Whatever ends meanwhile, worker,
+in the index's folder, which all of them see, and claim it; where a kind of index is wanted, they fill one for each segment, all
+by the same trained one; one commit makes them the index. Whatever ends meanwhile, worker,
 machine or the one that builds, the index is what it was before, and claimed shards are found again when the build is resumed.
 """
 
@@ -18,15 +19,15 @@ from vecsearch import checks
 from vecsearch.corpus.corpus import Corpus, checked_corpus
 from vecsearch.corpus.document import Document
 from vecsearch.distributed.crew import Crew
+from vecsearch.distributed.indexing import Indexed, indexed
 from vecsearch.distributed.sharding import Maker, Plan, Shard, make, shards
 from vecsearch.encoders import DTYPES, Encoder, can_open
 from vecsearch.encoders.base import check_encoder
 from vecsearch.engine import Engine
-from vecsearch.errors import CorpusError, UsageError
+from vecsearch.errors import CorpusError
 from vecsearch.index.build import MOST_DIM, Options, checked_options, saved, signature
 from vecsearch.index.index import Index
 from vecsearch.index.indexing import goal_entry
-from vecsearch.metric import EXACT
 from vecsearch.progress import SILENT, Progress, check_progress
 from vecsearch.store.duplicates import duplicates
 from vecsearch.store.layout import SEGMENTS
@@ -57,13 +58,16 @@ def build(
     as it has room for. All machines see `folder` under the same path.
 
     The index has a segment for each shard, of `shard_rows` documents, rounded up to where blocks end that are encoded together.
-    Vectors, documents and their order, and what is found, are those of `Index.build` on a machine of the same kind, to the bit.
-    Search over the shards is exact; `Index.rebuild` makes indexes of FAISS for them. Where `options` do not say the language of
-    words, the first shard's is taken.
+    Vectors, documents and their order, and what exact search finds, are those of `Index.build` on a machine of the same kind,
+    to the bit. Where `options` do not say the language of words, the first shard's is taken.
+
+    A kind of index, `options.spec` or that which reaches the goal's recall, is chosen, trained and tuned once for all shards,
+    and its recall is proved over all of them. Each has an index of its own by the same quantiser, and every query looks into
+    each: the fewer shards, the less that takes.
 
     `resume` goes on with an interrupted build, with any number of workers and any engine: what was done of the same documents
-    is not encoded again. Raises as `Index.build`, and ResourceError where workers end again and again; whatever happens, an old
-    index at `folder` stays whole.
+    is not encoded again, and indexes are made again. Raises as `Index.build`, and ResourceError where workers end again and
+    again; whatever happens, an old index at `folder` stays whole.
     """
     folder, options = checks.path("folder", folder), Options() if options is None else options
     checks.instance("options", options, Options, give='Options(metric="ip")')
@@ -73,20 +77,11 @@ def build(
     shard_rows = checks.count("shard_rows", shard_rows, least=1)
     size = sum(engine.nodes().values()) if workers is None else checks.count("workers", workers, least=1)
     dim = checks.count("dim", check_encoder(encoder).dim, least=1, most=MOST_DIM)
-    checked_options(options, dim, ready=False)
-    _refuse_kind(options)
+    queries = checked_options(options, dim, ready=False)
     corpus = checked_corpus(documents)
     with IndexWriter(folder, replace=replace, resume=resume) as writer:
-        _Build(writer, corpus, encoder, dim, options, progress).by(engine, max(1, size), shard_rows)
+        _Build(writer, corpus, encoder, dim, options, progress).by(engine, max(1, size), shard_rows, queries)
     return Index.open(folder, encoder=encoder, check=False)
-
-
-def _refuse_kind(options: Options) -> None:
-    """Raise UsageError for a kind of index, which shards would have to share."""
-    if goal_entry(options.spec, options.goal)["spec"] != EXACT:
-        raise UsageError(
-            "an index that several workers build is searched exactly: leave spec and recall out, and give them to rebuild then"
-        )
 
 
 class _Build:
@@ -103,8 +98,8 @@ class _Build:
         self._texts, self._step = list[str](), 1
         """Beginnings of texts, evenly spaced among those that were read."""
 
-    def by(self, engine: Engine, size: int, rows: int) -> None:
-        """Make the shards by so many workers, and commit them."""
+    def by(self, engine: Engine, size: int, rows: int, queries: np.ndarray | None) -> None:
+        """Make the shards by so many workers, index them, and commit them."""
         coming = shards(self._read_on(), rows)
         first = next(coming, None)
         if first is None:
@@ -113,13 +108,28 @@ class _Build:
         made_of = signature(self._encoder, self._corpus, self._options) | {"shard_rows": rows, "language": language}
         place = self._writer.shards(self._dim, made_of)
         plan = self._plan(place, language)
-        crew: Crew[Claim] = Crew(engine, size, make, Maker, plan, progress=self._progress)
-        for shard, claim in crew.results(self._undone(first, coming, place)):
-            self._note(shard, claim, place.trusted(claim))
+        with Crew(engine, size, Maker, plan, progress=self._progress) as crew:
+            for shard, claim in crew.results(make, self._undone(first, coming, place)):
+                self._note(shard, claim, place.trusted(claim))
         self._refuse_duplicates(place)
         self._note_language(language)
-        # Here a kind of index will be chosen and trained, once for all shards, and the recall proved.
-        self._commit(plan)
+        made = [(claim.segment, record.rows) for claim, record in self._made]
+        found = indexed(
+            place,
+            made,
+            (self._dim, self._options.metric),
+            goal_entry(self._options.spec, self._options.goal),
+            queries=queries,
+            engine=engine,
+            size=size,
+            progress=self._progress,
+        )
+        self._commit(plan, found)
+
+    @property
+    def _made(self) -> list[tuple[Claim, SegmentRecord]]:
+        """The shards in their order."""
+        return [self._records[number] for number in sorted(self._records)]
 
     def _read_on(self) -> Iterator[Document]:
         """The documents; they are counted, and some of their texts are looked at for what language they are in."""
@@ -184,7 +194,7 @@ class _Build:
 
     def _refuse_duplicates(self, place: Shards) -> None:
         """Raise CorpusError for the first document, in the order of the corpus, whose id one in another shard has."""
-        made = [self._records[number] for number in sorted(self._records)]
+        made = self._made
         if len(made) == 1:
             return  # its segment has refused them
         starts = np.cumsum([0, *(record.documents for _, record in made)]).tolist()
@@ -197,16 +207,18 @@ class _Build:
             later, earlier, id = first
             raise taken_id(f"document {later}", id, earlier)
 
-    def _commit(self, plan: Plan) -> None:
-        made = [self._records[number] for number in sorted(self._records)]
-        counts = sum((Counter(record.counts) for _, record in made), Counter())
+    def _commit(self, plan: Plan, found: Indexed) -> None:
+        counts = sum((Counter(record.counts) for _, record in self._made), Counter())
         corpus, options, writer = self._corpus, self._options, self._writer
+        entries, files = [], {}
+        for number, (claim, record) in enumerate(self._made):
+            index = dict([found.files[number]] if found.files else [])
+            entries.append(record.entry(claim.segment) | found.said | {"faiss": next(iter(index), None)})
+            files |= {f"{SEGMENTS}/{claim.segment}/{name}": entry for name, entry in (record.files | index).items()}
         writer.commit(
-            [record.entry(claim.segment) for claim, record in made],
+            entries,
             np.empty(0, np.int64),
-            files={
-                f"{SEGMENTS}/{claim.segment}/{name}": entry for claim, record in made for name, entry in record.files.items()
-            },
+            files=files,
             metric=plan.metric,
             dim=self._dim,
             goal=goal_entry(options.spec, options.goal),
@@ -214,7 +226,7 @@ class _Build:
             language=plan.language,
             encoder=self._made_by,
             counts={**counts, **corpus.counts()},
-            provenance=corpus.provenance,
+            provenance=corpus.provenance | ({"trials": found.trials} if found.trials else {}),
             keep=options.keep,
             sources=writer.write_sources(corpus.files.to_bytes()) if corpus.files else None,
         )

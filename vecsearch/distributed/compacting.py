@@ -43,10 +43,10 @@ def compact(
     def doing(units: Sequence[Unit], snapshot: Snapshot, progress: Progress) -> list[Made]:
         made = {number: compacting.make(unit, snapshot) for number, unit in enumerate(units) if (unit.folder / RECORD).exists()}
         total, done = sum(unit.count for unit in units), sum(units[number].count for number in made)
-        crew: Crew[Made] = Crew(engine, max(1, size), _make, open_at, folder, snapshot.manifest.generation, progress=progress)
-        for (number, unit), its in crew.results(pair for pair in enumerate(units) if pair[0] not in made):
-            made[number], done = its, done + unit.count
-            progress.step("documents", done, total)
+        with Crew(engine, max(1, size), open_at, folder, snapshot.manifest.generation, progress=progress) as crew:
+            for (number, unit), its in crew.results(_make, (pair for pair in enumerate(units) if pair[0] not in made)):
+                made[number], done = its, done + unit.count
+                progress.step("documents", done, total)
         return [made[number] for number in range(len(units))]
 
     return compacting.compact(folder, rows=rows, queries=queries, language=language, progress=progress, doing=doing)

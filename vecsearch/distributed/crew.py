@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from time import monotonic
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-from vecsearch.engine import Engine, LostError, Worker
-from vecsearch.errors import ResourceError
+from vecsearch.engine import Engine, Worker
+from vecsearch.errors import LostError, ResourceError
 from vecsearch.progress import Progress
 
 TRIES = 5
@@ -30,44 +30,51 @@ class Numbered(NamedTuple):
     task: Any
 
 
-class Crew(Generic[T]):
-    """Workers that hold `make(*arguments)` each, at most `size` of them at a time, and call `work(held, task)`."""
+class Crew:
+    """Workers that hold `make(*arguments)` each, at most `size` of them at a time. They are started when there is something to
+    do, and end with the crew, a context manager."""
 
-    def __init__(
-        self, engine: Engine, size: int, work: Callable[..., T], make: Callable[..., Any], *arguments: Any, progress: Progress
-    ) -> None:
-        self._engine, self._size, self._work, self._progress = engine, size, work, progress
+    def __init__(self, engine: Engine, size: int, make: Callable[..., Any], *arguments: Any, progress: Progress) -> None:
+        self.size = size
+        self._engine, self._progress = engine, progress
         self._make, self._arguments = make, arguments
         self._starting: dict[Future[None], Worker] = {}
         self._idle: list[Worker] = []
-        self._running: dict[Future[T], tuple[Worker, Numbered]] = {}
+        self._running: dict[Future[Any], tuple[Worker, Numbered]] = {}
+        self._failed_starts = 0
+        self._begin()
+
+    def __enter__(self) -> Crew:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _begin(self) -> None:
         self._waiting: deque[Numbered] = deque()
         self._tries: Counter[int] = Counter()
-        self._failed_starts = 0
         self._failed: tuple[float, BaseException] | None = None
         """The first of the tasks, in their order, that raised an error, and that."""
         self._alone_since = monotonic()
 
-    def results(self, tasks: Iterator[Any]) -> Iterator[tuple[Any, T]]:
-        """Each task with what came of it, as it is done. Tasks are drawn when there is somebody to do them, or nearly: memory
-        holds no more of them than there are workers.
+    def results(self, work: Callable[[Any, Any], T], tasks: Iterable[Any]) -> Iterator[tuple[Any, T]]:
+        """Each task with what `work(held, task)` has given, as it is done. Tasks are drawn when there is somebody to do them,
+        or nearly: memory holds no more of them than there are workers.
 
         What a task raises, or drawing one, is raised when those before it are done, whose results are given first: it is the
         error that doing one after another would have ended with. Raises ResourceError where workers end again and again, or
         find no place.
         """
         coming = iter(Numbered(*pair) for pair in enumerate(tasks))
-        try:
-            while True:
-                self._draw(coming)
-                self._hand_out()
-                if not (self._running or self._waiting):
-                    break
-                yield from self._settle()
-            if self._failed:
-                raise self._failed[1]
-        finally:
-            self.stop()
+        self._begin()
+        while True:
+            self._draw(coming)
+            self._hand_out(work)
+            if not (self._running or self._waiting):
+                break
+            yield from self._settle()
+        if self._failed:
+            raise self._failed[1]
 
     def stop(self) -> None:
         """End all workers, whatever they are doing."""
@@ -76,12 +83,11 @@ class Crew(Generic[T]):
         self._starting, self._idle, self._running = {}, [], {}
 
     def _draw(self, coming: Iterator[Numbered]) -> None:
-        """Have one task ready beside those that are being done, and one for each worker that is being started."""
+        """Have a task ready for each worker that has none, or is being started, and one beside."""
         while True:
-            while self._has_room and not self._idle and len(self._waiting) > len(self._starting):
+            while self._has_room and len(self._waiting) > len(self._idle) + len(self._starting):
                 self._start()
-            enough = self._waiting and not (self._has_room and len(self._waiting) <= len(self._starting))
-            if self._failed or enough:
+            if self._failed or len(self._waiting) > len(self._idle) + len(self._starting):
                 return
             try:
                 drawn = next(coming, None)
@@ -94,20 +100,20 @@ class Crew(Generic[T]):
 
     @property
     def _has_room(self) -> bool:
-        return len(self._starting) + len(self._idle) + len(self._running) < self._size
+        return len(self._starting) + len(self._idle) + len(self._running) < self.size
 
     def _start(self) -> None:
         worker = self._engine.worker(self._make, *self._arguments)
         self._starting[worker.ready] = worker
 
-    def _hand_out(self) -> None:
+    def _hand_out(self, work: Callable[[Any, Any], Any]) -> None:
         if self._failed:
             self._waiting = deque(task for task in self._waiting if task.number < self._failed[0])
         while self._waiting and self._idle:
             worker, task = self._idle.pop(), self._waiting.popleft()
-            self._running[worker.submit(self._work, task.task)] = worker, task
+            self._running[worker.submit(work, task.task)] = worker, task
 
-    def _settle(self) -> Iterator[tuple[Any, T]]:
+    def _settle(self) -> Iterator[tuple[Any, Any]]:
         """Wait until something is done, and give what came of tasks."""
         done, _ = wait([*self._running, *self._starting], timeout=SAID_S, return_when=FIRST_COMPLETED)
         if self._running or done:

@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from multiprocessing import connection, get_context, parent_process, resource_tracker
+from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import Any
 
 from vecsearch import checks
-from vecsearch.engine import Engine, LostError, Worker
-from vecsearch.errors import ResourceError
+from vecsearch.engine import Engine, Worker
+from vecsearch.errors import LostError, ResourceError
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
 """What libraries read when they are imported, to know how many threads to compute with."""
@@ -37,11 +38,13 @@ class Pool(Engine):
     def free(self) -> int:
         return max(0, self._room - sum(worker.is_alive() for worker in self._workers))
 
-    def worker(self, make: Callable[..., Any], *arguments: Any, node: str | None = None, threads: int = 1) -> Worker:
+    def worker(
+        self, make: Callable[..., Any], *arguments: Any, node: str | None = None, threads: int = 1, at_once: int = 1
+    ) -> Worker:
         if node not in (None, *self.nodes()):
             raise LostError(f"there is no machine {node}; this one is {next(iter(self.nodes()))}")
         self._workers = [worker for worker in self._workers if worker.is_alive()]
-        self._workers.append(_Process(make, arguments, threads))
+        self._workers.append(_Process(make, arguments, threads, at_once))
         return self._workers[-1]
 
     def close(self) -> None:
@@ -51,12 +54,13 @@ class Pool(Engine):
 
 
 class _Process(Worker):
-    """A child process at the other end of a pipe, and a thread here that asks it one thing after another."""
+    """A child process at the other end of as many pipes as it does things at once, and as many threads here that ask it."""
 
-    def __init__(self, make: Callable[..., Any], arguments: tuple[Any, ...], threads: int) -> None:
+    def __init__(self, make: Callable[..., Any], arguments: tuple[Any, ...], threads: int, at_once: int) -> None:
         context = get_context("spawn")  # a fork would have copies of locks, and none of the threads
-        self._pipe, its_end = context.Pipe()
-        self._process = context.Process(target=_serve, args=(its_end,), daemon=True)
+        pipes = [context.Pipe() for _ in range(at_once)]
+        its_ends = [its_end for _, its_end in pipes]
+        self._process = context.Process(target=_serve, args=(its_ends,), daemon=True)
         with _environment(threads):
             try:
                 self._process.start()
@@ -64,9 +68,19 @@ class _Process(Worker):
                 raise ResourceError(
                     f"no process can be started ({error.strerror or error}); end others, or ask for fewer"
                 ) from error
-        its_end.close()
-        self._asking = ThreadPoolExecutor(1)
-        self.ready = self._asking.submit(self._ask, make, arguments)
+        for its_end in its_ends:
+            its_end.close()
+        self._idle: SimpleQueue[connection.Connection] = SimpleQueue()
+        self._asking = ThreadPoolExecutor(at_once)
+        self.ready = self._asking.submit(self._begin, [own for own, _ in pipes], make, arguments)
+
+    def _begin(self, pipes: list[connection.Connection], make: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+        """Have the value made; from then on it can be asked through every pipe."""
+        try:
+            self._told(pipes[0], make, arguments)
+        finally:
+            for pipe in pipes:
+                self._idle.put(pipe)
 
     def is_alive(self) -> bool:
         return self._process.is_alive()
@@ -80,10 +94,17 @@ class _Process(Worker):
             return lost
 
     def _ask(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+        pipe = self._idle.get()  # there are as many as threads that ask
+        try:
+            return self._told(pipe, function, arguments)
+        finally:
+            self._idle.put(pipe)
+
+    def _told(self, pipe: connection.Connection, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
         request = pickle.dumps((function, arguments))
         try:
-            self._pipe.send_bytes(request)
-            answer = self._pipe.recv_bytes()
+            pipe.send_bytes(request)
+            answer = pipe.recv_bytes()
         except (EOFError, OSError):
             raise self._lost() from None
         value, error = pickle.loads(answer)
@@ -122,12 +143,21 @@ def _environment(threads: int) -> Iterator[None]:
                     os.environ[name] = value
 
 
-def _serve(pipe: connection.Connection) -> None:
-    """Make the value that is asked for first, and call what is asked for then with it, until the pipe's other end is closed."""
+def _serve(pipes: list[connection.Connection]) -> None:
+    """Make the value that is asked for first, and call what is asked for with it, until the pipes' other ends are closed."""
     Thread(target=_end_with_parent, daemon=True).start()
     with suppress(EOFError, BrokenPipeError):
-        held, failed = _outcome(pipe.recv_bytes())
-        pipe.send_bytes(_packed(None, failed))
+        held, failed = _outcome(pipes[0].recv_bytes())
+        pipes[0].send_bytes(_packed(None, failed))
+        answering = [Thread(target=_answer, args=(pipe, held, failed)) for pipe in pipes[1:]]
+        for thread in answering:
+            thread.start()
+        _answer(pipes[0], held, failed)
+
+
+def _answer(pipe: connection.Connection, held: Any, failed: Exception | None) -> None:
+    """Answer what comes through a pipe, one after another."""
+    with suppress(EOFError, BrokenPipeError):
         while True:
             request = pipe.recv_bytes()
             pipe.send_bytes(_packed(*((None, failed) if failed else _outcome(request, held))))

@@ -77,11 +77,7 @@ class Maker:
 
     def __init__(self, plan: Plan) -> None:
         """Raises UsageError where this machine does not see the index's folder, or has another encoder there."""
-        if not plan.shards.is_there:
-            raise UsageError(
-                f"the machine {platform.node()} does not see {plan.shards.folder}: all machines have to share the index's "
-                "folder, under the same path"
-            )
+        plan.shards.check_there(platform.node())
         self._plan, self._encoder = plan, plan.encoder or self._opened(plan)
 
     @staticmethod

@@ -15,12 +15,12 @@ from vecsearch.index.conditions import checked_condition
 from vecsearch.index.facets import Facets
 from vecsearch.index.field_values import Field
 from vecsearch.index.hits import Hit
+from vecsearch.index.parts import Missing
 from vecsearch.index.view import View
 from vecsearch.metric import Metric
 from vecsearch.store.clusters import Clustering
 from vecsearch.store.manifest import Manifest
 from vecsearch.store.places import Places
-from vecsearch.store.postings import POSTINGS
 from vecsearch.store.sources import read_sources
 
 
@@ -98,16 +98,19 @@ class Contents:
     @property
     def earlier_words(self) -> bool:
         """Whether a part of the index is found by words only as an earlier vecsearch knew them, until it is compacted."""
-        return any(POSTINGS not in segment.documents.tables for segment in self._view.snapshot.segments)
+        return self._view.earlier_words()
+
+    @property
+    def missing(self) -> list[Missing]:
+        """What answers have lacked so far: of an index on an engine, opened with `partial`, what lost workers held."""
+        return self._view.parts.missed
 
     # -- documents ---------------------------------------------------------------------------------------------------
 
     def documents(self, rows: Sequence[int]) -> list[Document]:
         """The documents at `rows`, in that order. Raises UsageError for a row that there is not."""
         view = self._view
-        asked = checks.rows("rows", rows, view.snapshot.manifest.rows).tolist()
-        stored = view.stored(asked)
-        return [stored[row][0] for row in asked]
+        return view.documents(checks.rows("rows", rows, view.snapshot.manifest.rows).tolist())
 
     def rows(self, ids: Sequence[str]) -> list[int]:
         """The rows of the documents with these ids, the first of each where texts are split into passages.

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vecsearch.errors import UsageError
-from vecsearch.index.examples import examples
-from vecsearch.index.field_values import KINDS, Field, FieldValues, ValueCount, field_of, read_values
+from vecsearch.index.field_values import KINDS, Counted, FieldValues, ValueCount, read_values
 from vecsearch.index.kept import Kept
 from vecsearch.store.filters import CLUSTER
 from vecsearch.store.snapshot import Snapshot
@@ -45,66 +44,61 @@ class Facets:
 
 
 class FieldCounts:
-    """Counts the values of fields in one generation of an index. They are read when they are first asked for, and kept."""
+    """Counts the values of fields in some segments of an index. They are read when they are first asked for, and kept."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
         self._parts = [segment.documents for segment in snapshot.segments]
         self._values = Kept[FieldValues](KEPT_FIELDS, KEPT_BYTES, lambda values: values.nbytes)
-        self._told = Kept[tuple[list[Field], list[str]]](1, 0, len)
-
         self.documents = sum(map(len, self._parts))
         """How many documents are counted, deleted ones among them."""
 
-    def facet(self, name: str, among: np.ndarray | None, limit: int) -> Facet:
-        """The `limit` most common values of a field among the documents that a mask (n,) bool leaves; None leaves all.
+    def names(self) -> list[str]:
+        """The names of all fields, in order."""
+        return sorted({name for part in self._parts for name in part.columns})
 
-        Raises UsageError for a field that no document has.
-        """
-        values = self._values.get(name, lambda: self._read(name))
-        counts = values.counts(among)
-        documents = len(values.having) if among is None else int(np.count_nonzero(among[values.having]))
-        shown = values.most_common(counts, limit)
-        return Facet(name, shown, int(np.count_nonzero(counts)) - len(shown), documents)
+    def counted(self, name: str, among: np.ndarray | None) -> Counted | None:
+        """The values of a field among the documents that a mask (n,) bool leaves, None leaves all; None where no document of
+        these segments has the field."""
+        if not any(name in part.columns for part in self._parts) and (name != CLUSTER or self._snapshot.clustering is None):
+            return None
+        return self._values.get(name, lambda: self._read(name)).counted(among)
 
-    def fields(self, alive: np.ndarray | None) -> list[Field]:
-        """What is to be known of each field of the documents that are not deleted; those that most have come first."""
-        return list(self._tell(alive)[0])
-
-    def examples(self, alive: np.ndarray | None) -> list[str]:
-        """Conditions that some of the documents that are not deleted meet."""
-        return list(self._tell(alive)[1])
-
-    def _tell(self, alive: np.ndarray | None) -> tuple[list[Field], list[str]]:
-        def tell() -> tuple[list[Field], list[str]]:
-            read = read_values(self._parts, sorted({name for part in self._parts for name in part.columns}))
-            for name, values in read.items():
-                self._values.put(name, values)
-            found = [field for name, values in read.items() if (field := field_of(name, values, alive)).documents]
-            fields = sorted(found, key=lambda field: -field.documents)
-            documents = self.documents if alive is None else int(np.count_nonzero(alive))
-            return fields, examples(fields, documents)
-
-        return self._told.get("fields", tell)
+    def every(self, among: np.ndarray | None) -> dict[str, Counted]:
+        """The values of all fields, read in one pass over the documents."""
+        read = read_values(self._parts, self.names())
+        for name, values in read.items():
+            self._values.put(name, values)
+        return {name: values.counted(among) for name, values in read.items()}
 
     def _read(self, name: str) -> FieldValues:
         if any(name in part.columns for part in self._parts):
             return read_values(self._parts, [name])[name]
-        clustering = self._snapshot.clustering
-        if name != CLUSTER or clustering is None:
-            names = sorted({name for part in self._parts for name in part.columns})
-            known = ", ".join([*(name or '""' for name in names[:SHOWN]), *(["…"] if len(names) > SHOWN else [])])
-            also = f", {CLUSTER}" if clustering else ""
-            raise UsageError(f"no document has a field {name!r}; there are: {known or 'none'}{also}")
-        first, labels = 0, []
-        for segment in self._snapshot.segments:
-            labels.append(clustering.labels[first + segment.documents.first_rows()])
-            first += segment.rows
-        found = np.concatenate([np.empty(0, np.int32), *labels])
+        found = np.concatenate([np.empty(0, np.int32), *cluster_labels(self._snapshot)])
         having = np.flatnonzero(found >= 0).astype(np.int32)
         numbers, codes = np.unique(found[having], return_inverse=True)
         kinds = np.full(len(having), KINDS.index("number"), np.uint8)
-        return FieldValues(numbers.tolist(), having, codes.astype(np.int32), having, kinds)
+        return FieldValues(numbers.tolist(), having, codes.astype(np.int32), having, kinds, flags=False)
+
+
+def cluster_labels(snapshot: Snapshot) -> list[np.ndarray]:
+    """The number of the cluster of each document of each segment, (documents,) int32 each, below 0 for none, in an index that
+    has clusters."""
+    parts = zip(snapshot.firsts, snapshot.segments, strict=True)
+    return [snapshot.clustering.labels[first + segment.documents.first_rows()] for first, segment in parts]
+
+
+def shown(name: str, counted: Counted, limit: int) -> Facet:
+    """The facet of a field, of whose values the `limit` most common are shown."""
+    common = counted.most_common(limit)
+    return Facet(name, common, counted.distinct - len(common), counted.documents)
+
+
+def unknown_field(name: str, names: Sequence[str], *, clustered: bool) -> UsageError:
+    """No document has a field of that name; `names` are those that there are."""
+    known = ", ".join([*(one or '""' for one in names[:SHOWN]), *(["…"] if len(names) > SHOWN else [])])
+    also = f", {CLUSTER}" if clustered else ""
+    return UsageError(f"no document has a field {name!r}; there are: {known or 'none'}{also}")
 
 
 def joined(masks: Sequence[np.ndarray | None], sizes: Sequence[int]) -> np.ndarray | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -71,6 +71,8 @@ class FieldValues:
     """(h,) int32, rising: the documents that have the field."""
     kinds: np.ndarray
     """(h,) uint8: which of KINDS its value is there."""
+    flags: bool
+    """Whether every value is 0 or 1, true or false among them: a column has these as numbers."""
 
     @property
     def nbytes(self) -> int:
@@ -78,48 +80,99 @@ class FieldValues:
         arrays = (self.documents, self.codes, self.having, self.kinds)
         return sum(array.nbytes for array in arrays) + _VALUE_BYTES * len(self.values)
 
-    def counts(self, among: np.ndarray | None) -> np.ndarray:
-        """In how many of the documents that the mask `among` (n,) bool leaves each value is: (values,) int64; None: in all."""
+    def counted(self, among: np.ndarray | None) -> Counted:
+        """The values among the documents that the mask `among` (n,) bool leaves; None leaves all."""
         codes = self.codes if among is None else self.codes[among[self.documents]]
-        return np.bincount(codes, minlength=len(self.values))
+        kinds = self.kinds if among is None else self.kinds[among[self.having]]
+        counts = np.bincount(codes, minlength=len(self.values))
+        return Counted(self.values, counts, np.bincount(kinds, minlength=len(KINDS)), self.flags)
 
-    def most_common(self, counts: np.ndarray, limit: int) -> list[ValueCount]:
-        """The `limit` values with the highest of `counts` (values,) above 0, highest first, of equal ones the first."""
-        found = np.flatnonzero(counts)
+
+@dataclass(frozen=True)
+class Counted:
+    """The values of a field among some documents, in the order in which these have them first, and how many have each."""
+
+    values: list[Any]
+    counts: np.ndarray
+    """(values,) int64; 0 for what only other documents have."""
+    kinds: np.ndarray
+    """(len(KINDS),) int64: how many documents have a value of each kind."""
+    flags: bool
+    """As in `FieldValues`."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process is sent what is there; of flags all, since the first one says whether 1 is true."""
+        places = np.arange(len(self.counts)) if self.flags else np.flatnonzero(self.counts)
+        return Counted, ([self.values[place] for place in places.tolist()], self.counts[places], self.kinds, self.flags)
+
+    @classmethod
+    def merged(cls, parts: Sequence[Counted]) -> Counted:
+        """Those of several parts of an index, in its order, as one."""
+        if len(parts) == 1:
+            return parts[0]
+        flags = all(part.flags for part in parts)
+        if not flags:
+            parts = [part._as_numbers() if part.flags else part for part in parts]
+        numbers = _Numbers()
+        places = [np.fromiter((numbers[value] for value in part.values), np.int64, len(part.values)) for part in parts]
+        counts = np.zeros(len(numbers), np.int64)
+        for of_part, part in zip(places, parts, strict=True):
+            np.add.at(counts, of_part, part.counts)
+        kinds = sum((part.kinds for part in parts), np.zeros(len(KINDS), np.int64))
+        return cls(list(numbers), counts, _kinds_of(numbers, counts) if flags else kinds, flags)
+
+    def _as_numbers(self) -> Counted:
+        """Flags as a column has them, beside other values."""
+        values = [int(value) for value in self.values]
+        return replace(self, values=values, kinds=_kinds_of(values, self.counts))
+
+    @property
+    def documents(self) -> int:
+        """How many of the documents have the field."""
+        return int(self.kinds.sum())
+
+    @property
+    def distinct(self) -> int:
+        """How many distinct values there are."""
+        return int(np.count_nonzero(self.counts))
+
+    def most_common(self, limit: int) -> list[ValueCount]:
+        """The `limit` most common values, of equally common ones the first."""
+        found = np.flatnonzero(self.counts)
         if len(found) > limit:
-            of_found = counts[found]
+            of_found = self.counts[found]
             least = np.partition(of_found, len(found) - limit)[len(found) - limit]
             above = found[of_found > least]
             found = np.concatenate([above, found[of_found == least][: limit - len(above)]])
-        order = found[np.lexsort((found, -counts[found]))]
-        return [ValueCount(self.values[place], int(counts[place])) for place in order.tolist()]
+        order = found[np.lexsort((found, -self.counts[found]))]
+        return [ValueCount(self.values[place], int(self.counts[place])) for place in order.tolist()]
+
+    def field(self, name: str) -> Field:
+        """What is to be known of the field."""
+        numbers = sorted(
+            (value, place)
+            for place in np.flatnonzero(self.counts).tolist()
+            if isinstance(value := self.values[place], int | float) and value is not True and value is not False
+        )
+        median = None
+        if numbers:
+            summed = np.cumsum(self.counts[[place for _, place in numbers]])
+            median = numbers[int(np.searchsorted(summed, (summed[-1] + 1) // 2))][0]
+        return Field(
+            name,
+            [kind for kind, count in zip(KINDS, self.kinds.tolist(), strict=True) if count],
+            self.documents,
+            self.distinct,
+            numbers[0][0] if numbers else None,
+            numbers[-1][0] if numbers else None,
+            median,
+            self.most_common(MOST_COMMON),
+        )
 
 
-def field_of(name: str, values: FieldValues, alive: np.ndarray | None) -> Field:
-    """What is to be known of a field among the documents that the mask `alive` (n,) bool leaves; None leaves all."""
-    counts = values.counts(alive)
-    kinds = values.kinds if alive is None else values.kinds[alive[values.having]]
-    met = np.bincount(kinds, minlength=len(KINDS))
-    places = np.flatnonzero(counts).tolist()
-    numbers = sorted(
-        (value, place)
-        for place in places
-        if isinstance(value := values.values[place], int | float) and value is not True and value is not False
-    )
-    median = None
-    if numbers:
-        summed = np.cumsum(counts[[place for _, place in numbers]])
-        median = numbers[int(np.searchsorted(summed, (summed[-1] + 1) // 2))][0]
-    return Field(
-        name,
-        [kind for kind, count in zip(KINDS, met, strict=True) if count],
-        len(kinds),
-        len(places),
-        numbers[0][0] if numbers else None,
-        numbers[-1][0] if numbers else None,
-        median,
-        values.most_common(counts, MOST_COMMON),
-    )
+def _kinds_of(values: Iterable[Any], counts: np.ndarray) -> np.ndarray:
+    """How many documents have a value of each kind, where each has one, (values,) int64 which: (len(KINDS),) int64."""
+    return np.bincount([KINDS.index(_read(value)[0]) for value in values], counts, len(KINDS)).astype(np.int64)
 
 
 def read_values(parts: Sequence[Documents], names: Sequence[str]) -> dict[str, FieldValues]:
@@ -148,7 +201,7 @@ def read_values(parts: Sequence[Documents], names: Sequence[str]) -> dict[str, F
 
 def _expanded(name: str, parts: Sequence[Documents], cells: list[Any], codes: np.ndarray, having: np.ndarray) -> FieldValues:
     """The values of a field whose distinct cells and, for the documents that have it, which of these each has are known."""
-    if set(cells) <= {0, 1}:
+    if flags := set(cells) <= {0, 1}:
         cells = _as_given(name, parts, cells, having[np.unique(codes, return_index=True)[1]])
     numbers, lists, kinds = _Numbers(), [], []
     for cell in cells:
@@ -160,9 +213,8 @@ def _expanded(name: str, parts: Sequence[Documents], cells: list[Any], codes: np
     counted = sizes[codes]
     ends = np.cumsum(counted)
     places = np.repeat((np.cumsum(sizes) - sizes)[codes] - (ends - counted), counted) + np.arange(counted.sum())
-    return FieldValues(
-        list(numbers), np.repeat(having, counted), flat[places], having, np.array(kinds, np.uint8)[codes] if kinds else having
-    )
+    kinds_of = np.array(kinds, np.uint8)[codes] if kinds else having
+    return FieldValues(list(numbers), np.repeat(having, counted), flat[places], having, kinds_of, flags)
 
 
 def _as_given(name: str, parts: Sequence[Documents], cells: list[Any], documents: np.ndarray) -> list[Any]:

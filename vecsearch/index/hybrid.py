@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from vecsearch.index.hits import Candidates, Fusion, Hit, best_by_ranks, best_by_scores
-from vecsearch.index.keywords import best
+from vecsearch.index.part import Pool
 from vecsearch.index.view import View
-from vecsearch.metric import SHORTEST, Metric, checked_queries
+from vecsearch.metric import checked_queries
 
 FUSED = 100
 """Documents by meaning, and as many by words, that are weighed at the least."""
@@ -77,40 +77,30 @@ def _pools(
     """For each text the `depth` best documents by meaning, and as many by words. `vectors` are those of the texts, where they
     are known."""
     queries = checked_queries(view.encode(list(texts)) if vectors is None else vectors, view.dim)
-    near = view.nearest_rows(queries, depth, exact=exact, where=where)
-    words, allowed = view.words, view.allowed(where)
-    for text, query, rows in zip(texts, queries, near, strict=True):
-        scores = words.scores(text)
-        best_rows = np.array([row for row, _ in rows] if query.any() else [], np.int64)
-        found = dict(zip(view.documents_at(best_rows).tolist(), best_rows.tolist(), strict=True))
-        worded = [view.row_of(part, number) for _, part, number in best(scores, depth, allowed)]
-        documents = np.array(list(dict.fromkeys([*found, *worded])), np.int64)
-        by_words = np.concatenate([np.zeros(0), *scores])[view.numbered(documents)]
-        yield _Pool(text, list(found), found, worded, documents, _meaning(view, query, documents), by_words)
+    found = view.nearest_rows(queries, depth, exact=exact, where=where)
+    near = [[row for row, _ in rows] if query.any() else [] for query, rows in zip(queries, found, strict=True)]
+    for text, query, rows, parts in zip(texts, queries, near, view.pools(queries, near, texts, depth, where), strict=True):
+        yield _pool(text, query, rows, parts, depth)
 
 
-def _meaning(view: View, query: np.ndarray, documents: np.ndarray) -> np.ndarray:
-    """What documents, by their first rows (n,), score by a query's vector (dim,), each by its best passage, from the least that
-    there could be, so that 0 is nothing: (n,) float64."""
-    if not len(documents) or not query.any():
-        return np.zeros(len(documents))
-    order = np.argsort(documents)
-    rows, firsts = view.rows_of(documents[order])
-    vectors = view.vectors(rows).astype(np.float64)
-    products, lengths = vectors @ query, np.linalg.norm(vectors, axis=1) * np.linalg.norm(query)
-    cosine = Metric(view.snapshot.manifest.metric) is Metric.COSINE
-    above = products / np.maximum(lengths, SHORTEST) + 1 if cosine else products + lengths.max()
-    scores = np.empty(len(documents))
-    scores[order] = np.maximum.reduceat(above, firsts)
-    return scores
+def _pool(text: str, query: np.ndarray, near: Sequence[int], parts: Sequence[Pool], depth: int) -> _Pool:
+    """What several parts of an index have for one query, put together."""
+    first = {row: document for part in parts for document, row in part.near.items()}
+    found = {first[row]: row for row in near}
+    by_words = sorted((one for part in parts for one in part.worded), key=lambda one: -one[1])[:depth]
+    documents = list(dict.fromkeys([*found, *(row for row, _ in by_words)]))
+    scores = {row: of_row for part in parts for row, of_row in part.scores.items()}
+    products, lengths, words = np.array([scores[row] for row in documents], np.float64).reshape(-1, 3).T
+    # From the least that there could be, so that 0 is nothing.
+    meaning = products + lengths.max(initial=0.0) if query.any() else np.zeros(len(documents))
+    return _Pool(text, list(found), found, [row for row, _ in by_words], np.array(documents, np.int64), meaning, words)
 
 
 def _hits(view: View, pool: _Pool, ranked: Sequence[tuple[int, float]], *, by_words: Sequence[int]) -> list[Hit]:
     """The hits of documents with their scores, by their first rows. Those `by_words` are shown by the passage that has most of
     the words, the others by the one that meaning found."""
     worded = set(by_words)
-    shown = [row if row in worded else pool.found[row] for row, _ in ranked]
-    (hits,) = view.hits_of([list(zip(shown, (score for _, score in ranked), strict=True))])
-    return [
-        view.shown_by_words(hit, row, pool.text) if row in worded else hit for hit, (row, _) in zip(hits, ranked, strict=True)
-    ]
+    (hits,) = view.shown(
+        [[(row, score, pool.text) if row in worded else (pool.found[row], score, None) for row, score in ranked]]
+    )
+    return hits

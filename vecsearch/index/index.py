@@ -12,6 +12,7 @@ import numpy as np
 from vecsearch import ann, checks
 from vecsearch.corpus.document import Document
 from vecsearch.encoders import Encoder
+from vecsearch.engine import Engine
 from vecsearch.forks import QuietLock
 from vecsearch.index import update as updating
 from vecsearch.index.adopt import Adopted, adopt, from_segments
@@ -79,6 +80,9 @@ class Index(Reader):
         encoder: Encoder | None = None,
         check: bool = True,
         condition_seconds: float = MOST_SECONDS,
+        engine: Engine | None = None,
+        workers: int | None = None,
+        partial: bool = False,
         progress: Progress = SILENT,
     ) -> Index:
         """The index at `folder`, every file of it checked against its hash (`check=False`: only against its size).
@@ -88,11 +92,18 @@ class Index(Reader):
 
         `generation` is one that is kept, the newest without it. `encoder` stands in for the one that the index carries, for
         encoders of your own; it must have the same fingerprint. A condition that takes longer than `condition_seconds` is given
-        up, by every method of the open index. Raises UnsupportedIndexError, DamagedIndexError, UsageError, and where something
-        has to come from a store, ResourceError.
+        up, by every method of the open index.
+
+        With an `engine`, `Pool()` or `RayEngine(address)`, its segments are opened by so many `workers`, by default one on each
+        machine, which all see `folder` under the same path. What is found, and its scores, are the same. The engine stays
+        yours to close, after the index. Where a worker is lost, whatever needs its documents raises LostError, until another
+        has taken its place; with `partial`, searches answer from the others, and `missing` says what they lacked.
+
+        Raises UnsupportedIndexError, DamagedIndexError, UsageError, and where something has to come from a store, or workers
+        find no place, ResourceError.
         """
         how = {"generation": generation, "encoder": encoder, "check": check, "condition_seconds": condition_seconds}
-        return cls(open_view(folder, progress=progress, **how))
+        return cls(open_view(folder, engine=engine, workers=workers, partial=partial, progress=progress, **how))
 
     def __init__(self, view: View) -> None:
         super().__init__(view)
@@ -148,16 +159,17 @@ class Index(Reader):
                 if self._opened is not None:
                     self._opened = newer
                     return True
-        newer.snapshot.close()  # the index was closed meanwhile
+        newer.close()  # the index was closed meanwhile
         self._view  # noqa: B018 - says so
         return False
 
     def reader(self) -> Reader:
         """What it shows now, for several questions whose answers have to be of one generation: a `refresh` does not change it.
 
-        It costs nothing, and is closed with the index if that shows the same generation then.
+        It costs nothing, and is closed with the index if that shows the same generation then. What its own answers have lacked
+        is in its `missing`.
         """
-        return Reader(self._view)
+        return Reader(self._view.noting())
 
     def newer(self) -> Index | None:
         """The newest generation as an index of its own, where that is not the one that is shown here, and stays so. Both share
@@ -173,7 +185,7 @@ class Index(Reader):
         with self._replacing:
             view, self._opened = self._opened, None
         if view:
-            view.snapshot.close()
+            view.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
         """For another process: there the same generation of the same folder is opened, with the same encoder.

@@ -9,9 +9,13 @@ from pathlib import Path
 from vecsearch import checks
 from vecsearch.encoders import Encoder, can_open, open_encoder
 from vecsearch.encoders.base import check_encoder
+from vecsearch.engine import Engine
 from vecsearch.errors import UsageError, VecsearchError
 from vecsearch.index.conditions import checked_seconds
+from vecsearch.index.parts import Here
+from vecsearch.index.scattered import Scattered
 from vecsearch.index.view import View
+from vecsearch.index.workers import Workers
 from vecsearch.progress import SILENT, Progress, check_progress
 from vecsearch.remote.cache import cached
 from vecsearch.remote.commits import Place
@@ -27,6 +31,9 @@ def open_view(
     encoder: Encoder | None = None,
     check: bool = True,
     condition_seconds: float = MOST_SECONDS,
+    engine: Engine | None = None,
+    workers: int | None = None,
+    partial: bool = False,
     progress: Progress = SILENT,
 ) -> View:
     """A generation of the index at `folder`, as `Index.open` has it. Raises as that does."""
@@ -36,39 +43,82 @@ def open_view(
         generation = checks.count("generation", generation, least=1)
     if encoder is not None:
         check_encoder(encoder)
+    place = _place(engine, workers, checks.flag("partial", partial))
 
     def view(snapshot: Snapshot) -> View:
         _refuse_other(snapshot, encoder)
-        return View(snapshot, encoder or _carried(snapshot), given=encoder, condition_seconds=seconds)
+        own = encoder or _carried(snapshot)
+        return _view(snapshot, place, own, given=encoder, seconds=seconds, check=check)
 
     if isinstance(folder, str) and is_store_url(folder):
+        if place:
+            raise UsageError(
+                f"{folder} is in an object store: on an engine, open a folder that all machines share (vecsearch pull)"
+            )
         # Its files are hashed when they come, and where they are in the cache already.
         with cached(folder, generation=generation, check=check, progress=progress) as copy:
             return _opened(copy, view)
-    return _opened(checks.path("folder", folder), view, generation=generation, check=check)
+    return _opened(checks.path("folder", folder), view, generation=generation, check=check, place=place)
 
 
 def newer_view(before: View) -> View | None:
-    """The newest generation, where that is not the one before. It has the same encoder, unless the index was built anew."""
+    """The newest generation, where that is not the one before, opened where that is. It has the same encoder, unless the index
+    was built anew."""
     folder, manifest, url = before.snapshot.folder, before.snapshot.manifest, before.url
     if (Place(url).wanted().manifest == manifest) if url else (_newest(folder) == manifest.generation):
         return None
+    place = before.parts.workers if isinstance(before.parts, Scattered) else None
 
     def view(snapshot: Snapshot) -> View:
-        seconds = before.condition_seconds
-        if snapshot.manifest.encoder == manifest.encoder:
-            return View(snapshot, before.encoder, given=before.given, condition_seconds=seconds)
-        return View(snapshot, _carried(snapshot), condition_seconds=seconds)
+        same = snapshot.manifest.encoder == manifest.encoder
+        encoder, given = (before.encoder, before.given) if same else (_carried(snapshot), None)
+        return _view(snapshot, place, encoder, given=given, seconds=before.condition_seconds)
 
     if url:
         with cached(url, check=False) as copy:
             return _opened(copy, view)
-    return _opened(folder, view)
+    return _opened(folder, view, place=place)
 
 
-def _opened(folder: Path, view: Callable[[Snapshot], View], *, generation: int | None = None, check: bool = False) -> View:
+def _place(engine: Engine | None, workers: int | None, partial: bool) -> Workers | None:
+    """The workers of an engine that hold an index's parts; None where they are opened in this process."""
+    if engine is None:
+        if workers is not None or partial:
+            raise UsageError("workers and partial are for an index on an engine: give it as well, engine=Pool()")
+        return None
+    checks.instance("engine", engine, Engine, give="Pool()")
+    return Workers(engine, None if workers is None else checks.count("workers", workers, least=1), partial=partial)
+
+
+def _view(
+    snapshot: Snapshot,
+    place: Workers | None,
+    encoder: Encoder | None,
+    *,
+    given: Encoder | None,
+    seconds: float,
+    check: bool = False,
+) -> View:
+    """The generation of a snapshot, whose segments this process has opened, or workers open now."""
+    parts = Here(snapshot) if place is None else Scattered(place, snapshot, check=check)
+    view = View(snapshot, parts, encoder, given=given, condition_seconds=seconds)
+    if place:
+        view.prepare()
+    return view
+
+
+def _opened(
+    folder: Path,
+    view: Callable[[Snapshot], View],
+    *,
+    generation: int | None = None,
+    check: bool = False,
+    place: Workers | None = None,
+) -> View:
     while True:
-        snapshot = open_snapshot(folder, generation=generation, check=check)
+        # Workers open the segments.
+        numbers = None if place is None else range(0)
+        snapshot = open_snapshot(folder, generation=generation, check=check, numbers=numbers)
         try:
             return view(snapshot)
         except VecsearchError:
@@ -103,7 +153,9 @@ def _carried(snapshot: Snapshot) -> Encoder | None:
 
 def pickled(view: View) -> tuple[str | Path, int, Encoder | None, float]:
     """What opens the same generation in another process. Raises TypeError for an encoder of the caller's own that cannot be
-    pickled."""
+    pickled, and for an index on an engine."""
+    if isinstance(view.parts, Scattered):
+        raise TypeError(f"the index at {view.snapshot.folder} is open on an engine: open it in the other process")
     if view.given:
         try:
             pickle.dumps(view.given)

@@ -9,7 +9,7 @@ import numpy as np
 
 from vecsearch import checks
 from vecsearch.errors import UsageError
-from vecsearch.index.conditions import checked_condition, remarks
+from vecsearch.index.conditions import checked_condition
 from vecsearch.index.contents import Contents
 from vecsearch.index.hits import Candidates, Fusion, Hit, Neighbors, checked_neighbors, two_weights
 from vecsearch.index.hybrid import candidates, hybrid
@@ -138,7 +138,7 @@ class Reader(Contents):
         """What a person should know of the answer to a condition, a sentence each: how many texts it passes over because it
         compares their field with a number, and which of its names mean two things. Raises UsageError as `search` does."""
         view = self._view
-        return remarks(view.snapshot, checks.text("where", where), view.condition_seconds)
+        return view.remarks(checks.text("where", where))
 
 
 def _hits_wanted(k: int, view: View) -> int:

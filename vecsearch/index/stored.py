@@ -1,14 +1,12 @@
-"""What one generation of an index stores: documents and vectors by row, all segments together."""
+"""What segments of a generation of an index store: documents and vectors by row."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import accumulate
 
 import numpy as np
 
 from vecsearch.corpus.document import Document
-from vecsearch.errors import UsageError
 from vecsearch.index.hits import Hit
 from vecsearch.store.alive import documents_alive, known
 from vecsearch.store.snapshot import Snapshot
@@ -18,18 +16,25 @@ MANY_ROWS = 256
 
 
 class Stored:
-    """The documents and vectors of a generation; rows count through its segments. `View` searches them as well."""
+    """The documents and vectors of segments of a generation, by rows of the whole index. `Part` searches them as well."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
-        self._first = list(accumulate((segment.rows for segment in snapshot.segments), initial=0))[:-1]
-        self.documents_alive = documents_alive(snapshot)
-        """How many documents are not deleted."""
+        self._first = snapshot.firsts
+        self._alive = documents_alive(snapshot)
 
     @property
     def dim(self) -> int:
         """Length of its vectors."""
         return self.snapshot.manifest.dim
+
+    def holds(self, row: int) -> bool:
+        """Whether the row is in one of the segments, which follow each other in the index."""
+        return bool(self._first) and self._first[0] <= row < self._first[-1] + self.snapshot.segments[-1].rows
+
+    def documents_alive(self) -> int:
+        """How many documents are not deleted."""
+        return self._alive
 
     def alive(self) -> np.ndarray:
         """The rows that are not deleted, rising: (r,) int64."""
@@ -45,13 +50,6 @@ class Stored:
             starts = part.documents.first_rows()
             rows.append(first + (starts if alive is None else starts[alive[starts]]))
         return np.concatenate([np.empty(0, np.int64), *rows])
-
-    def rows(self, ids: Sequence[str]) -> list[list[int]]:
-        """The rows of each of the documents with these ids. Raises UsageError naming those that the index does not have."""
-        found = self.known(ids)
-        if missing := [id for id in ids if id not in found]:
-            raise UsageError(f"the index has no document with the id {', '.join(map(repr, missing[:5]))}")
-        return [found[id] for id in ids]
 
     def known(self, ids: Sequence[str]) -> dict[str, list[int]]:
         """The rows of those of the documents with these ids that are there."""
@@ -74,7 +72,7 @@ class Stored:
     def stored(self, rows: Iterable[int]) -> dict[int, tuple[Document, str | None]]:
         """The document at each of the rows, and the passage of it that the row stands for, if that is not all of it."""
         found: dict[int, tuple[Document, str | None]] = {}
-        wanted = np.unique(np.fromiter(rows, np.int64))
+        wanted = np.array(sorted(set(rows)), np.int64)  # np.unique would import numpy.ma first, which takes 50 ms
         for first, segment in zip(self._first, self.snapshot.segments, strict=True):
             documents = segment.documents
             local = wanted[(wanted >= first) & (wanted < first + segment.rows)] - first
@@ -95,12 +93,8 @@ class Stored:
             for rows in found
         ]
 
-    def row_of(self, part: int, number: int) -> int:
-        """The first row of a segment's document."""
-        return self._first[part] + int(self.snapshot.segments[part].documents.first_rows(np.array([number]))[0])
-
     def numbered(self, rows: np.ndarray) -> np.ndarray:
-        """Which document each of the rows (r,) is of, counted through all segments: (r,) int64."""
+        """Which document each of the rows (r,) is of, counted through these segments: (r,) int64."""
         numbers, before = np.empty(len(rows), np.int64), 0
         for first, segment in zip(self._first, self.snapshot.segments, strict=True):
             here = (rows >= first) & (rows < first + segment.rows)

@@ -21,7 +21,7 @@ from vecsearch.encoders import Encoder
 from vecsearch.errors import UsageError
 from vecsearch.index.blocks import blocks
 from vecsearch.index.changes import Changes, Gone, changed, numbered_on
-from vecsearch.index.conditions import checked_condition, masks
+from vecsearch.index.conditions import Asked, checked_condition, masks
 from vecsearch.index.hits import two_weights
 from vecsearch.index.indexing import goal_entry, indexed
 from vecsearch.metric import Metric, checked_queries
@@ -111,7 +111,7 @@ def delete(
         for part, number in found.values():
             numbers.setdefault(part, set()).add(number)
         if where is not None:
-            found_masks = masks(snapshot, where, condition_seconds)
+            found_masks = masks(snapshot, Asked(where, frozenset(), condition_seconds))
             for part, (segment, mask) in enumerate(zip(snapshot.segments, found_masks, strict=True)):
                 numbers.setdefault(part, set()).update(segment.documents.numbers(np.flatnonzero(mask)).tolist())
         for part, some in numbers.items():

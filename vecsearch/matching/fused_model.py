@@ -51,6 +51,14 @@ class FusedModel:
     """The classifier as it was trained, to be saved; None for a model that was read."""
     fingerprint: str = ""
     """32 hex digits over the files that it was read from."""
+    folder: Path | None = None
+    """Where it was read from."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process reads it again. Raises TypeError for one that was not read from a folder."""
+        if self.folder is None:
+            raise TypeError("this fused model lies in no folder: save it, and send what FusedModel.load gives")
+        return FusedModel.load, (self.folder,)
 
     def scorer(self, encoders: Mapping[str, Encoder]) -> FusedScorer:
         """Scores pairs by these encoders, by name. Raises UsageError for others than it was learnt from."""
@@ -103,7 +111,7 @@ class FusedModel:
         predict = read_model(Path(folder), name, len(features))
         digests = [sha256(file) for file in (path, Path(folder) / model_file(name))]
         fingerprint = hashlib.sha256(json.dumps(digests).encode()).hexdigest()[:32]
-        return cls(name, encoders, features, threshold, predict, fingerprint=fingerprint)
+        return cls(name, encoders, features, threshold, predict, fingerprint=fingerprint, folder=Path(folder).absolute())
 
 
 class FusedScorer:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from itertools import islice
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +16,7 @@ import numpy as np
 from vecsearch.corpus.pairs import Pair
 from vecsearch.errors import CorpusError, UsageError, writing
 from vecsearch.files import put_in_place, trim_memory, write_whole
+from vecsearch.matching.rows import SUFFIXES, RowsFile, scored_rows
 from vecsearch.matching.scorers import PairScorer
 from vecsearch.progress import Progress, expected
 from vecsearch.resume import refuse_difference
@@ -27,14 +25,6 @@ BLOCK = 8192
 """Pairs that are scored at a time."""
 BLOCK_CHARACTERS = 16_000_000
 """Characters of their texts at which a block ends earlier."""
-DIGITS = 6
-"""Decimals of the scores that are written: float32 has about seven."""
-DELIMITERS = {".csv": ",", ".tsv": "\t"}
-SUFFIXES = (".jsonl", *DELIMITERS)
-ENCODE = json.JSONEncoder(ensure_ascii=False).encode
-Row = dict[str, Any]
-_BREAK = re.compile(r"[\t\n\r]")
-_QUOTABLE = re.compile(r'[,"\n\r]|\A\s')
 
 
 @dataclass(slots=True)
@@ -55,6 +45,17 @@ class Output:
     takes: Callable[[Mapping[str, np.ndarray]], np.ndarray]
 
 
+def split_by(rule: tuple[str, float] | None) -> dict[str, Callable[[Mapping[str, np.ndarray]], np.ndarray]]:
+    """What `Output.takes` is for all pairs, "output", for those that are "kept" by a rule, a column and the value that it has
+    at least, and for those that are "dropped"."""
+    by, least = rule or ("", 0.0)
+    return {
+        "output": lambda columns: np.ones(len(next(iter(columns.values()))), bool),
+        "kept": lambda columns: columns[by] >= least,
+        "dropped": lambda columns: ~(columns[by] >= least),  # what is no number too
+    }
+
+
 def blocks(pairs: Iterable[Pair], size: int = BLOCK, characters: int = BLOCK_CHARACTERS) -> Iterator[list[Pair]]:
     """The pairs, `size` at a time; a block ends earlier when its texts reach so many `characters`."""
     block: list[Pair] = []
@@ -69,15 +70,18 @@ def blocks(pairs: Iterable[Pair], size: int = BLOCK, characters: int = BLOCK_CHA
         yield block
 
 
-def scored_rows(block: Sequence[Pair], columns: Mapping[str, np.ndarray]) -> list[Row]:
-    """The records of n pairs with their columns (n,), rounded. Raises CorpusError for a record that has one of these fields."""
-    values = [_plain(column) for column in columns.values()]
-    rows = []
-    for pair, *found in zip(block, *values, strict=True):
-        if taken := columns.keys() & pair.record.keys():
-            raise CorpusError(f'the pair {pair.a!r}, {pair.b!r} has a field "{min(taken)}" already; call it otherwise')
-        rows.append(pair.record | dict(zip(columns, found, strict=True)))
-    return rows
+def write_block(
+    block: Sequence[Pair], scorer: PairScorer, outputs: Mapping[str, Output], writers: Mapping[str, RowsFile], done: Scored
+) -> None:
+    """Score a block, write each output's rows of it, and count them in `done`. Raises CorpusError, ResourceError."""
+    columns = scorer.columns([pair.a for pair in block], [pair.b for pair in block])
+    rows = scored_rows(block, columns)
+    for name, output in outputs.items():
+        chosen = [row for row, its in zip(rows, output.takes(columns).tolist(), strict=True) if its]
+        writers[name].write(chosen, list(rows[0]))
+        done.rows[name] += len(chosen)
+    done.respaced += sum(writer.taken_respaced() for writer in writers.values())
+    done.pairs += len(block)
 
 
 class ScoringRun:
@@ -125,16 +129,12 @@ class ScoringRun:
             for name, part in parts.items():
                 if self._sizes[name] and not part.exists() and Path(name).exists():
                     os.replace(name, part)  # the run was stopped after this part had been renamed
-            writers = {name: files.enter_context(_Rows(part, self._sizes[name])) for name, part in parts.items()}
+            writers = {
+                name: files.enter_context(RowsFile(part, self._outputs[name].path.suffix, self._sizes[name]))
+                for name, part in parts.items()
+            }
             for block in blocks(pairs, block_pairs):
-                columns = scorer.columns([pair.a for pair in block], [pair.b for pair in block])
-                rows = scored_rows(block, columns)
-                for name, output in self._outputs.items():
-                    chosen = [row for row, its in zip(rows, output.takes(columns).tolist(), strict=True) if its]
-                    writers[name].write(chosen, list(rows[0]))
-                    self.done.rows[name] += len(chosen)
-                self.done.respaced += sum(writer.taken_respaced() for writer in writers.values())
-                self.done.pairs += len(block)
+                write_block(block, scorer, self._outputs, writers, self.done)
                 self._keep({name: writer.flush() for name, writer in writers.items()})
                 trim_memory()
                 progress.step("pairs", self.done.pairs, expected(self.done.pairs, share()))
@@ -163,72 +163,6 @@ class ScoringRun:
         return done, sizes
 
 
-class _Rows:
-    """Rows as lines of a file, appended behind its first `kept` bytes; its format is by the suffix before .part."""
-
-    def __init__(self, part: Path, kept: int) -> None:
-        self._part, self._delimiter = part, DELIMITERS.get(part.with_suffix("").suffix)
-        with writing(part):
-            self._file = part.open("r+" if kept else "w", encoding="utf-8", newline="")
-        if os.fstat(self._file.fileno()).st_size < kept:
-            self._file.close()
-            raise UsageError(f"{part} is shorter than what was written to it; start again with --replace")
-        self._respaced = 0
-        self._names = self._header() if kept and self._delimiter else None
-        self._file.seek(kept)
-        self._file.truncate()
-
-    def __enter__(self) -> _Rows:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        with writing(self._part):
-            self._file.close()
-
-    def write(self, rows: Sequence[Row], names: Sequence[str]) -> None:
-        """Append rows; `names` are the fields of the first one there is, written or not."""
-        with writing(self._part):
-            if self._delimiter is None:
-                self._file.writelines(f"{ENCODE(row)}\n" for row in rows)
-            else:
-                self._write_cells(rows, names)
-
-    def flush(self) -> int:
-        """How many bytes the file has, when they have reached the disk."""
-        with writing(self._part):
-            self._file.flush()
-            os.fsync(self._file.fileno())
-            return os.fstat(self._file.fileno()).st_size
-
-    def taken_respaced(self) -> int:
-        """In how many cells tabs and line ends have become spaces since this was last asked."""
-        count, self._respaced = self._respaced, 0
-        return count
-
-    def _header(self) -> list[str]:
-        if self._delimiter == "\t":
-            return self._file.readline().removesuffix("\n").split("\t")
-        return next(csv.reader(self._file))
-
-    def _line(self, cells: Sequence[Any]) -> str:
-        texts = ["" if cell is None else str(cell) for cell in cells]
-        if self._delimiter == "\t":
-            plain = [_BREAK.sub(" ", text) for text in texts]
-            self._respaced += sum(map(str.__ne__, plain, texts))
-            return "\t".join(plain) + "\n"
-        # Python's own writer leaves a carriage return without quotes, where it ends a row.
-        return ",".join('"' + text.replace('"', '""') + '"' if _QUOTABLE.search(text) else text for text in texts) + "\n"
-
-    def _write_cells(self, rows: Sequence[Row], names: Sequence[str]) -> None:
-        if self._names is None:
-            self._names = list(names)
-            self._file.write(self._line(self._names))
-        for row in rows:
-            if more := row.keys() - set(self._names):
-                raise CorpusError(f'a pair has a field "{min(more)}", which the first has not; write .jsonl, or give it to all')
-            self._file.write(self._line([_cell(row.get(name)) for name in self._names]))
-
-
 def _check(path: Path, *, replace: bool) -> None:
     if path.suffix not in SUFFIXES:
         raise UsageError(f"{path}: scored pairs are written to {', '.join(SUFFIXES)} files; choose one of these suffixes")
@@ -238,17 +172,3 @@ def _check(path: Path, *, replace: bool) -> None:
         raise UsageError(f"{path} is a folder; name another file")
     if os.path.lexists(path) and not replace:
         raise UsageError(f"{path} is there already; name another file, or pass --replace to write in its place")
-
-
-def _plain(column: np.ndarray) -> list[Any]:
-    """The column (n,) as Python's own values; None for NaN, which JSON does not have."""
-    if column.dtype == bool:
-        return column.tolist()
-    rounded = column.astype(np.float64).round(DIGITS).tolist()
-    return rounded if np.isfinite(column).all() else [value if isfinite(value) else None for value in rounded]
-
-
-def _cell(value: Any) -> Any:
-    if isinstance(value, bool):
-        return int(value)
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value

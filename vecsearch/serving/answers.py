@@ -161,6 +161,7 @@ class Found(Answer):
     mode: Literal["hybrid", "meaning", "keywords", "vector", "like", "browse"]
     took_ms: float
     results: list[Result]
+    missing_documents: int | None = Field(None, description="Out of reach now, with --partial.")
 
 
 class Document(Answer):

@@ -13,6 +13,8 @@ import numpy as np
 from vecsearch.encoders import Encoder
 from vecsearch.index.hits import Hit
 from vecsearch.index.index import Index
+from vecsearch.index.parts import Missing
+from vecsearch.index.reader import Reader
 from vecsearch.serving.hits import Shape
 from vecsearch.serving.problems import Problem
 
@@ -58,6 +60,8 @@ class Job:
     given: np.ndarray | None = None
     shape: Shape | None = None
     vectors: np.ndarray | None = field(default=None, init=False)
+    missing: list[Missing] = field(default_factory=list, init=False)
+    """Documents that the answer lacks."""
 
     @property
     def reads_texts(self) -> bool:
@@ -120,16 +124,18 @@ def _encode(jobs: Sequence[Job]) -> None:
 def _group(index: Index, way: Way, jobs: Sequence[Job]) -> dict[Job, Any]:
     if way.name == "encode":
         return {job: job.vectors for job in jobs}
-    refused: dict[Job, Any] = {}
+    reader, refused = index.reader(), dict[Job, Any]()
     if way.name == "like":
-        known = index.known([id for job in jobs for id in job.texts])
+        known = reader.known([id for job in jobs for id in job.texts])
         refused = {job: unknown_document(job.texts[0]) for job in jobs if not known.issuperset(job.texts)}
         jobs = [job for job in jobs if job not in refused]
-    hits = iter(_hits(index, way, jobs) if jobs else ())
+    hits = iter(_hits(reader, way, jobs) if jobs else ())
+    for job in jobs:
+        job.missing = reader.missing
     return refused | {job: job.answer([next(hits) for _ in range(len(job))]) for job in jobs}
 
 
-def _hits(index: Index, way: Way, jobs: Sequence[Job]) -> list[list[Hit]]:
+def _hits(index: Reader, way: Way, jobs: Sequence[Job]) -> list[list[Hit]]:
     """The hits of all queries of the jobs, one after another."""
     texts = [text for job in jobs for text in job.texts]
     nearest = {"metric": way.metric, "exact": way.exact, "where": way.where}

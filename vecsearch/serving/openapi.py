@@ -74,7 +74,9 @@ def _paths(names: Sequence[str]) -> dict[str, Any]:
             "get": _operation("Search, as an address has it.", answers.Found, *_ASKING, 409, parameters=[name, *_in_address()]),
             "post": _operation("Search.", answers.Found, *_ASKING, 409, parameters=[name], body=schema.SearchRequest),
         },
-        "/v1/indexes/{name}/documents/{id}": {"get": _operation("A document.", answers.Document, 404, parameters=[name, id])},
+        "/v1/indexes/{name}/documents/{id}": {
+            "get": _operation("A document.", answers.Document, 404, 503, parameters=[name, id])
+        },
         "/v1/indexes/{name}/map": {
             "get": _operation("The documents on a plane, as a page.", page, 404, 422, 503, parameters=[name])
         },

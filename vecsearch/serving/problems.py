@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from vecsearch.errors import DataError, UsageError, VecsearchError
+from vecsearch.errors import DataError, LostError, UsageError, VecsearchError
 
 RETRY_AFTER = {"retry-after": "1"}
 
@@ -50,6 +50,9 @@ def of_library(error: VecsearchError) -> Problem:
     """What the library says of a request. Only what its sender can mend is shown: the rest may name files of the server."""
     if isinstance(error, UsageError | DataError):
         return invalid(str(error))
+    if isinstance(error, LostError):
+        said = str(error).partition(": ")[0]
+        return Problem(503, "out_of_reach", said, "try again in a moment", headers=RETRY_AFTER)
     return internal()
 
 

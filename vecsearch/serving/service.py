@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +17,8 @@ import orjson
 from vecsearch import checks
 from vecsearch.corpus.document import title_of
 from vecsearch.index.facets import Facet, Facets
+from vecsearch.index.index import Index
+from vecsearch.index.reader import Reader
 from vecsearch.serving.batcher import Batcher
 from vecsearch.serving.hits import Closely, Shape, dumps
 from vecsearch.serving.jobs import Found, Job, Way, answered, parts, unknown_document
@@ -33,11 +36,18 @@ FACET_VALUES = 10
 
 
 class Service:
-    """The indexes of `folders` by name, and the threads that answer for them. Raises as `Index.open` does for each folder."""
+    """The indexes of `folders` by name, and the threads that answer for them. Raises what opening one raises."""
 
-    def __init__(self, folders: Mapping[str, Path], limits: Limits, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        folders: Mapping[str, Path],
+        limits: Limits,
+        metrics: Metrics,
+        open_index: Callable[..., Index] = Index.open,
+    ) -> None:
+        """`open_index` is called with a folder, and `condition_seconds`."""
         self.limits, self.metrics = limits, metrics
-        self.library = Library(folders, limits.condition, metrics)
+        self.library = Library(folders, partial(open_index, condition_seconds=limits.condition), metrics)
         self.ready = True
         """Whether new requests are wanted; False once it is told to end."""
         self._batcher = Batcher(answered, limits, metrics)
@@ -103,12 +113,15 @@ class Service:
         queries = max(1, len(texts) if vectors is None else len(vectors))
         _refuse(shown, asked, way, queries)
         async with self._accepted(queries, arrived):
-            counted, notes = await self._counted(shown, asked, way, texts, queries)
-            rows, unexplained = await self._rows(asked, Job(shown.index, way, texts, vectors))
+            reader, job = shown.index.reader(), Job(shown.index, way, texts, vectors)
+            counted, notes = await self._counted(reader, shown, asked, way, texts, queries)
+            rows, unexplained = await self._rows(reader, asked, job)
+        if missing := sum(one.documents for one in {*reader.missing, *job.missing}):
+            notes = [*notes, f"{missing:,} documents are out of reach now, and not among these"]
         results = [_result(*each, notes, way, asked) for each in zip(rows, counted, unexplained, strict=True)]
         took = round(1000 * (time.perf_counter() - arrived), 3)
         answer = {"index": shown.name, "generation": shown.generation, "mode": way.name, "took_ms": took, "results": results}
-        return dumps(answer)
+        return dumps(answer | ({"missing_documents": missing} if missing else {}))
 
     def refuse_if_full(self) -> None:
         """Raise Problem (503) where nothing can be taken on, before a request is read: refusals cost least so, and those
@@ -145,10 +158,10 @@ class Service:
             raise Problem(503, "not_ready", "it is still being made", "try again in a second", headers=RETRY_AFTER) from None
 
     async def _counted(
-        self, shown: Shown, asked: SearchRequest, way: Way, texts: Sequence[str], queries: int
+        self, index: Reader, shown: Shown, asked: SearchRequest, way: Way, texts: Sequence[str], queries: int
     ) -> tuple[list[Facets | int], list[str]]:
         """What could be a hit of each query, counted; with this the rows that meet the condition are known to the search."""
-        index, where, names = shown.index, asked.where, asked.facets or []
+        where, names = asked.where, asked.facets or []
         if way.name == "keywords":
             counting = lambda: [index.facets(names, where=where, words=text, limit=FACET_VALUES) for text in texts]  # noqa: E731
         elif where is None and not names:
@@ -159,11 +172,11 @@ class Service:
             return await _in(self._quick, counting), []
         return await _in(self._conditions, lambda: (counting(), shown.remarks(where)))
 
-    async def _rows(self, asked: SearchRequest, job: Job) -> tuple[list[bytes], Sequence[str]]:
+    async def _rows(self, index: Reader, asked: SearchRequest, job: Job) -> tuple[list[bytes], Sequence[str]]:
         """The JSON of the hits of each query, and why their words are not explained, where they should be."""
         shape, closely = Shape(asked.offset, asked.min_score, asked.text_characters), asked.explain or asked.snippets
         if job.way.name == "browse":
-            hits = await _in(self._quick, lambda: job.index.browse(asked.where, asked.offset, asked.k))
+            hits = await _in(self._quick, lambda: index.browse(asked.where, asked.offset, asked.k))
             found, shape = Found([hits], None), Shape(text_characters=asked.text_characters)
         elif not closely:
             job.shape = shape
@@ -191,6 +204,7 @@ class Service:
             texts = job.texts[part]
             own = Job(job.index, job.way, texts, shape=job.shape)
             answers.append(await self._batcher.ask(own, queries=len(texts), tokens=tokens))
+            job.missing += own.missing
         return answers
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
 from functools import lru_cache
@@ -132,10 +132,10 @@ class Library:
     A request takes what is shown once, and answers from that: no answer has parts of two generations.
     """
 
-    def __init__(self, folders: Mapping[str, Path], condition: float, metrics: Metrics) -> None:
-        """A condition may take so many seconds. Raises as `Index.open` does: what cannot be opened is not served."""
+    def __init__(self, folders: Mapping[str, Path], open_index: Callable[[Path], Index], metrics: Metrics) -> None:
+        """Raises what `open_index` raises: what cannot be opened is not served."""
         self._metrics = metrics
-        self._shown = {name: Shown(name, Index.open(folder, condition_seconds=condition)) for name, folder in folders.items()}
+        self._shown = {name: Shown(name, open_index(folder)) for name, folder in folders.items()}
         self._failed: dict[str, str] = {}
         for name, shown in self._shown.items():
             shown.warm()

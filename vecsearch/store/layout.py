@@ -40,8 +40,8 @@ _SOURCES = r"sources-\d{6,}\.json"
 _ATTEMPT = r"\d{6,}-\d+-[0-9a-f]{8}"
 _SEGMENT = re.compile(rf"{SEGMENTS}/(\d{{6,}})-(\d+(-[0-9a-f]{{8}})?|shards-[0-9a-f]{{8}})/")
 _SEGMENT_FILE = (
-    rf"{_SEGMENT.pattern}(vectors\.npy|norms\.npy|documents\.sqlite(-journal)?|index(-\d{{6,}})?\.faiss|"
-    r"(build|segment|claim|\d+-[0-9a-f]{16})\.json|segment\.json\.tmp)"
+    rf"{_SEGMENT.pattern}(vectors\.npy|norms\.npy|documents\.sqlite(-journal)?|index(-\d{{6,}}(-[0-9a-f]{{8}})?)?\.faiss|"
+    r"queries-[0-9a-f]{16}\.npy|(build|segment|claim|\d+-[0-9a-f]{16})\.json|segment\.json\.tmp)"
 )
 _ENCODER_FILE = rf"{ENCODER}/\w{{1,16}}-\d{{6,}}/.+"
 _OWN = re.compile(
@@ -55,9 +55,10 @@ def manifest_name(generation: int) -> str:
     return f"manifest-{generation:06d}.json"
 
 
-def faiss_name(generation: int) -> str:
-    """File name, in its segment's folder, of a FAISS index that a generation made."""
-    return f"index-{generation:06d}.faiss"
+def faiss_name(generation: int, attempt: str | None = None) -> str:
+    """File name, in its segment's folder, of a FAISS index that a generation made; `attempt` are eight hex digits where several
+    processes may make one at a time."""
+    return f"index-{generation:06d}{f'-{attempt}' if attempt else ''}.faiss"
 
 
 def deletes_name(generation: int) -> str:
@@ -99,6 +100,11 @@ def is_attempt(name: object) -> bool:
 def claim_name(shard: int, digest: str) -> str:
     """File name of what says where a shard is that was made of the documents with this digest (hex)."""
     return f"{shard}-{digest[:16]}.json"
+
+
+def queries_name(digest: str) -> str:
+    """File name of queries with this sha256 (hex), by which the shards of a build are asked what their indexes are worth."""
+    return f"queries-{digest[:16]}.npy"
 
 
 def manifest_generations(folder: Path) -> list[int]:

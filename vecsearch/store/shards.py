@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from vecsearch.errors import ResourceError, VecsearchError, writing
+from vecsearch.errors import ResourceError, UsageError, VecsearchError, writing
 from vecsearch.files import sync
 from vecsearch.schema import check
 from vecsearch.store.commit import describe_file, remove_files, write_file
@@ -28,6 +28,7 @@ from vecsearch.store.layout import (
     attempt_name,
     claim_name,
     damaged,
+    faiss_name,
     files_below,
     is_attempt,
     is_own,
@@ -61,9 +62,17 @@ class Shards:
         return int(self.name.split("-")[0])
 
     @property
-    def is_there(self) -> bool:
-        """Whether the build has its folder here."""
-        return (self.folder / SEGMENTS / self.name / BUILD).is_file()
+    def place(self) -> Path:
+        """The folder in which they are claimed, and what they have in common lies."""
+        return self.folder / SEGMENTS / self.name
+
+    def check_there(self, machine: str) -> None:
+        """Raise UsageError where that is not seen here, on the machine of this name."""
+        if not (self.place / BUILD).is_file():
+            raise UsageError(
+                f"the machine {machine} does not see {self.folder}: all machines have to share the index's folder, under the "
+                "same path"
+            )
 
     def attempt(self, number: int) -> Path:
         """A new folder to make a shard in. Raises ResourceError."""
@@ -125,7 +134,7 @@ class Shards:
     def record(self, claim: Claim, *, hashed: bool = False) -> SegmentRecord | None:
         """The record of a claimed shard, with which its files were compared, by their sizes or also their hashes; None where
         anything differs, or is missing."""
-        folder = self.folder / SEGMENTS / claim.segment
+        folder = self.place_of(claim.segment)
         try:
             data = (folder / RECORD).read_bytes()
             if hashlib.sha256(data).hexdigest() != claim.sha256:
@@ -142,7 +151,7 @@ class Shards:
     def trusted(self, claim: Claim) -> SegmentRecord:
         """`record`, where there has to be one. Raises DamagedIndexError."""
         if (record := self.record(claim)) is None:
-            raise damaged(self.folder / SEGMENTS / claim.segment, "is not what was written there a moment ago")
+            raise damaged(self.place_of(claim.segment), "is not what was written there a moment ago")
         return record
 
     @property
@@ -151,15 +160,27 @@ class Shards:
         return not any(self._claims())
 
     def _claims(self) -> Iterator[Path]:
-        return (path for path in (self.folder / SEGMENTS / self.name).glob("*.json") if path.name != BUILD)
+        return (path for path in self.place.glob("*.json") if path.name != BUILD)
+
+    def new_index(self) -> str:
+        """A file name for a FAISS index, of a shard or for all, that nobody else writes to."""
+        return faiss_name(self.generation, os.urandom(4).hex())
+
+    def place_of(self, segment: str) -> Path:
+        """The folder of a claimed segment."""
+        return self.folder / SEGMENTS / segment
 
     def tidy(self) -> None:
-        """Remove what interrupted work has left, and nobody claims. Raises ResourceError."""
+        """Remove what interrupted work has left, and nobody claims, and all that indexes were made with, for these are made
+        again. Raises ResourceError."""
         named = set()
         for path in self._claims():
             with reading(path), suppress(ValueError, KeyError, TypeError):
                 named.add(json.loads(path.read_bytes())["segment"])
-        self._remove(self._attempts() - named)
+        attempts = self._attempts()
+        self._remove(attempts - named)
+        self._remove(attempts & named, ".faiss")
+        self._remove({self.name}, ".faiss", ".npy")
 
     def remove_all(self) -> None:
         """Remove all shards and claims: the build is given up. Raises ResourceError."""
@@ -169,9 +190,9 @@ class Shards:
         """Remove a folder below segments/, as far as it is this program's. Raises ResourceError."""
         self._remove({name})
 
-    def _remove(self, names: set[str]) -> None:
+    def _remove(self, names: set[str], *suffixes: str) -> None:
         own = [path for path in files_below(self.folder) if path.startswith(SEGMENTS) and path.split("/")[1] in names]
-        remove_files(self.folder, list(filter(is_own, own)))
+        remove_files(self.folder, [path for path in own if is_own(path) and path.endswith(suffixes or "")])
         for name in names:
             with suppress(OSError):  # it is gone, or holds what is a stranger's
                 (self.folder / SEGMENTS / name).rmdir()
@@ -182,4 +203,4 @@ class Shards:
         return {name for name in names if is_attempt(name) and int(name.split("-")[0]) == self.generation}
 
     def _path(self, number: int, digest: str) -> Path:
-        return self.folder / SEGMENTS / self.name / claim_name(number, digest)
+        return self.place / claim_name(number, digest)

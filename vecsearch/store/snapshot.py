@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,19 @@ class Snapshot:
     """Its clusters, where it has any."""
     places: Places | None
     """Its map, where it keeps one."""
+    numbers: range
+    """Which of the manifest's segments are open here, in this order: all of them, unless a part of them was asked for."""
+
+    @property
+    def entries(self) -> list[dict[str, Any]]:
+        """What the manifest says of each of the segments."""
+        return [self.manifest.segments[number] for number in self.numbers]
+
+    @property
+    def firsts(self) -> list[int]:
+        """The first row of each of the segments; rows count through all segments of the manifest."""
+        starts = [0, *accumulate(entry["rows"] for entry in self.manifest.segments)]
+        return [starts[number] for number in self.numbers]
 
     def cluster(self, row: int) -> int | None:
         """The cluster of the document at a row, if it is in one."""
@@ -70,9 +84,9 @@ class Snapshot:
             segment.close()
 
 
-def open_snapshot(folder: Path, *, generation: int | None = None, check: bool = True) -> Snapshot:
+def open_snapshot(folder: Path, *, generation: int | None = None, check: bool = True, numbers: range | None = None) -> Snapshot:
     """A generation of the index in `folder`, by default the newest; `check` hashes every file first, without it only sizes are
-    compared.
+    compared. With `numbers` only these segments are opened, and their files looked at, beside those that belong to none.
 
     Raises:
         UnsupportedIndexError: no such folder, not an index, or a newer format.
@@ -86,7 +100,7 @@ def open_snapshot(folder: Path, *, generation: int | None = None, check: bool = 
         try:
             manifest = load_manifest(folder, current)
             wanted = manifest if generation is None else _kept(folder, manifest, generation)
-            return open_manifest(folder, wanted, check=check, whole=whole)
+            return open_manifest(folder, wanted, check=check, whole=whole, numbers=numbers)
         except DamagedIndexError:
             # A writer may have replaced the generation, or removed an older one, while it was being opened.
             current, before = read_current(folder), current
@@ -220,25 +234,31 @@ def open_manifest(
     check: bool = True,
     leave_out: Collection[str] = (),
     whole: dict[str, dict[str, Any]] | None = None,
+    numbers: range | None = None,
 ) -> Snapshot:
-    """The generation that `manifest` describes, without the FAISS indexes of the segments named in `leave_out`.
+    """The generation that `manifest` describes, without the FAISS indexes of the segments named in `leave_out`; with `numbers`
+    only these of its segments.
 
     `whole` are entries of files that have been checked, and gets those that are now: the next attempt does not read them again.
 
     Raises: DamagedIndexError: a file is missing, or is not what was written.
     """
-    faiss = {f"{SEGMENTS}/{entry['name']}/{entry['faiss']}" for entry in manifest.segments if entry["name"] in leave_out}
+    numbers = range(len(manifest.segments)) if numbers is None else numbers
+    entries = [manifest.segments[number] for number in numbers]
+    unread = _other_segments(manifest, entries)
+    unread |= {f"{SEGMENTS}/{entry['name']}/{entry['faiss']}" for entry in entries if entry["name"] in leave_out}
     whole = {} if whole is None else whole
     known = {name for name, entry in manifest.files.items() if whole.get(name) == entry}
-    problems = file_problems(folder, manifest, check=check, leave_out=faiss | known)
-    whole |= {name: entry for name, entry in manifest.files.items() if name not in problems}
+    problems = file_problems(folder, manifest, check=check, leave_out=unread | known)
+    whole |= {name: entry for name, entry in manifest.files.items() if name not in problems and name not in unread}
     if problems:
         raise DamagedIndexError(next(iter(problems.values())))
     alive = [None] * len(manifest.segments) if manifest.deletes is None else _alive(folder, manifest)
+    alive = [alive[number] for number in numbers]
     clustering, places = read_clusters(folder, manifest), read_places(folder, manifest)
     segments = []
     with ExitStack() as undo:
-        for entry in manifest.segments:
+        for entry in entries:
             name = None if entry["name"] in leave_out else entry["faiss"]
             # A long condition takes most of its time in large segments; a process may open about a thousand files.
             many = _CONDITIONS if _LARGE * entry["rows"] >= manifest.rows else 1
@@ -248,7 +268,16 @@ def open_manifest(
             segments.append(segment)
         undo.pop_all()
     encoder = folder / manifest.encoder["folder"] if manifest.encoder else None
-    return Snapshot(folder, manifest, segments, alive, encoder, clustering, places)
+    return Snapshot(folder, manifest, segments, alive, encoder, clustering, places, numbers)
+
+
+def _other_segments(manifest: Manifest, entries: Sequence[dict[str, Any]]) -> set[str]:
+    """The files of the manifest's segments but for these."""
+    if len(entries) == len(manifest.segments):
+        return set()
+    own = {entry["name"] for entry in entries}
+    parted = ((name, name.split("/")) for name in manifest.files)
+    return {name for name, parts in parted if parts[0] == SEGMENTS and parts[1] not in own}
 
 
 def _alive(folder: Path, manifest: Manifest) -> list[np.ndarray | None]:

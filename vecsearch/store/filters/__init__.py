@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -43,17 +43,25 @@ class Condition:
     """A condition on the documents of an index: `parts` are those of its segments, `clustered` whether it has clusters.
 
     It is an SQL expression over fields; `id`, `text` and, in an index that has clusters, `cluster` are the document's own where
-    no document has a field of that name, and `document.id` always. A field that a document does not have is NULL. All parts
-    together may take `seconds`.
+    no document has a field of that name, and `document.id` always. A field that a document does not have is NULL; `fields` are
+    the names of those that documents elsewhere in the index have. All parts together may take `seconds`.
 
     Raises UsageError for one that is not understood, or names what no document has.
     """
 
-    def __init__(self, where: str, parts: Sequence[Documents], *, clustered: bool, seconds: float = MOST_SECONDS) -> None:
+    def __init__(
+        self,
+        where: str,
+        parts: Sequence[Documents],
+        *,
+        clustered: bool,
+        fields: Collection[str] = (),
+        seconds: float = MOST_SECONDS,
+    ) -> None:
         self._where, self._parts = where, parts
         self._seconds = self._left = seconds
         self._columns = [part.columns for part in parts]
-        self._fields = {name for columns in self._columns for name in columns}
+        self._fields = {name for columns in self._columns for name in columns}.union(fields)
         self._own = ["id", "text", *([CLUSTER] if clustered else [])]
         self._said: dict[str, str] = {}
         with self._refusing():
