@@ -102,8 +102,8 @@ def random_tensors(
 
 @pytest.fixture(scope="session", autouse=True)
 def no_waiting_for_the_disk() -> Iterator[None]:
-    """No test pulls the plug: that what is synced is an open file is looked at, and the disk is not waited for. What is synced, and
-    in which order, tests see that watch each step."""
+    """No test pulls the plug: that what is synced is an open file is looked at, and the disk is not waited for. What is synced,
+    and in which order, tests see that watch each step."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda file: os.fstat(file) and None)
         yield
