@@ -8,7 +8,8 @@ VENV := .venv
 INSTALLED := $(VENV)/.installed
 TESTING := $(VENV)/.testing
 # Several test runs at a time: threads that wait for each other must not keep the cores from those that work.
-PARALLEL := OMP_WAIT_POLICY=PASSIVE
+# Tests start processes: what one has compiled, the next one finds, whatever the environment says.
+PARALLEL := OMP_WAIT_POLICY=PASSIVE PYTHONDONTWRITEBYTECODE=
 
 .PHONY: demo quick test slow model clean
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -97,6 +98,15 @@ def random_tensors(
             tensors[f"{direction}.lstm.{n}.weight_hh"] = draw(4 * h, h)
             tensors[f"{direction}.lstm.{n}.bias"] = draw(4 * h)
     return tensors
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_waiting_for_the_disk() -> Iterator[None]:
+    """No test pulls the plug: that what is synced is an open file is looked at, and the disk is not waited for. What is synced,
+    and in which order, tests see that watch each step."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda file: os.fstat(file) and None)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -79,11 +79,16 @@ class Place:
     def looked_at(self) -> dict[str, tuple[int, int, int]]:
         """Every path with its size, when it was changed and which file it is; a folder only with which it is."""
         found: dict[str, tuple[int, int, int]] = {}
-        for path in self.folder.rglob("*"):
-            facts = path.lstat()
-            # Who held the lock last is not part of an index.
-            unseen = path.is_dir() or path.name == "LOCK"
-            found[str(path)] = (0, 0, facts.st_ino) if unseen else (facts.st_size, facts.st_mtime_ns, facts.st_ino)
+        folders = [str(self.folder)]
+        while folders:
+            with os.scandir(folders.pop()) as entries:
+                for entry in entries:
+                    facts, is_folder = entry.stat(follow_symlinks=False), entry.is_dir(follow_symlinks=False)
+                    # Who held the lock last is not part of an index.
+                    unseen = is_folder or entry.name == "LOCK"
+                    found[entry.path] = (0, 0, facts.st_ino) if unseen else (facts.st_size, facts.st_mtime_ns, facts.st_ino)
+                    if is_folder:
+                        folders.append(entry.path)
         return found
 
     def put_back(self) -> None:

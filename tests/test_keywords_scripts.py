@@ -294,13 +294,13 @@ UNSIGNED = ["x", "日本", "日a-", "กา", "e\u0301", "\u0301"]
 
 @pytest.mark.parametrize("period", [*SIGNED, *UNSIGNED])
 def test_a_long_text_without_spaces_takes_no_longer_than_others(period):
-    """Not a measurement: where a text is read again from each of its characters, this takes minutes."""
-    text = period * (100_000 // len(period))
+    """Not a measurement: where a text is read again from each of its characters, this takes a minute."""
+    text = period * (40_000 // len(period))
     before = time.process_time()
     with index_of([text, "nothing of it"]) as opened:
         for query in (text, f'"{text}"'):
             assert set(found(opened, query)) <= {"d0", "d1"}
-    assert time.process_time() - before < 15
+    assert time.process_time() - before < 6
 
 
 @pytest.mark.parametrize("query", ["-- ++", "→", "🎬", "…", "'", '"++"', "\u0301", "\u200b", "。", "\ud800", "\0"])

@@ -19,6 +19,7 @@ from vecsearch.text.rules import SPECIAL_TOKENS
 
 _PADDING = "xxfake"  # fastai fills a vocabulary up with it to a multiple of 8
 _COUNTED = re.compile(r"\S+[ \t]+[0-9][0-9.,]*")
+_COUNT_ENDS = frozenset("0123456789.,")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 UNKNOWN = ("xxunk", "_unk_")
 """fastai's mark for what a vocabulary does not have, of 1 and 2, and of 0.7."""
@@ -134,12 +135,27 @@ def _check(words: Any, where: str) -> None:
         raise CheckpointError(f"{where}: holds a {type(words).__name__}, not a list of words; give the list alone")
     if not words:
         raise CheckpointError(f"{where}: no words; give the vocabulary that the model was trained with")
-    counted = [word for word in words if isinstance(word, str) and _COUNTED.fullmatch(word)]
+    counted = [word for word in words if isinstance(word, str) and word[-1:] in _COUNT_ENDS and _COUNTED.fullmatch(word)]
     if len(counted) > max(2, len(words) / 2):
         raise CheckpointError(
             f"{where}: {len(counted):,} of {len(words):,} lines are a word and a number, as {reprlib.repr(counted[0])}, and no "
             "token is like that; give the words alone, in the model's order"
         )
+    if not _all_well(words):
+        _refuse_broken(words, where)
+
+
+def _all_well(words: Sequence[Any]) -> bool:
+    """Whether all are texts, none is empty or broken and none is there twice: all at once, since every command opens one."""
+    return (
+        set(map(type, words)) == {str}
+        and all(words)
+        and len(set(words)) == len(words)
+        and not _SURROGATE.search("".join(words))
+    )
+
+
+def _refuse_broken(words: Sequence[Any], where: str) -> None:
     rows: dict[str, int] = {}
     for row, word in enumerate(words):
         if not isinstance(word, str):

@@ -37,6 +37,11 @@ class Embedding:
         """All rows, (V, e) float32: a new array unless the table has float32 itself."""
         return self.table.astype(np.float32, copy=False) if self.scales is None else self.table * self.scales[:, None]
 
+    def beginnings(self) -> np.ndarray:
+        """The first two numbers of every row, (V, 2) float32, or one where there is one: what tells most rows apart."""
+        first = self.table[:, :2]
+        return first.astype(np.float32) if self.scales is None else first * self.scales[:, None]
+
     def check(self) -> None:
         """Raise ValueError for arrays that are no embedding."""
         if self.table.ndim != 2:

@@ -163,10 +163,10 @@ class UlmfitEncoder(FromPath):
 
         A fine-tuned model's vocabulary has such groups: every word that pretraining had not seen started at the mean embedding.
         """
-        rows = np.concatenate([stack.embedding.whole() for stack in self._opened.stacks.values()], axis=1)
-        whole = np.ascontiguousarray(rows).view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))).ravel()
-        _, group, size = np.unique(whole, return_inverse=True, return_counts=True)
-        return np.flatnonzero(size[group] > 1)
+        embeddings = [stack.embedding for stack in self._opened.stacks.values()]
+        # Few rows begin alike, and only those are compared as a whole.
+        alike = _repeated(embeddings[0].beginnings())
+        return alike[_repeated(np.concatenate([embedding.rows(alike) for embedding in embeddings], axis=1))]
 
     def tokens(self, text: str) -> list[str]:
         """Tokens of a text as the model reads it: fastai's, xxbos first; unknown words in a form that is known."""
@@ -246,6 +246,14 @@ class UlmfitEncoder(FromPath):
         # Counted only now: texts that were read ahead and never encoded do not count.
         self.tally = self.tally + tally
         return self._postprocess.apply(pooled)
+
+
+def _repeated(rows: np.ndarray) -> np.ndarray:
+    """Which of the rows (n, d) float32 are equal, bit by bit, to another of them."""
+    whole = np.ascontiguousarray(rows).view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))).ravel()
+    whole = whole.view(np.uint64) if whole.itemsize == 8 else whole
+    _, group, size = np.unique(whole, return_inverse=True, return_counts=True)
+    return np.flatnonzero(size[group] > 1)
 
 
 def _layers(layers: Sequence[int]) -> tuple[int, ...]:
