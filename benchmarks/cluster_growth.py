@@ -101,6 +101,8 @@ def measured(options: argparse.Namespace) -> dict[str, Any]:
         wanted = Options(spec=options.spec) if options.spec else None
         index = build(folder, documents, encoder, wanted, engine=engine, shard_rows=options.shard_rows, progress=progress)
         ended = perf_counter()
+        # Later it would be that of the vectors as well, which a question reads.
+        own_peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> (20 if sys.platform == "darwin" else 10)
     workers = [pid for pid, name in watch.names.items() if "Holder" in name]
     with index:
         query_ms = milliseconds(index, exact=True)
@@ -114,7 +116,7 @@ def measured(options: argparse.Namespace) -> dict[str, Any]:
             "commit_s": round(ended - progress.last, 2),
             "query_ms": round(query_ms, 2),
             "probe_ms": round(milliseconds(index, exact=False), 2) if options.spec else None,
-            "own_peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> (20 if sys.platform == "darwin" else 10),
+            "own_peak_mb": own_peak,
             "worker_peak_mb": max((watch.memory[pid] for pid in workers), default=0) >> 20,
         }
     return row | sizes(folder)

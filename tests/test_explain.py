@@ -159,7 +159,7 @@ def test_vectors_in_bfloat16_are_off_by_what_they_were_rounded(tmp_path, monkeyp
 @example(text="xxrep " + "1234567890" * 500 + " a", cut=None)
 @example(text="&#12371;" * 700 + " the end", cut=None)
 def test_spans_are_words_of_the_text_in_order_and_nothing_is_dropped(tokenizer, text, cut):
-    tokens = tokenizer.tokens(text)[:cut]
+    tokens = next(tokenizer.tokens([text]))[:cut]
     contributions = np.random.default_rng(len(text)).standard_normal(len(tokens))
     words = by_word(text, tokens, contributions)
     assert all(text[word.start : word.stop] == word.word and word.word.strip() == word.word != "" for word in words)
@@ -176,7 +176,7 @@ def test_spans_are_words_of_the_text_in_order_and_nothing_is_dropped(tokenizer, 
 def test_what_the_tokenizer_keeps_is_found_word_by_word(tokenizer, words):
     plain = [word for word, before in zip(words, ["", *words], strict=False) if word != before]
     text = " ".join(plain)
-    tokens = tokenizer.tokens(text)
+    [tokens] = tokenizer.tokens([text])
     assert said(by_word(text, tokens, [1.0] * len(tokens))) == plain
 
 
@@ -196,7 +196,7 @@ def test_what_the_tokenizer_keeps_is_found_word_by_word(tokenizer, words):
     ],
 )
 def test_marks_belong_to_the_word_that_follows(tokenizer, text, expected):
-    tokens = tokenizer.tokens(text)
+    [tokens] = tokenizer.tokens([text])
     assert [(word.word, word.contribution) for word in by_word(text, tokens, [1.0] * len(tokens))] == expected
 
 

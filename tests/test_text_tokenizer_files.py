@@ -43,7 +43,7 @@ def test_words_come_back(tmp_path, rules):
     saved = WordTokenizer(rules)
     saved.save(tmp_path)
     opened = open_tokenizer(tmp_path)
-    assert [opened.tokens(text) for text in TEXTS] == [saved.tokens(text) for text in TEXTS]
+    assert list(opened.tokens(TEXTS)) == list(saved.tokens(TEXTS))
     assert opened.describe() == {"kind": "spacy", "lang": "en"}
 
 
@@ -53,7 +53,7 @@ def test_opening_and_splitting_leave_spacy_alone(tmp_path, rules):
     WordTokenizer(rules).save(tmp_path)
     program = (
         "import sys; from pathlib import Path; from vecsearch.text.tokenizer import open_tokenizer;"
-        "open_tokenizer(Path(sys.argv[1])).tokens('Hello, a:) world');"
+        "list(open_tokenizer(Path(sys.argv[1])).tokens(['Hello, a:) world']));"
         "print({'spacy', 'torch', 'fastai', 'sentencepiece'} & sys.modules.keys())"
     )
     result = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True)
@@ -66,7 +66,7 @@ def test_pieces_are_fastais(tmp_path, sentencepiece_model):
     fastai = core.TokenizeWithRules(core.SentencePieceTokenizer(sp_model=sentencepiece_model, cache_dir=tmp_path / "cache"))
     SentencePieceTokenizer(sentencepiece_model).save(tmp_path)
     opened = open_tokenizer(tmp_path)
-    assert [opened.tokens(text) for text in TEXTS] == [list(tokens) for tokens in fastai(TEXTS)]
+    assert list(opened.tokens(TEXTS)) == [list(tokens) for tokens in fastai(TEXTS)]
     assert opened.describe()["kind"] == "sentencepiece"
 
 

@@ -2,7 +2,8 @@
 
 spaCy searches all of what is left of a chunk for each affix, trying some hundred alternatives at each letter: quadratic time on
 a long run of punctuation or emoji. Two things hold for the rules of every language that it has, as the tests show, and save
-most of that: an affix is at the edge of a string, and a word of plain letters has none.
+most of that: an affix is at the edge of a string, and a word of plain letters has none. What is only a search of what could not
+match is saved as well: an expression is taken apart at its | for the characters that an affix may begin or end with.
 """
 
 from __future__ import annotations
@@ -17,6 +18,11 @@ _GROWTH = 4
 _NOT_IN_A_WORD = "(?![a-z](?<![^a-z][a-z]))"
 """No plain letter is next, or it follows a character that is none, as in 10km."""
 _PROBES = [letter + sign for letter in ascii_lowercase for sign in ("", "0", "A", "’", "–", *punctuation)]
+_CLASS = r"\[\^?\]?(?:\\.|[^\]\\])*\]"
+_PART = re.compile(rf"\\.|{_CLASS}|[()|]|[^\\\[()|]", re.DOTALL)
+_CHARACTER = re.compile(rf"\\\W|{_CLASS}|[^\\\[\](){{}}^$.|?*+]", re.DOTALL)
+_ANY, _NOTHING = ".", "(?!)"
+_ASCII = [chr(code) for code in range(128)]
 
 Length = Callable[[str, int, int], int]
 """A function of a string, a start and an end: the length of the affix between them, 0 without one."""
@@ -28,15 +34,87 @@ def leaves_words(pattern: re.Pattern[str]) -> bool:
 
 
 def prefix_length(pattern: re.Pattern[str]) -> Length:
-    """What an expression of prefixes takes."""
-    return _length(pattern, PREFIX_WINDOW, suffix=False)
+    """What an expression of prefixes takes: nothing where no alternative can begin with the first character."""
+    searched = _length(pattern, PREFIX_WINDOW, suffix=False)
+    begin = _one_of({_first(parts) for parts in _alternatives(pattern.pattern)}, pattern.flags)
+    others = {character for character in _ASCII if not begin(character)}
+
+    def length(string: str, start: int, end: int) -> int:
+        return 0 if start == end or string[start] in others else searched(string, start, end)
+
+    return length
 
 
 def suffix_length(pattern: re.Pattern[str]) -> Length:
-    """What an expression of suffixes takes."""
-    if not any(match and match.start() == 0 for match in map(pattern.search, _PROBES)):  # in Greek some begin within a word
-        pattern = re.compile(f"{_NOT_IN_A_WORD}(?:{pattern.pattern})", pattern.flags)
-    return _length(pattern, SUFFIX_WINDOW, suffix=True)
+    """What an expression of suffixes takes.
+
+    Most alternatives are a single character at the end, which one look tells. Only the others are searched for, where the last
+    character may be theirs; the longer is what begins first.
+    """
+    alternatives = _alternatives(pattern.pattern)
+    single = [parts for parts in alternatives if parts[1:] == ["$"] and _is_one(parts[0])]
+    others = [parts for parts in alternatives if parts not in single]
+    is_single = _one_of({parts[0] for parts in single}, pattern.flags)
+    may_end = _one_of({last for parts in others for last in _last(parts)}, pattern.flags)
+    sure = {character: int(is_single(character) is not None) for character in _ASCII if not may_end(character)}
+    rest = re.compile("|".join(map("".join, others)) or _NOTHING, pattern.flags)
+    if not any(match and match.start() == 0 for match in map(rest.search, _PROBES)):  # in Greek some begin within a word
+        rest = re.compile(f"{_NOT_IN_A_WORD}(?:{rest.pattern})", rest.flags)
+    searched = _length(rest, SUFFIX_WINDOW, suffix=True)
+
+    def length(string: str, start: int, end: int) -> int:
+        if start == end:
+            return 0
+        last = string[end - 1]
+        return sure[last] if last in sure else searched(string, start, end) or int(is_single(last) is not None)
+
+    return length
+
+
+def _one_of(characters: set[str], flags: int) -> Callable[[str], re.Match[str] | None]:
+    return re.compile("|".join(sorted(characters)) or _NOTHING, flags | re.DOTALL).match
+
+
+def _first(parts: list[str]) -> str:
+    """The characters, as an expression of one, that a prefix may begin with."""
+    anchored = parts[:1] == ["^"] and _is_one(*parts[1:2]) and parts[2:3] not in (["?"], ["*"], ["{"])
+    return parts[1] if anchored else _ANY
+
+
+def _last(parts: list[str]) -> set[str]:
+    """The characters, as expressions of one, that a suffix may end with."""
+    return _last_of(parts[:-1]) if parts[-1:] == ["$"] else {_ANY}
+
+
+def _last_of(parts: list[str]) -> set[str]:
+    if parts[-1:] == ["+"]:
+        return _last_of(parts[:-1])
+    if parts[-1:] != [")"]:
+        return {parts[-1] if _is_one(*parts[-1:]) else _ANY}
+    depth, begin = 1, len(parts) - 1
+    while depth and begin:
+        begin -= 1
+        depth += (parts[begin] == ")") - (parts[begin] == "(")
+    if parts[begin + 1 : begin + 3] != ["?", ":"]:
+        return {_ANY}
+    return {last for inner in _alternatives("".join(parts[begin + 3 : -1])) for last in _last_of(inner)}
+
+
+def _is_one(part: str = "") -> bool:
+    return _CHARACTER.fullmatch(part) is not None
+
+
+def _alternatives(pattern: str) -> list[list[str]]:
+    """What stands between the | of an expression that are in no group: the parts of each."""
+    found: list[list[str]] = [[]]
+    depth = 0
+    for part in _PART.findall(pattern):
+        depth += (part == "(") - (part == ")")
+        if part == "|" and not depth:
+            found.append([])
+        else:
+            found[-1].append(part)
+    return found
 
 
 def _length(pattern: re.Pattern[str], window: int, *, suffix: bool) -> Length:

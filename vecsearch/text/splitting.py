@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import asdict, dataclass
+from itertools import chain, pairwise
 from operator import add
 from typing import Any
 
@@ -119,6 +120,10 @@ class TokenSplitter:
         self._known: dict[str, tuple[str, ...]] = {}
         self._most_known = remembered
         self._sequences = self._case_sequences()
+        self._begun = {
+            key for first, node in self._sequences.items() for key in (first if not then else (first, then) for then in node)
+        }
+        """The first two tokens of each, or its only one."""
 
     def split(self, text: str) -> list[str]:
         """The tokens of `text`. Whitespace is a token too, but for the one space that ends a word."""
@@ -137,6 +142,9 @@ class TokenSplitter:
         """The tokens of one run of whitespace or of anything else, before special cases are looked for across them."""
         if self._plain(chunk):
             return self._cases.get(chunk) or (chunk,)
+        # Most chunks that are new are a known word before a sign: no need to look for what else may be around it.
+        if self._plain(chunk[:-1]) and self._strip_affixes(chunk, 0, len(chunk)) == (0, len(chunk) - 1):
+            return (*(self._cases.get(chunk[:-1]) or (chunk[:-1],)), chunk[-1])
         prefixes: list[str] = []
         suffixes: list[str] = []
         # What is left is chunk[start:end]: copies of all of that would take quadratic time, and so would looking at it.
@@ -169,7 +177,7 @@ class TokenSplitter:
 
     def join_cases(self, tokens: tuple[str, ...]) -> tuple[str, ...]:
         """The tokens of one chunk with the special cases found across them joined, as if no other chunk were near."""
-        if self._sequences.keys().isdisjoint(tokens):
+        if self._begun.isdisjoint(chain(tokens, pairwise(tokens))):
             return tokens
         return tuple(self._apply_cases(tokens, ("",) * len(tokens)))
 
@@ -222,7 +230,10 @@ class TokenSplitter:
         plain._cases, plain._longest_case, plain._sequences, plain._known = {}, 0, {}, {}
         for case in cut:
             node = tree
-            for token in plain.split(case):
+            tokens = plain.split(case)
+            if tokens == [case] == [*self._cases[case]]:
+                continue  # such as a quotation mark: there is nothing to join
+            for token in tokens:
                 node = node.setdefault(token, {})
                 self.case_tokens.add(token)
             node[""] = {}

@@ -5,21 +5,26 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Iterable, Iterator
 from itertools import chain
+from operator import eq
 from pathlib import Path
 from typing import Any, Protocol
 
 from vecsearch.errors import CheckpointError, UsageError, writing
 from vecsearch.text.forms import composed, known_forms
-from vecsearch.text.rules import BOS, apply_rules, clean, mark_case
+from vecsearch.text.rules import BOS, apply_rules, clean, clean_with_repeated_words, mark_case, repeats_a_word, single_spaces
 from vecsearch.text.splitting import SplitRules, TokenSplitter
 from vecsearch.text.vocabulary import Vocabulary
 
 _FILE = "tokenizer.json"
 _MODEL_FILE = "sentencepiece.model"
 _FORMAT = 1
-# In a clean text, whose spaces stand alone, whitespace is a token from its first character that is not a space.
-_WHITESPACE_TOKEN = re.compile(r"([^\S ]\s*)")
+_TOGETHER = 1 << 16
+"""Characters of texts that are cleaned together."""
+# Whitespace is a token from its first character that is not a space.
+_LINE_BREAKS = re.compile(r"(\n\s*)")
+_WHITESPACE = re.compile("([\t-\r\x1c-\x1f\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]\\s*)")
 
 
 class Tokenizer(Protocol):
@@ -28,13 +33,13 @@ class Tokenizer(Protocol):
     pieces: bool
     """Whether `tokens_for` splits words outside the vocabulary into pieces that are in it."""
 
-    def tokens(self, text: str) -> list[str]:
-        """The tokens of `text`, in Unicode's normal form C, `xxbos` first."""
+    def tokens(self, texts: Iterable[str]) -> Iterator[list[str]]:
+        """The tokens of each text, in Unicode's normal form C, `xxbos` first."""
 
-    def words_for(self, vocabulary: Vocabulary, text: str) -> list[str]:
-        """The tokens of `text` with those that a vocabulary does not have in a form that it has, where there is one."""
+    def words_for(self, vocabulary: Vocabulary, texts: Iterable[str]) -> Iterator[list[str]]:
+        """The tokens of each text with those that a vocabulary does not have in a form that it has, where there is one."""
 
-    def tokens_for(self, vocabulary: Vocabulary, text: str) -> list[str]:
+    def tokens_for(self, vocabulary: Vocabulary, texts: Iterable[str]) -> Iterator[list[str]]:
         """`words_for`, with what is still unknown in pieces where the model has any: what the model reads."""
 
     def save(self, folder: Path) -> None:
@@ -44,11 +49,21 @@ class Tokenizer(Protocol):
         """Its kind and its language, for people to read."""
 
 
-class _Joined(tuple[str, ...]):
-    """Tokens of a chunk in which a special case was joined: a longer one that reaches into a neighbor would prevent that."""
+class _MayReach(Exception):
+    """A special case was joined among the tokens of a chunk: a longer one that reaches into a neighbor would prevent that."""
 
 
-class _Memo(dict[str, tuple[str, ...]]):
+class _Joined:
+    """The tokens of such a chunk, which are not taken without a look at its neighbors."""
+
+    def __init__(self, tokens: tuple[str, ...]) -> None:
+        self.tokens = tokens
+
+    def __iter__(self) -> Iterator[str]:
+        raise _MayReach
+
+
+class _Memo(dict[str, "tuple[str, ...] | _Joined"]):
     """Chunk, with its capitals -> its tokens, for the chunks met lately.
 
     Threads may share it: each step is one operation of a dict, and losing a race costs only a second computation.
@@ -58,9 +73,9 @@ class _Memo(dict[str, tuple[str, ...]]):
 
     def __init__(self, splitter: TokenSplitter, most: int) -> None:
         self._splitter, self._most = splitter, most
-        self._older: dict[str, tuple[str, ...]] = {}
+        self._older: dict[str, tuple[str, ...] | _Joined] = {}
 
-    def __missing__(self, chunk: str) -> tuple[str, ...]:
+    def __missing__(self, chunk: str) -> tuple[str, ...] | _Joined:
         tokens = self._older.get(chunk) or self._split(chunk)
         if len(chunk) <= self.longest:
             if len(self) >= self._most:
@@ -69,13 +84,17 @@ class _Memo(dict[str, tuple[str, ...]]):
             self[chunk] = tokens
         return tokens
 
-    def _split(self, chunk: str) -> tuple[str, ...]:
-        marked = (chunk,) if chunk.isspace() else mark_case(chunk).split(" ")
-        split = [self._splitter.split_chunk(part) for part in marked]
-        joined = [self._splitter.join_cases(part) for part in split]
-        tokens = chain.from_iterable(joined)
-        shown = map(_show_space, tokens) if " " in chunk else tokens
-        return tuple(shown) if joined == split else _Joined(shown)
+    def _split(self, chunk: str) -> tuple[str, ...] | _Joined:
+        tokens: tuple[str, ...] = ()
+        joined = False
+        for part in (single_spaces(chunk),) if chunk.isspace() else mark_case(chunk).split(" "):
+            split = self._splitter.split_chunk(part)
+            together = self._splitter.join_cases(split)
+            joined = joined or together != split
+            tokens += together
+        if " " in chunk:
+            tokens = tuple(map(_show_space, tokens))
+        return _Joined(tokens) if joined else tokens
 
 
 class WordTokenizer:
@@ -92,37 +111,48 @@ class WordTokenizer:
         self._case_tokens = set(map(_show_space, self._splitter.case_tokens))
         self._cases_across_chunks = any(map(_reaches_across, rules.special_cases))
 
-    def tokens(self, text: str) -> list[str]:
-        """The tokens of `text`, `xxbos` first: fastai's of `TokenizeWithRules` and `SpacyTokenizer` for its normal form."""
-        text = composed(text)
+    def tokens(self, texts: Iterable[str]) -> Iterator[list[str]]:
+        """The tokens of each text, `xxbos` first: fastai's of `TokenizeWithRules` and `SpacyTokenizer` for its normal form."""
+        for some in _batches(map(composed, texts)):
+            yield from map(self._tokens, some, clean(some))
+
+    def words_for(self, vocabulary: Vocabulary, texts: Iterable[str]) -> Iterator[list[str]]:
+        """The tokens of each text, with unknown ones in a plain form that is known: see `known_forms`."""
+        for some in _batches(texts):
+            for text, tokens in zip(some, self.tokens(some), strict=True):
+                if text.isascii() and "&" not in text:  # nor an entity, which may stand for any character
+                    yield tokens
+                else:
+                    yield known_forms(tokens, vocabulary.index, vocabulary.others, lambda part: next(self.tokens([part]))[1:])
+
+    def tokens_for(self, vocabulary: Vocabulary, texts: Iterable[str]) -> Iterator[list[str]]:
+        """`words_for`, with what is still unknown in pieces where it has any."""
+        words = self.words_for(vocabulary, texts)
+        return map(vocabulary.pieces, words) if self.pieces else words
+
+    def _tokens(self, text: str, cleaned: str) -> list[str]:
         if not self._cases_across_chunks:
-            parts = [*map(self._memo.__getitem__, _chunks(clean(text).strip()))]
-            if _Joined not in map(type, parts) or self._stand_alone(parts):
-                return [BOS, *chain.from_iterable(parts)]
+            chunks, repeats = _chunks(cleaned)
+            if repeats and repeats_a_word(cleaned.split()):
+                chunks, _ = _chunks(clean_with_repeated_words(text))
+            try:
+                return [BOS, *chain.from_iterable(map(self._memo.__getitem__, chunks))]
+            except _MayReach:
+                if (parts := self._standing_alone(chunks)) is not None:
+                    return [BOS, *chain.from_iterable(parts)]
         return [_show_space(token) for token in self._splitter.split(apply_rules(text))]
 
-    def words_for(self, vocabulary: Vocabulary, text: str) -> list[str]:
-        """The tokens of `text`, with unknown ones in a plain form that is known: see `known_forms`."""
-        tokens = self.tokens(text)
-        if text.isascii() and "&" not in text:  # nor an entity, which may stand for any character
-            return tokens
-        return known_forms(tokens, vocabulary.index, vocabulary.others, lambda part: self.tokens(part)[1:])
-
-    def tokens_for(self, vocabulary: Vocabulary, text: str) -> list[str]:
-        """`words_for`, with what is still unknown in pieces where it has any."""
-        tokens = self.words_for(vocabulary, text)
-        return vocabulary.pieces(tokens) if self.pieces else tokens
-
-    def _stand_alone(self, parts: list[tuple[str, ...]]) -> bool:
-        """Whether no special case can reach from a joined part into its neighbors."""
-        for before, part, after in zip([(), *parts], parts, [*parts[1:], ()], strict=False):
-            if isinstance(part, _Joined) and (
-                isinstance(before, _Joined)
-                or isinstance(after, _Joined)
-                or not self._case_tokens.isdisjoint((*before[-1:], *after[:1]))
-            ):
-                return False
-        return True
+    def _standing_alone(self, chunks: list[str]) -> list[tuple[str, ...]] | None:
+        """The tokens of each chunk; None where a special case could reach from a joined one into its neighbors."""
+        parts = list(map(self._memo.__getitem__, chunks))
+        around = [(), *parts, ()]
+        for place in [place for place, part in enumerate(parts) if isinstance(part, _Joined)]:
+            before, after = around[place], around[place + 2]
+            if isinstance(before, _Joined) or isinstance(after, _Joined):
+                return None
+            if not self._case_tokens.isdisjoint((*before[-1:], *after[:1])):
+                return None
+        return [part.tokens if isinstance(part, _Joined) else part for part in parts]
 
     def save(self, folder: Path) -> None:
         """Write `tokenizer.json` into the existing `folder`."""
@@ -153,13 +183,14 @@ class SentencePieceTokenizer:
         except (OSError, RuntimeError) as error:
             raise CheckpointError(f"{model_path}: not a SentencePiece model ({error}); copy the file again") from error
 
-    def tokens(self, text: str) -> list[str]:
-        """The pieces of `text` after fastai's text rules."""
-        return [_show_space(piece) for piece in self._processor.EncodeAsPieces(apply_rules(composed(text)))]
+    def tokens(self, texts: Iterable[str]) -> Iterator[list[str]]:
+        """The pieces of each text after fastai's text rules."""
+        for text in texts:
+            yield [_show_space(piece) for piece in self._processor.EncodeAsPieces(apply_rules(composed(text)))]
 
-    def words_for(self, vocabulary: Vocabulary, text: str) -> list[str]:
-        """The pieces of `text`: the model has a normal form of its own."""
-        return self.tokens(text)
+    def words_for(self, vocabulary: Vocabulary, texts: Iterable[str]) -> Iterator[list[str]]:
+        """The pieces of each text: the model has a normal form of its own."""
+        return self.tokens(texts)
 
     tokens_for = words_for
 
@@ -192,14 +223,35 @@ def open_tokenizer(folder: Path) -> Tokenizer:
     raise CheckpointError(f"{path}: kind {values['kind']!r} is none of 'spacy', 'sentencepiece'; update vecsearch")
 
 
-def _chunks(text: str) -> list[str]:
-    """Words and whitespace tokens of a clean, stripped `text`."""
-    words, *rest = _WHITESPACE_TOKEN.split(text)
-    chunks = words.split()
-    for whitespace, words in zip(rest[::2], rest[1::2], strict=True):
-        chunks.append(whitespace)
-        chunks += words.split()
-    return chunks
+def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
+    """The texts, in groups that are cleaned together: as many as there is a cache's room for."""
+    some: list[str] = []
+    size = 0
+    for text in texts:
+        some.append(text)
+        size += len(text)
+        if size >= _TOGETHER:
+            yield some
+            some, size = [], 0
+    if some:
+        yield some
+
+
+def _chunks(text: str) -> tuple[list[str], bool]:
+    """Words and whitespace tokens of a clean `text`, and whether any two words in a row are the same."""
+    text = text.strip()
+    if text.isprintable():  # which no whitespace is but the space
+        chunks, repeats = text.split(), False
+    else:
+        only_lines = text.replace("\n", "").isprintable()
+        words, *rest = (_LINE_BREAKS if only_lines else _WHITESPACE).split(text)
+        chunks, repeats = words.split(), False
+        for whitespace, words in zip(rest[::2], rest[1::2], strict=True):
+            following = words.split()
+            repeats = repeats or chunks[-1] == following[0]
+            chunks.append(whitespace)
+            chunks += following
+    return chunks, repeats or any(map(eq, chunks, chunks[1:]))
 
 
 def _reaches_across(case: str) -> bool:

@@ -8,6 +8,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -135,8 +136,7 @@ def _begun(
     """The model before training, the documents as token ids, and how many tokens they have."""
     model = start_from(find_ulmfit(start)) if start else None
     tokenizer = model.tokenizer if model else english_tokenizer()
-    tokenised = [tokenizer.tokens(text) for text in texts]
-    counts = Counter(token for tokens in tokenised for token in tokens)
+    counts = Counter(chain.from_iterable(tokenizer.tokens(texts)))
     if counts.total() < LEAST_TOKENS:
         raise DataError(f"{counts.total():,} tokens are too few for a language model: give at least {LEAST_TOKENS:,}")
     if model:
@@ -145,7 +145,7 @@ def _begun(
             note(f"{start} was trained for similarity and forgets some of it here: train what comes out for similarity again")
     else:
         model = _new_model(counts, plan)
-    tokenised = [tokenizer.tokens_for(model.vocabulary, text) for text in texts]
+    tokenised = tokenizer.tokens_for(model.vocabulary, texts)
     documents = [torch.tensor(model.vocabulary.numericalise(tokens), dtype=torch.int64) for tokens in tokenised]
     return model, documents, sum(map(len, documents))
 

@@ -95,8 +95,8 @@ def _rows(start: Start, texts: Iterable[str]) -> tuple[np.ndarray, list[str]]:
     known, index = len(start.vocabulary), start.vocabulary.index
     fresh: dict[str, int] = {}
     rows = array("i")
-    for text in texts:
-        for token in start.tokenizer.words_for(start.vocabulary, text):
+    for tokens in start.tokenizer.words_for(start.vocabulary, texts):
+        for token in tokens:
             row = index.get(token)
             rows.append(fresh.setdefault(token, known + len(fresh)) if row is None else row)
         rows.extend([NOTHING] * WINDOW)

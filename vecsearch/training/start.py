@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ class Start:
 
     def ids(self, text: str, most: int) -> np.ndarray:
         """A text as at most so many token ids, (t,) int64; none where it has no known word."""
-        ids = self.vocabulary.numericalise(self.tokenizer.tokens_for(self.vocabulary, text)[:most])
+        ids = self.vocabulary.numericalise(next(self.tokenizer.tokens_for(self.vocabulary, [text]))[:most])
         return np.array([] if set(ids) <= set(self.vocabulary.special_ids) else ids, np.int64)
 
     def write(self, output: Path, tensors: Mapping[str, np.ndarray], source: Mapping[str, Any], *, half: bool) -> None:
@@ -134,7 +135,7 @@ def new_start(texts: Iterable[str], teacher: Teacher, *, words: int, dims: Seque
     Raises: DataError: there are no words; UsageError: the teacher is a file of vectors.
     """
     tokenizer = english_tokenizer(pieces=bool(teacher.pieces))
-    counts = Counter(token for text in texts for token in tokenizer.tokens(text))
+    counts = Counter(chain.from_iterable(tokenizer.tokens(texts)))
     vocabulary = vocabulary_of(counts, words, teacher.words, teacher.pieces)
     chosen = vocabulary.words[len(SPECIAL_TOKENS) :]
     taught = teacher.encode([word.removeprefix(CONTINUES) for word in chosen])

@@ -170,7 +170,7 @@ class UlmfitEncoder(FromPath):
 
     def tokens(self, text: str) -> list[str]:
         """Tokens of a text as the model reads it: fastai's, xxbos first; unknown words in a form that is known."""
-        return self._reader.tokens(checks.text("text", text))
+        return next(self._reader.tokens([checks.text("text", text)]))
 
     def states(self, text: str) -> tuple[list[str], np.ndarray]:
         """Tokens of a text and the forward model's state after each, (tokens, dim of the chosen layer) float32."""

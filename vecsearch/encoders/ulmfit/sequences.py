@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,14 +55,14 @@ class Reader:
     def __init__(self, tokenizer: Tokenizer, vocabulary: Vocabulary) -> None:
         self._tokenizer, self._vocabulary = tokenizer, vocabulary
 
-    def tokens(self, text: str) -> list[str]:
-        """All tokens of a text, unknown words in a form that is known."""
-        return self._tokenizer.tokens_for(self._vocabulary, text)
+    def tokens(self, texts: Sequence[str]) -> Iterator[list[str]]:
+        """All tokens of each text, unknown words in a form that is known."""
+        return self._tokenizer.tokens_for(self._vocabulary, texts)
 
     def read(self, texts: Sequence[str], max_tokens: int | None) -> tuple[Sequences, Tally]:
         """Texts of which all is pooled, and what there is in them."""
         cut = Tally()
-        sequences = Sequences.whole([self._ids(self.tokens(text), max_tokens, cut) for text in texts])
+        sequences = Sequences.whole([self._ids(tokens, max_tokens, cut) for tokens in self.tokens(texts)])
         # Without a known word there is nothing to go by: nothing is pooled, which gives the zero vector.
         sequences.stop[[not self.has_known_word(ids) for ids in sequences.ids]] = 0
         return sequences, sequences.tally(self.is_word) + cut
@@ -99,10 +99,9 @@ class Reader:
     def _marked(self, text: str) -> tuple[list[str], int, int]:
         """The tokens of a text, and where those of its marked word begin and end."""
         before, word, after = split_mark(text)
-        whole = self.tokens(before + word + after)
+        whole, first, both = self.tokens([before + word + after, before, before + word])
         if not word:
             return whole, 0, len(whole)
-        first, both = self.tokens(before), self.tokens(before + word)
         start, stop = len(first), len(both)
         if whole[:start] != first or whole[:stop] != both:
             raise DataError(
