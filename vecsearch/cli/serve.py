@@ -15,7 +15,7 @@ import click
 from vecsearch.cli.options import NumberRange, Size, WholeRange
 from vecsearch.cli.rules import at_most_one, only_with
 from vecsearch.cli.served import named_folders
-from vecsearch.cli.workers import engine_of, workers_options
+from vecsearch.cli.workers import engine_of, searching_options
 from vecsearch.errors import ResourceError, UsageError
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ SHORTEST_KEY = 16
     "--where-time", type=NumberRange(0.01), default=1, show_default=True, metavar="SECONDS", help="For one condition."
 )
 @click.option("--threads", type=WholeRange(1), default=1, show_default=True, help="For one search; more help large indexes.")
-@workers_options
+@searching_options
 @click.option("--partial", is_flag=True, help="With workers: answer from the others where one is lost, and say so.")
 @click.option("--verbose", is_flag=True, help="A line on stderr for each request.")
 @at_most_one("--api-key", "--api-key-file", "--open")

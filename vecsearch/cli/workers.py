@@ -21,10 +21,15 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-workers_options = apply_options(
-    click.option("--workers", type=WholeRange(1), metavar="N", help="Work with N processes. With --ray: by default one a CPU."),
-    click.option("--ray", metavar="ADDRESS", help="Have the machines of a Ray cluster work: host:port, auto, or local."),
-)
+_on_ray = click.option("--ray", metavar="ADDRESS", help="Have the machines of a Ray cluster work: host:port, auto, or local.")
+
+
+def _workers(help: str) -> Callable[[F], F]:
+    return click.option("--workers", type=WholeRange(1), metavar="N", help=help)
+
+
+workers_options = apply_options(_workers("Work with N processes. With --ray: by default one a CPU."), _on_ray)
+searching_options = apply_options(_workers("Search by N processes. With --ray: by default one a machine."), _on_ray)
 
 shard_options = apply_options(
     workers_options,
