@@ -180,10 +180,17 @@ class Killing:
     def kill_worker(self, rng: random.Random) -> None:
         import psutil
 
-        actors = [process for process in psutil.process_iter(["cmdline"]) if _is_ours(process, self.cluster)]
-        if actors:
-            rng.choice(actors).kill()
-            self.kills, self.workers = self.kills + 1, self.workers + 1
+        while not (actors := [process for process in psutil.process_iter(["cmdline"]) if _is_ours(process, self.cluster)]):
+            self.again()
+            time.sleep(0.05)
+        rng.choice(actors).kill()
+        self.kills, self.workers = self.kills + 1, self.workers + 1
+
+    def again(self) -> None:
+        """Begin another build where this one has come to its end."""
+        if self.process.poll() is not None:
+            assert self.process.returncode == 0
+            self.process, self.builds = self.start(), self.builds + 1
 
     def kill_raylet(self, rng: random.Random) -> None:
         """With all of its workers; another machine comes in its place."""
@@ -204,7 +211,7 @@ def _is_ours(process, cluster) -> bool:
     return any("ray::Holder" in part for part in process.info["cmdline"] or [])
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def cluster():
     from ray.cluster_utils import Cluster
 
@@ -223,9 +230,7 @@ def test_kills_on_three_raylets(cluster, tmp_path):
     for number in range(50 if FULL else 4):
         while killing.process.poll() is None and not list(killing.folder.glob("segments/*-shards-*/*-*.json")):
             time.sleep(0.05)
-        if killing.process.poll() is not None:
-            assert killing.process.returncode == 0
-            killing.process, killing.builds = killing.start(), killing.builds + 1  # another, in the place of this one
+        killing.again()
         time.sleep(rng.uniform(0, 2))
         kinds[number % 3](rng)
     assert killing.process.wait(300) == 0 and killing.workers
