@@ -23,6 +23,7 @@ from vecsearch.distributed import Pool
 from vecsearch.errors import DamagedIndexError, LostError, UsageError
 from vecsearch.index import workers as searching
 from vecsearch.index.hits import Fusion
+from vecsearch.index.part import Part
 from vecsearch.index.scattered import runs
 from vecsearch.store.filters.tokens import written_name
 
@@ -219,6 +220,26 @@ def test_partial_answers_are_those_of_the_others_and_say_what_they_lack(folder):
         assert apart.missing == lacking.missing
         with pytest.raises(LostError):
             apart.similar(["d1"])
+
+
+def test_a_worker_that_is_lost_between_two_steps_of_a_hybrid_search_is_told(folder):
+    class Losing(Here):
+        """The worker of the first rows is lost when it is asked for pools."""
+
+        def call(self, function, arguments):
+            if len(arguments) == 4 and arguments[2] is Part.pools and not arguments[1].numbers.start:
+                raise LostError("gone")
+            return super().call(function, arguments)
+
+    with Losing(2) as engine:
+        how = {"encoder": AxisEncoder(), "engine": engine, "workers": 2}
+        with Index.open(folder, partial=True, **how) as apart:
+            reader = apart.reader()
+            hits = reader.hybrid(["aab"], 200)[0]
+            ((rows, _),) = reader.missing
+            assert hits and not {int(hit.id[1:]) for hit in hits} & set(rows)
+        with Index.open(folder, **how) as apart, pytest.raises(LostError, match="out of reach"):
+            apart.hybrid(["aab"])
 
 
 def test_a_folder_that_a_machine_does_not_see_is_said(folder, tmp_path):

@@ -86,7 +86,7 @@ def _pools(
 def _pool(text: str, query: np.ndarray, near: Sequence[int], parts: Sequence[Pool], depth: int) -> _Pool:
     """What several parts of an index have for one query, put together."""
     first = {row: document for part in parts for document, row in part.near.items()}
-    found = {first[row]: row for row in near}
+    found = {first[row]: row for row in near if row in first}  # the part that has others may be lost by now
     by_words = sorted((one for part in parts for one in part.worded), key=lambda one: -one[1])[:depth]
     documents = list(dict.fromkeys([*found, *(row for row, _ in by_words)]))
     scores = {row: of_row for part in parts for row, of_row in part.scores.items()}
