@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vecsearch.store.layout import damaged, read_array, reading
+from vecsearch.store.layout import canonical, damaged, read_array, reading
 
 if TYPE_CHECKING:
     from vecsearch.store.manifest import Manifest
@@ -63,7 +63,7 @@ class Clustering:
         values["clusters"] = [
             {_STORED_AS.get(name, name): value for name, value in asdict(cluster).items()} for cluster in self.clusters
         ]
-        return json.dumps(values, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+        return canonical(values)
 
 
 def read_clusters(folder: Path, manifest: Manifest) -> Clustering | None:

@@ -1,16 +1,18 @@
-"""Which file lies where in an index folder, how a row file begins, and how damage to either is told."""
+"""Which file lies where in an index folder, how JSON and row files are written and begin, and how damage to them is told."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from vecsearch.errors import DamagedIndexError, ResourceError
+from vecsearch.errors import DamagedIndexError, ResourceError, UnsupportedIndexError
 from vecsearch.files import HEADER_BYTES, npy_header
 
 CURRENT = "CURRENT"
@@ -191,6 +193,33 @@ def reading(path: Path) -> Iterator[None]:
 def array_bytes(array: np.ndarray) -> bytes:
     """A .npy file of ours: the header of 128 bytes, then the numbers."""
     return npy_header(array.shape, array.dtype.str) + np.ascontiguousarray(array).tobytes()
+
+
+def canonical(values: Mapping[str, Any]) -> bytes:
+    """The same values as the same JSON: keys sorted, one space of indent, UTF-8, a newline at the end."""
+    return json.dumps(values, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+
+
+def versioned(data: bytes, name: str, what: str, newest: int) -> dict[str, Any]:
+    """The values of a JSON file whose format has a number; `name` is the file's and `what` what it should be, for messages.
+
+    Raises:
+        UnsupportedIndexError: the format is above `newest`.
+        DamagedIndexError: no JSON, or no format number.
+    """
+    try:
+        values = json.loads(data)
+    except ValueError as error:
+        raise damaged(name, f"is not JSON ({error})") from error
+    if not isinstance(values, dict) or type(values.get("format")) is not int:
+        raise damaged(name, f"is not {what}: it has no format number")
+    if values["format"] < 1:
+        raise damaged(name, f"has format {values['format']}, a negative or zero one")
+    if values["format"] > newest:
+        raise UnsupportedIndexError(
+            f"{name} has format {values['format']}; this vecsearch reads up to {newest}: upgrade vecsearch"
+        )
+    return values
 
 
 def read_array(path: Path, shape: tuple[int, ...], dtype: str) -> np.ndarray:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from vecsearch.errors import UnsupportedIndexError
 from vecsearch.files import HEADER_BYTES
 from vecsearch.metric import EXACT, Metric
 from vecsearch.schema import check, number, one_of, whole
-from vecsearch.store.layout import DOCUMENTS, NORMS, SEGMENTS, VECTORS, damaged
+from vecsearch.store.layout import DOCUMENTS, NORMS, SEGMENTS, VECTORS, canonical, damaged, versioned
 from vecsearch.text.languages import LANGUAGES
 
 FORMAT = 3
@@ -77,7 +75,7 @@ class Manifest:
 
     def to_bytes(self) -> bytes:
         """Canonical JSON: keys sorted, one space of indent, UTF-8, a newline at the end."""
-        return json.dumps(asdict(self), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+        return canonical(asdict(self))
 
     @classmethod
     def from_bytes(cls, data: bytes, name: str) -> Manifest:
@@ -87,19 +85,7 @@ class Manifest:
             UnsupportedIndexError: the format is newer than this program.
             DamagedIndexError: not JSON, a key missing or of a wrong type, figures that contradict each other.
         """
-        try:
-            values = json.loads(data)
-        except ValueError as error:
-            raise damaged(name, f"is not JSON ({error})") from error
-        if not isinstance(values, dict) or type(values.get("format")) is not int:
-            raise damaged(name, "is not a manifest: it has no format number")
-        if values["format"] < 1:
-            raise damaged(name, f"has format {values['format']}, a negative or zero one")
-        if values["format"] > FORMAT:
-            raise UnsupportedIndexError(
-                f"{name} has format {values['format']}; this vecsearch reads up to {FORMAT}: upgrade vecsearch"
-            )
-        values = dict.fromkeys(_OPTIONAL) | values
+        values = dict.fromkeys(_OPTIONAL) | versioned(data, name, "a manifest", FORMAT)
         try:
             check(values, _BEFORE.get(values["format"], {}))
             values = _upgraded(values)

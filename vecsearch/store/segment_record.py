@@ -5,19 +5,17 @@ The folder has the files of a segment and segment.json, this record, which is wr
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from vecsearch.errors import UnsupportedIndexError
 from vecsearch.files import HEADER_BYTES, put_in_place
 from vecsearch.metric import EXACT, Metric
 from vecsearch.schema import check, one_of, whole
 from vecsearch.store.commit import sync_files, write_file
 from vecsearch.store.documents_writer import Stored
-from vecsearch.store.layout import DOCUMENTS, NORMS, RECORD, VECTORS, damaged, reading
+from vecsearch.store.layout import DOCUMENTS, NORMS, RECORD, VECTORS, canonical, damaged, reading, versioned
 from vecsearch.store.manifest import FILES, SEGMENT
 from vecsearch.text.languages import LANGUAGES
 
@@ -56,7 +54,7 @@ class SegmentRecord:
 
     def to_bytes(self) -> bytes:
         """Canonical JSON: keys sorted, one space of indent, UTF-8, a newline at the end."""
-        return json.dumps(asdict(self), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+        return canonical(asdict(self))
 
     @classmethod
     def from_bytes(cls, data: bytes, name: str) -> SegmentRecord:
@@ -66,16 +64,7 @@ class SegmentRecord:
             UnsupportedIndexError: the format is newer than this program.
             DamagedIndexError: not JSON, a key missing or of a wrong type, figures that contradict each other.
         """
-        try:
-            values = json.loads(data)
-        except ValueError as error:
-            raise damaged(name, f"is not JSON ({error})") from error
-        if not isinstance(values, dict) or type(values.get("format")) is not int or values["format"] < 1:
-            raise damaged(name, "is not the record of a segment: it has no format number")
-        if values["format"] > FORMAT:
-            raise UnsupportedIndexError(
-                f"{name} has format {values['format']}; this vecsearch reads up to {FORMAT}: upgrade vecsearch"
-            )
+        values = versioned(data, name, "the record of a segment", FORMAT)
         try:
             check(values, _RECORD)
             _check_contradictions(values)
