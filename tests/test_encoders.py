@@ -461,3 +461,22 @@ def test_untrained_words_are_those_that_share_a_vector(tmp_path, tokenizer):
     tensors["forward.embedding"][[10, 20, 22]] = tensors["forward.embedding"].mean(axis=0)
     write_encoder(tmp_path, tensors, Vocabulary(WORDS), tokenizer, source={})
     assert UlmfitEncoder(tmp_path).untrained_words().tolist() == [10, 20, 22]
+
+
+def test_any_number_of_threads_gives_the_same_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each batch is computed by one thread, so their number changes nothing, not even a last bit."""
+    import torch
+
+    monkeypatch.setattr(batches, "BATCH_TOKENS", 60)
+    texts = [" ".join(["the ship", "a film about a war", "stars"][: 1 + n % 3] * (1 + n % 7)) for n in range(200)]
+    encoder, before = open_encoder(), torch.get_num_threads()
+    found = []
+    try:
+        for count in (1, 2, 5):
+            torch.set_num_threads(count)
+            found.append(encoder.encode(texts))
+            assert torch.get_num_threads() == count
+    finally:
+        torch.set_num_threads(before)
+    assert np.array_equal(found[0], found[1])
+    assert np.array_equal(found[0], found[2])

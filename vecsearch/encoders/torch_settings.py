@@ -1,14 +1,21 @@
-"""How torch computes on this machine: in the precision that is fast, and with one thread in forked processes."""
+"""How torch computes on this machine: in the precision that is fast, by as many threads as serve, and by one in forked
+processes."""
 
 from __future__ import annotations
 
 import ctypes
 import os
 import sys
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 from vecsearch.forks import is_forked
+
+R = TypeVar("R")
+T = TypeVar("T")
 
 
 def fast_dtype() -> str:
@@ -52,3 +59,26 @@ def one_thread_in_children() -> None:
     os.register_at_fork(after_in_child=lambda: set_threads(1))
     if is_forked():
         set_threads(1)
+
+
+def by_threads(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+    """`function` of each item, in order, by as many threads as torch computes with, each of which computes by itself.
+
+    Threads that share a product wait for each other at every step, and the longer where another process keeps a core busy.
+    """
+    import torch
+
+    if (count := torch.get_num_threads()) == 1:
+        yield from map(function, items)
+        return
+    with ThreadPoolExecutor(count, initializer=_alone) as pool:
+        yield from pool.map(function, items)
+
+
+def _alone() -> None:
+    """Have torch use no other thread where this one asks it for something."""
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    torch.get_num_threads()  # gives a new thread its number, which would else come after this
+    threadpool_limits(1, user_api="openmp")

@@ -15,8 +15,8 @@ WINDOW = 48
 """Tokens a text advances at a time at the most; its state is carried on to the next window."""
 NARROWEST = 4
 """A window ends early, where a tenth of its texts have ended, but not before so many tokens: each window costs a call."""
-BATCH_TOKENS = 6144
-"""Tokens of one window over all texts of a batch: enough rows for full matrix speed, few enough for the cache and memory."""
+BATCH_TOKENS = 3072
+"""Tokens of one window over all texts of a batch: enough rows for a thread's full matrix speed, few enough for its cache."""
 
 
 def batches(lengths: np.ndarray) -> Iterator[np.ndarray]:

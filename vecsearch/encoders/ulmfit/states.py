@@ -66,18 +66,23 @@ class States:
         few = int(lengths.sum()) <= FEW_TOKENS
         with library_code:
             engine = self._engine(direction, few=few)
-        dim, weights = self.stacks[direction].dims[self.depths[0]], self.weights
-        vectors = np.empty((len(lengths), dim * len(self.pooling.parts)), np.float32)
-        for chosen in np.arange(len(lengths))[:, None] if few else batches(lengths):
-            batch = sequences[chosen]
-            pool = Pool(self.pooling, dim, batch.start, batch.stop)
-            carried: list = []
-            for first, ids in windows(batch.ids):
-                with library_code:
-                    states, carried = engine.run(ids, carried)
-                pool.add(first, states, None if weights is None else weights[ids])
-            vectors[chosen] = pool.vectors()
+        dim = self.stacks[direction].dims[self.depths[0]] * len(self.pooling.parts)
+        vectors = np.empty((len(lengths), dim), np.float32)
+        parts = list(np.arange(len(lengths))[:, None] if few else batches(lengths))
+        encoded = engine.each(lambda chosen: self._batch(engine, sequences[chosen], direction), parts)
+        for chosen, found in zip(parts, encoded, strict=True):
+            vectors[chosen] = found
         return vectors
+
+    def _batch(self, engine: Engine, batch: Sequences, direction: str) -> np.ndarray:
+        """The vectors of texts that are run together, the longest first."""
+        pool = Pool(self.pooling, self.stacks[direction].dims[self.depths[0]], batch.start, batch.stop)
+        carried: list = []
+        for first, ids in windows(batch.ids):
+            with library_code:
+                states, carried = engine.run(ids, carried)
+            pool.add(first, states, None if self.weights is None else self.weights[ids])
+        return pool.vectors()
 
     def _raw(self, sequences: Sequences, direction: str) -> np.ndarray:
         table, weights = self.tables[direction], self.weights
