@@ -70,7 +70,7 @@ class Documents:
     def rows(self, numbers: np.ndarray) -> np.ndarray:
         """The rows of the documents with these numbers (m,), rising: (r,) int64."""
         if self._of_row is None:
-            return np.sort(numbers)
+            return np.sort(numbers, kind="stable")  # of what is sorted, as it mostly is, another kind takes fifty times as long
         numbers = np.unique(numbers)
         first, behind = (np.searchsorted(self._of_row, numbers, side) for side in ("left", "right"))
         counts = behind - first
