@@ -109,7 +109,7 @@ class Documents:
 
     @made_once
     def word_counts(self) -> np.ndarray:
-        """How many words each document has that say what it is about: (documents,) float64."""
+        """How many words each document has that say what it is about: (documents,) uint32."""
         with self.reading() as db:
             return lengths(db)
 

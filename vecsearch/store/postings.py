@@ -34,8 +34,11 @@ _COUNTED = 16
 _ALONE = b"\1\0"
 """A document that has a word once, and no other after it."""
 
+DENSE = 8
+"""Of so many documents one at least is found: then each has its place, and none is sorted."""
+
 Found = tuple[np.ndarray, np.ndarray]
-"""Numbers of documents (n,) int64, rising, and how often each has what was looked for, (n,) float64."""
+"""Numbers of documents (n,) int32, rising, and how often each has what was looked for, (n,) uint16; uint32 for sums of many."""
 Read = tuple[list[int], int]
 """The numbers of words, by their stems and forms, and how many of them say what a text is about."""
 Row = tuple[int, bytes]
@@ -74,16 +77,16 @@ def unpacked(rows: Iterable[Row]) -> Found:
 def _unpacked(width: int, counted: bool, rows: Sequence[Row]) -> Found:
     sizes = np.array([(len(data) - 1) // (width + counted) for _, data in rows])
     data = b"".join(data[1 : 1 + size * width] for (_, data), size in zip(rows, sizes.tolist(), strict=True))
-    steps = np.frombuffer(data, _WIDTHS[width]).astype(np.int64)
+    steps = np.frombuffer(data, _WIDTHS[width]).astype(np.int32)
     starts = np.cumsum(sizes) - sizes
     # The sum of all gaps begins anew with the number of each row.
-    firsts = np.array([first for first, _ in rows])
-    summed = np.cumsum(steps)
+    firsts = np.array([first for first, _ in rows], np.int32)
+    summed = np.cumsum(steps, dtype=np.int32)
     steps = summed + np.repeat(firsts - summed[starts], sizes)
     if not counted:
-        return steps, np.ones(len(steps))
+        return steps, np.ones(len(steps), np.uint16)
     data = b"".join(data[1 + size * width :] for (_, data), size in zip(rows, sizes.tolist(), strict=True))
-    return steps, np.frombuffer(data, np.uint8).astype(np.float64)
+    return steps, np.frombuffer(data, np.uint8).astype(np.uint16)
 
 
 class PostingsWriter:
@@ -166,9 +169,9 @@ class PostingsWriter:
 
 
 def lengths(db: sqlite3.Connection) -> np.ndarray:
-    """How many words each document has that say what it is about: (documents,) float64."""
+    """How many words each document has that say what it is about: (documents,) uint32."""
     parts = [np.frombuffer(data, "<u4") for (data,) in db.execute(f"SELECT words FROM {LENGTHS} ORDER BY first")]
-    return np.concatenate([np.empty(0, "<u4"), *parts]).astype(np.float64)
+    return np.concatenate([np.empty(0, "<u4"), *parts])
 
 
 def having(db: sqlite3.Connection, stems: Sequence[str], form: str | None = None) -> Found:
@@ -186,9 +189,21 @@ def together(found: Iterable[Found]) -> Found:
     parts = list(found)
     if len(parts) == 1:
         return parts[0]
-    numbers = np.concatenate([np.empty(0, np.int64), *(part for part, _ in parts)])
+    last = max((int(numbers[-1]) for numbers, _ in parts), default=-1)
+    if DENSE * sum(len(numbers) for numbers, _ in parts) > last:
+        summed = np.zeros(last + 1, _summed(parts))
+        for numbers, own in parts:
+            summed[numbers] += own
+        numbers = np.flatnonzero(summed != 0).astype(np.int32)
+        return numbers, summed[numbers]
+    numbers = np.concatenate([np.empty(0, np.int32), *(part for part, _ in parts)])
     order = np.argsort(numbers, kind="stable")
-    counts = np.concatenate([np.empty(0), *(part for _, part in parts)])[order]
+    counts = np.concatenate([np.empty(0, np.uint16), *(part for _, part in parts)])[order]
     numbers = numbers[order]
     starts = np.flatnonzero(np.diff(numbers, prepend=-1))
-    return numbers[starts], np.add.reduceat(counts, starts) if len(starts) else counts
+    return numbers[starts], np.add.reduceat(counts, starts, dtype=_summed(parts)) if len(starts) else counts
+
+
+def _summed(parts: Sequence[Found]) -> type[np.unsignedinteger]:
+    """A type for the sums of so many counts."""
+    return np.uint16 if len(parts) * MOST_COUNTED <= np.iinfo(np.uint16).max else np.uint32
