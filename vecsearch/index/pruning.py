@@ -19,6 +19,10 @@ FEW = 32
 """Times as many documents in the segment as in all lists together: those in the lists are then numbered by themselves."""
 GROUPED = 64
 """Values of which only the largest is looked at first."""
+LOOKED_UP = 8
+"""Documents of a list that are gone through in the time in which one is looked up."""
+BLOCK = 1 << 16
+"""Documents of a list that are added at a time: what is computed for them stays in the processor's cache."""
 _OVERHEAD = 400
 """Bytes that Python takes for a list and its arrays."""
 
@@ -40,10 +44,14 @@ class Having:
 
     def shares(self, places: np.ndarray | slice) -> np.ndarray:
         """BM25's count part of the documents at some places of the list: (p,) float64."""
-        counts = self.counts[places]
         if self.beside is None:
-            return counts
-        return counts * self.factor / (counts + self.beside[self.numbers[places]])
+            return self.counts[places]
+        counts = self.counts[places].astype(np.float64)
+        divisors = self.beside[self.numbers[places].astype(np.intp)]
+        divisors += counts
+        counts *= self.factor
+        counts /= divisors
+        return counts
 
     @property
     def nbytes(self) -> int:
@@ -91,13 +99,18 @@ def _candidates(lists: Sequence[Weighed], k: int, documents: int, allowed: np.nd
     # What all lists from each on can add.
     left = [*np.cumsum([one.most for one in reversed(order)])[::-1].tolist(), 0.0]
     sums, taken = np.zeros(documents), 0
-    while taken < len(order) and left[taken] >= least * SLACK:
-        reached = _add_all(order[taken], allowed, sums)
+    numbers = np.empty(0, np.intp)
+    while taken < len(order):
+        size = len(order[taken].having.numbers)
+        if left[taken] < least * SLACK and FEW * size > documents:
+            numbers = np.flatnonzero(sums >= least * SLACK - left[taken])
+            if LOOKED_UP * len(numbers) < size:
+                break
+        least = _add_all(order[taken], allowed, sums, k, least)
         taken += 1
-        if left[taken] < left[0] - left[taken]:  # else no sum could reach what is left
-            least = max(least, _kth(reached, k))
-    numbers = np.flatnonzero(sums >= max(least * SLACK - left[taken], np.finfo(np.float64).tiny)).astype(np.int32)
-    sums = sums[numbers]
+    else:
+        numbers = np.flatnonzero(sums >= max(least * SLACK, np.finfo(np.float64).tiny))
+    numbers, sums = numbers.astype(np.int32), sums[numbers]
     for place in range(taken, len(order)):
         _add(order[place], numbers, sums)
         least = max(least, _kth(sums, k))
@@ -106,15 +119,23 @@ def _candidates(lists: Sequence[Weighed], k: int, documents: int, allowed: np.nd
     return numbers
 
 
-def _add_all(one: Weighed, allowed: np.ndarray | None, sums: np.ndarray) -> np.ndarray:
-    """Add a list to the sums (documents,) of those of its documents that are allowed; the sums of these, (m,)."""
-    numbers, places = one.having.numbers, slice(None)
-    if allowed is not None:
-        places = np.flatnonzero(allowed[numbers])
-        numbers = numbers[places]
-    reached = sums[numbers] + one.worth * one.having.shares(places)
-    sums[numbers] = reached
-    return reached
+def _add_all(one: Weighed, allowed: np.ndarray | None, sums: np.ndarray, k: int, least: float) -> float:
+    """Add a list to the sums (documents,) of those of its documents that are allowed; the k-th best sum, or `least`."""
+    numbers, best = one.having.numbers, np.empty(0)
+    for start in range(0, len(numbers), BLOCK):
+        places: np.ndarray | slice = slice(start, start + BLOCK)
+        some = numbers[places].astype(np.intp)
+        if allowed is not None:
+            places = np.flatnonzero(allowed[some])
+            some = some[places]
+            places += start
+        reached = sums[some] + one.worth * one.having.shares(places)
+        sums[some] = reached
+        best = np.concatenate([best, reached[reached > least]])
+        if len(best) >= k:
+            least = _kth(best, k)
+            best = best[best >= least]
+    return least
 
 
 def _add(one: Weighed, numbers: np.ndarray, sums: np.ndarray) -> None:
