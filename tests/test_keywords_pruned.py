@@ -152,8 +152,9 @@ def test_forms_are_added_up(forms):
     assert numbers.tolist() == sorted(expected)
 
 
-def test_more_forms_than_16_bits_can_count():
-    parts = [(np.array([0, 7 * DENSE * 400], np.int32), np.full(2, 255, np.uint16))] * 300
+@pytest.mark.parametrize("last", [1, DENSE * 1000])
+def test_more_than_16_bits_can_count(last):
+    parts = [(np.array([0, last], np.int32), np.full(2, 255, np.uint16))] * 300
     assert together(parts)[1].tolist() == [300 * 255] * 2
 
 

@@ -35,10 +35,11 @@ _ALONE = b"\1\0"
 """A document that has a word once, and no other after it."""
 
 DENSE = 8
-"""Of so many documents one at least is found: then each has its place, and none is sorted."""
+"""Where at least one of so many documents is found, each has a place for its sum, and none is sorted."""
 
 Found = tuple[np.ndarray, np.ndarray]
-"""Numbers of documents (n,) int32, rising, and how often each has what was looked for, (n,) uint16; uint32 for sums of many."""
+"""Numbers of documents (n,) int32, rising, and how often each has what was looked for, (n,) uint16,
+or uint32 where these do not hold it."""
 Read = tuple[list[int], int]
 """The numbers of words, by their stems and forms, and how many of them say what a text is about."""
 Row = tuple[int, bytes]
@@ -64,28 +65,28 @@ def packed(numbers: np.ndarray, counts: np.ndarray) -> Iterator[Row]:
 
 
 def unpacked(rows: Iterable[Row]) -> Found:
-    """What was `packed`, by rows in the same order."""
+    """What was `packed`, by rows in any order: those of several words as of one, each document once, with the sum of its
+    counts."""
     alike: dict[int, list[Row]] = defaultdict(list)
     for row in rows:
         alike[row[1][0]].append(row)
-    parts = [_unpacked(kind % _COUNTED, kind >= _COUNTED, some) for kind, some in alike.items()]
-    if len(parts) == 1:
-        return parts[0]
-    return together(parts)
+    return together([_unpacked(kind % _COUNTED, kind >= _COUNTED, some) for kind, some in alike.items()])
 
 
 def _unpacked(width: int, counted: bool, rows: Sequence[Row]) -> Found:
+    """Rows of one kind, one after the other."""
     sizes = np.array([(len(data) - 1) // (width + counted) for _, data in rows])
-    data = b"".join(data[1 : 1 + size * width] for (_, data), size in zip(rows, sizes.tolist(), strict=True))
-    steps = np.frombuffer(data, _WIDTHS[width]).astype(np.int32)
-    starts = np.cumsum(sizes) - sizes
-    # The sum of all gaps begins anew with the number of each row.
     firsts = np.array([first for first, _ in rows], np.int32)
-    summed = np.cumsum(steps, dtype=np.int32)
-    steps = summed + np.repeat(firsts - summed[starts], sizes)
+    if len(rows) == sizes.sum():
+        steps = firsts
+    else:
+        data = b"".join([data[1 : 1 + size * width] for (_, data), size in zip(rows, sizes.tolist(), strict=True)])
+        # The sum of all gaps begins anew with the number of each row.
+        steps = np.cumsum(np.frombuffer(data, _WIDTHS[width]), dtype=np.int32)
+        steps += np.repeat(firsts - steps[np.cumsum(sizes) - sizes], sizes)
     if not counted:
         return steps, np.ones(len(steps), np.uint16)
-    data = b"".join(data[1 + size * width :] for (_, data), size in zip(rows, sizes.tolist(), strict=True))
+    data = b"".join([data[1 + size * width :] for (_, data), size in zip(rows, sizes.tolist(), strict=True)])
     return steps, np.frombuffer(data, np.uint8).astype(np.uint16)
 
 
@@ -178,32 +179,26 @@ def having(db: sqlite3.Connection, stems: Sequence[str], form: str | None = None
     """The documents that have a word of one of the stems, in any form or in this one."""
     query = f"SELECT form, first, documents FROM {POSTINGS} WHERE stem IN ({', '.join('?' * len(stems))})"
     query, values = (query, stems) if form is None else (f"{query} AND form = ?", (*stems, form))
-    rows: dict[str, dict[int, bytes]] = defaultdict(dict)
-    for own, first, data in db.execute(query, values):
-        rows[own][first] = data  # a form of two stems has the same rows under each
-    return together([unpacked(sorted(of_form.items())) for of_form in rows.values()])
+    # A form of two stems has the same rows under each.
+    rows = {(own, first): data for own, first, data in db.execute(query, values)}
+    return unpacked((first, data) for (_, first), data in rows.items())
 
 
 def together(found: Iterable[Found]) -> Found:
-    """Each document once, with the sum of its counts."""
+    """Each document once, rising, with the sum of its counts, of parts in any order."""
     parts = list(found)
-    if len(parts) == 1:
-        return parts[0]
-    last = max((int(numbers[-1]) for numbers, _ in parts), default=-1)
-    if DENSE * sum(len(numbers) for numbers, _ in parts) > last:
-        summed = np.zeros(last + 1, _summed(parts))
-        for numbers, own in parts:
-            summed[numbers] += own
-        numbers = np.flatnonzero(summed != 0).astype(np.int32)
-        return numbers, summed[numbers]
     numbers = np.concatenate([np.empty(0, np.int32), *(part for part, _ in parts)])
-    order = np.argsort(numbers, kind="stable")
-    counts = np.concatenate([np.empty(0, np.uint16), *(part for _, part in parts)])[order]
-    numbers = numbers[order]
-    starts = np.flatnonzero(np.diff(numbers, prepend=-1))
-    return numbers[starts], np.add.reduceat(counts, starts, dtype=_summed(parts)) if len(starts) else counts
-
-
-def _summed(parts: Sequence[Found]) -> type[np.unsignedinteger]:
-    """A type for the sums of so many counts."""
-    return np.uint16 if len(parts) * MOST_COUNTED <= np.iinfo(np.uint16).max else np.uint32
+    counts = np.concatenate([np.empty(0, np.uint16), *(part for _, part in parts)])
+    if (numbers[1:] > numbers[:-1]).all():
+        return numbers, counts
+    if DENSE * len(numbers) > (last := int(numbers.max())):
+        sums = np.zeros(last + 1, np.uint32)
+        np.add.at(sums, numbers, counts.astype(np.uint32))
+        numbers = np.flatnonzero(sums != 0).astype(np.int32)
+        sums = sums[numbers]
+    else:
+        order = np.argsort(numbers, kind="stable")
+        numbers, counts = numbers[order], counts[order]
+        starts = np.flatnonzero(np.concatenate([[True], numbers[1:] != numbers[:-1]]))
+        numbers, sums = numbers[starts], np.add.reduceat(counts, starts, dtype=np.uint32)
+    return numbers, sums.astype(np.uint16) if sums.max() <= np.iinfo(np.uint16).max else sums
