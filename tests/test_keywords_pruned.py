@@ -16,7 +16,7 @@ from test_keywords import documents, ones
 
 from vecsearch.index.build import Options
 from vecsearch.index.index import Index
-from vecsearch.index.pruning import FEW, GROUPED, Having, Weighed, best, scored
+from vecsearch.index.pruning import BLOCK, FEW, GROUPED, Having, Weighed, best, scored
 from vecsearch.store.postings import DENSE, together
 
 K1, B = 1.5, 0.75
@@ -80,30 +80,18 @@ def test_the_best_are_those_of_a_plain_reckoning_to_the_last_bit(seed, sizes, qu
             assert [(hit.id, hit.score) for hit in hits] == ranked(texts, query, range(1, len(texts), 2))[:k]
 
 
-@st.composite
-def drawn_lists(draw):
-    """Lists of up to 5,000 documents, from nearly all to a few of them, and how many documents there are."""
-    size = draw(st.integers(1, 5000))
-    random = np.random.default_rng(draw(st.integers(0, 1 << 30)))
+def lists_of(random, size, count):
+    """Lists of documents, from nearly all to a few of so many."""
     beside = random.choice([0.5, 0.75, 1.5, 3.0], size)
-    lists = []
-    for _ in range(draw(st.integers(1, 8))):
-        share = draw(st.sampled_from([0.001, 0.01, 0.2, 0.9, 1.0]))
-        numbers = np.flatnonzero(random.random(size) < share).astype(np.int32)
-        if draw(st.booleans()):
-            having = Having(numbers, np.broadcast_to(1.0, len(numbers)), 1.0)
-        else:
-            counts = random.integers(1, draw(st.integers(2, 9)), len(numbers)).astype(np.uint16)
-            having = Having(numbers, counts, 2.5, beside, 2.5)
-        lists.append(Weighed(having, draw(st.sampled_from([1e-6, 0.1, 1 / 3, 1.0, 7.0]))))
-    return lists, size, random
+    for _ in range(count):
+        numbers = np.flatnonzero(random.random(size) < random.choice([0.001, 0.01, 0.2, 0.9, 1.0])).astype(np.int32)
+        counts = random.integers(1, random.integers(2, 9), len(numbers)).astype(np.uint16)
+        alike = Having(numbers, np.broadcast_to(1.0, len(numbers)), 1.0)
+        having = Having(numbers, counts, 2.5, beside, 2.5) if random.random() < 0.7 else alike
+        yield Weighed(having, random.choice([1e-6, 0.1, 1 / 3, 1.0, 7.0]))
 
 
-@settings(max_examples=300)
-@given(drawn_lists(), st.integers(1, 60), st.booleans(), st.floats(0, 8))
-def test_what_is_passed_over_is_not_among_the_best(drawn, k, filtered, least):
-    lists, size, random = drawn
-    allowed = random.random(size) < 0.4 if filtered else None
+def check_best(lists, size, k, allowed, least):
     every = np.zeros(size)
     for having, worth in lists:
         every[having.numbers] += worth * having.shares(slice(None))
@@ -114,6 +102,23 @@ def test_what_is_passed_over_is_not_among_the_best(drawn, k, filtered, least):
     kth = np.sort(every[good])[-k] if len(good) >= k else 0.0
     assert np.array_equal(numbers, good[every[good] >= kth])
     assert np.array_equal(scores, every[numbers])
+
+
+@settings(max_examples=300)
+@given(st.integers(0, 1 << 30), st.integers(1, 5000), st.integers(1, 8), st.integers(1, 60), st.booleans(), st.floats(0, 8))
+def test_what_is_passed_over_is_not_among_the_best(seed, size, count, k, filtered, least):
+    random = np.random.default_rng(seed)
+    allowed = random.random(size) < 0.4 if filtered else None
+    check_best(list(lists_of(random, size, count)), size, k, allowed, least)
+
+
+@pytest.mark.parametrize("size", [BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 7])
+@pytest.mark.parametrize("share", [None, 0.5, 0.0001])
+def test_lists_of_several_blocks(size, share):
+    random = np.random.default_rng(size)
+    for k in (1, 10, 3000):
+        allowed = None if share is None else random.random(size) < share
+        check_best(list(lists_of(random, size, 5)), size, k, allowed, 0.0)
 
 
 class Unread(np.ndarray):

@@ -121,7 +121,7 @@ def _candidates(lists: Sequence[Weighed], k: int, documents: int, allowed: np.nd
 
 def _add_all(one: Weighed, allowed: np.ndarray | None, sums: np.ndarray, k: int, least: float) -> float:
     """Add a list to the sums (documents,) of those of its documents that are allowed; the k-th best sum, or `least`."""
-    numbers, best = one.having.numbers, np.empty(0)
+    numbers, most = one.having.numbers, np.empty(0)
     for start in range(0, len(numbers), BLOCK):
         places: np.ndarray | slice = slice(start, start + BLOCK)
         some = numbers[places].astype(np.intp)
@@ -131,10 +131,10 @@ def _add_all(one: Weighed, allowed: np.ndarray | None, sums: np.ndarray, k: int,
             places += start
         reached = sums[some] + one.worth * one.having.shares(places)
         sums[some] = reached
-        best = np.concatenate([best, reached[reached > least]])
-        if len(best) >= k:
-            least = _kth(best, k)
-            best = best[best >= least]
+        most = np.concatenate([most, reached[reached > least]])
+        if len(most) >= k:
+            least = _kth(most, k)
+            most = most[most >= least]
     return least
 
 
