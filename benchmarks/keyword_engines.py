@@ -31,7 +31,7 @@ from vecsearch.corpus.document import Document
 from vecsearch.corpus.readers import read_corpus
 from vecsearch.evaluation.measures import of_ranking
 from vecsearch.evaluation.sets import read_retrieval
-from vecsearch.index.keywords import Keywords, best, word_totals
+from vecsearch.index.keywords import Keywords, word_totals
 from vecsearch.store.documents import Documents
 from vecsearch.store.documents_writer import DocumentsWriter, Stored
 from vecsearch.store.records import to_record
@@ -60,7 +60,7 @@ def ours(texts: Sequence[str], folder: Path) -> Ask:
     writer.close()
     documents = Documents(path, len(texts))
     keywords = Keywords([documents], "en", word_totals([documents]))
-    return lambda query: [number for _, _, number in best(keywords.scores(query, keywords.counts(query)), K, [None])]
+    return lambda query: [number for _, _, number in keywords.best(query, keywords.counts(query), K, [None])]
 
 
 def fts5(texts: Sequence[str], folder: Path, words: Callable[[str], list[str]] | None = None) -> Ask:

@@ -24,6 +24,7 @@ from vecsearch.index.index import Index
 from vecsearch.index.segment_searcher import SegmentSearcher
 from vecsearch.index.update import delete
 from vecsearch.metric import Metric, normalise
+from vecsearch.store import filters
 from vecsearch.store.snapshot import open_snapshot
 
 ROWS, DIM, K = 2000, 16, 10
@@ -205,6 +206,22 @@ def test_without_fields_there_are_still_ids(tmp_path):
         assert met(opened, "id = 'd1'") == [1]
         with pytest.raises(UsageError, match="there are: id, text"):
             met(opened, "year > 1")
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 1000])
+def test_many_documents_are_asked_for_block_by_block(monkeypatch, at_once):
+    monkeypatch.setattr(filters, "AT_ONCE", at_once)
+    with briefly(*({"n": n, "long": "x" * n} for n in range(30))) as opened:
+        for where, expected in {
+            "n % 7 = 2": range(2, 30, 7),
+            "n < 0": [],
+            "n >= 0": range(30),
+            "document.id in ('d21', 'd4', 'd17')": [4, 17, 21],  # by their index, in another order
+            "length(text) > 6 and length(long) > 20": range(21, 30),
+            "id = 'd9' or n = 3": [3, 9],
+        }.items():
+            assert [hit.fields["n"] for hit in opened.browse(where, k=100)] == list(expected), where
+            assert opened.count(where) == len(expected)
 
 
 def test_nothing_meets_it(tmp_path):

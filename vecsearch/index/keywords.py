@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import reduce
 from typing import NamedTuple
 
@@ -11,10 +11,12 @@ import numpy as np
 
 from vecsearch.corpus.document import Document
 from vecsearch.errors import UsageError
+from vecsearch.forks import made_once
 from vecsearch.index.kept import Kept
+from vecsearch.index.pruning import Having, Weighed, best, scored
 from vecsearch.index.query_terms import Reading, Term, terms
 from vecsearch.store.documents import Documents
-from vecsearch.store.phrases import totals, with_phrase
+from vecsearch.store.phrases import having_phrase, totals, with_phrase
 from vecsearch.store.postings import POSTINGS
 from vecsearch.text.analysis import analyser
 from vecsearch.text.languages import NONE
@@ -23,8 +25,10 @@ from vecsearch.text.wording import compared
 K1, B = 1.5, 0.75
 """BM25's: how soon saying a word again counts no more, and how much a long text has to say it more often."""
 
-KEPT, KEPT_BYTES = 128, 64 << 20
-"""Texts whose scores are kept at the most, and the memory that these may take."""
+KEPT, KEPT_BYTES = 1 << 16, 128 << 20
+"""Words and phrases whose documents are kept at the most, in any number of segments, and the memory that these may take."""
+TEXTS = 256
+"""Of which it is kept what they ask for: whoever asks how many documents have it asks for these documents next."""
 
 
 class WordTotals(NamedTuple):
@@ -54,53 +58,77 @@ class WordTotals(NamedTuple):
         return max(1.0, self.phrase_words / max(1, self.phrase_documents))
 
 
-class _Having(NamedTuple):
-    """The documents of a segment that have a reading, and what each has of it: BM25's count part, from 0 to K1 + 1, or 1."""
-
-    numbers: np.ndarray
-    shares: np.ndarray
-
-
-_Found = list[tuple[Term, list[list[_Having]]]]
-"""Each term of a query, and for each of its readings, the written one last, what each segment has of it."""
-
-
 class Keywords:
     """The words of the documents in some of an index's segments; all of them have `totals`."""
 
     def __init__(self, segments: Sequence[Documents], language: str | None, totals: WordTotals) -> None:
         self._segments, self._totals = segments, totals
-        self._found = Kept[_Found](KEPT, KEPT_BYTES, _size)
-        self._kept = Kept[list[np.ndarray]](KEPT, KEPT_BYTES, lambda scores: sum(part.nbytes for part in scores))
+        self._kept = Kept[list[Having]](KEPT, KEPT_BYTES, lambda parts: sum(having.nbytes for having in parts))
+        self._read = Kept[list[Term]](TEXTS, 0, lambda read: 0)
         self._analyse = analyser(language or NONE)
 
     def counts(self, text: str) -> list[int]:
-        """How many documents have each reading of each term of a query: added up over all parts of an index, what `scores`
-        asks for."""
-        return [sum(len(part.numbers) for part in parts) for _, readings in self._having(text) for parts in readings]
+        """How many documents have each reading of each term of a query: added up over all parts of an index, what the others
+        ask for."""
+        having = (self._having(term, reading) for term in self._terms(text) for reading in _readings(term))
+        return [sum(len(one.numbers) for one in parts) for parts in having]
 
-    def scores(self, text: str, counts: Sequence[int]) -> list[np.ndarray]:
-        """BM25 of each document of each segment for a query, (documents,) float64 each, only to be read; 0 for what has nothing
-        of it. `counts` are those of the whole index. They are kept for a while: who counts what has the words of a text has
-        most often searched for it, or will.
+    def best(
+        self, text: str, counts: Sequence[int], k: int, allowed: Sequence[np.ndarray | None]
+    ) -> list[tuple[float, int, int]]:
+        """The k best of the documents by BM25 that have something of a query: score, segment, number; best first, equal ones in
+        order. `counts` are those of the whole index; `allowed` says for each segment which of its documents, (m,) bool, may be
+        found, None for all.
 
         BM25 as Robertson and Zaragoza 2009 have it, with the rarity log(1 + (N - n + 0.5) / (n + 0.5)) of Lucene's; how rare a
         term is and how long a document is on average count over the whole index. Of a form such as C++, which can be found in
         several ways, the others together bring at most as much as having it as it is written, so that this comes first.
         """
-        return self._kept.get(text, lambda: self._scored(text, iter(counts)))
+        found: list[tuple[float, int, int]] = []
+        for place, (lists, mask) in enumerate(zip(self._weighed(text, counts), allowed, strict=True)):
+            least = found[-1][0] if len(found) == k else 0.0
+            numbers, scores = best(lists, k, len(self._segments[place]), mask, least)
+            found += zip(scores.tolist(), [place] * len(numbers), numbers.tolist(), strict=True)
+            found = sorted(found, key=lambda hit: (-hit[0], hit[1:]))[:k]
+        return found
 
-    def _scored(self, text: str, counts: Iterator[int]) -> list[np.ndarray]:
-        scores = [np.zeros(len(segment)) for segment in self._segments]
-        for term, readings in self._having(text):
-            for worth, parts in zip(self._worths(term, [next(counts) for _ in readings]), readings, strict=True):
-                for of_segment, part in zip(scores, parts, strict=True):
-                    of_segment[part.numbers] += term.times * worth * part.shares
-        return scores
+    def scores(self, text: str, counts: Sequence[int], numbers: np.ndarray) -> np.ndarray:
+        """What `best` scores documents by, for those with the numbers (m,), rising, counted through all segments: (m,) float64,
+        0 for what has nothing of the query."""
+        scores, first = [np.empty(0)], 0
+        for segment, lists in zip(self._segments, self._weighed(text, counts), strict=True):
+            here = numbers[(numbers >= first) & (numbers < first + len(segment))] - first
+            scores.append(scored(lists, here.astype(np.int32)))
+            first += len(segment)
+        return np.concatenate(scores)
+
+    def matching(self, text: str) -> list[np.ndarray]:
+        """Which documents of each segment have something of a query, (documents,) bool each."""
+        masks = [np.zeros(len(segment), bool) for segment in self._segments]
+        for term in self._terms(text):
+            for reading in _readings(term):
+                for mask, having in zip(masks, self._having(term, reading), strict=True):
+                    mask[having.numbers] = True
+        return masks
+
+    def _terms(self, text: str) -> list[Term]:
+        return self._read.get(text, lambda: terms(text, self._analyse))
+
+    def _weighed(self, text: str, counts: Sequence[int]) -> list[list[Weighed]]:
+        """For each segment the lists that a query adds up, in the order in which they are added."""
+        parts: list[list[Weighed]] = [[] for _ in self._segments]
+        rest = iter(counts)
+        for term in self._terms(text):
+            readings = _readings(term)
+            for reading, worth in zip(readings, self._worths(term, [next(rest) for _ in readings]), strict=True):
+                for lists, having in zip(parts, self._having(term, reading), strict=True):
+                    if len(having.numbers):
+                        lists.append(Weighed(having, term.times * worth))
+        return parts
 
     def _worths(self, term: Term, counts: Sequence[int]) -> list[float]:
         """What each of the readings of a term, which so many documents have, counts; as it is written last."""
-        readings = (*term.other, term.written)
+        readings = _readings(term)
         total = self._totals.documents
         *others, written = [one.weight * idf(count, total) for one, count in zip(readings, counts, strict=True)]
         if not term.written.ranked:
@@ -110,35 +138,51 @@ class Keywords:
             others = [share * worth for worth in others]
         return [*others, written]
 
-    def _having(self, text: str) -> _Found:
-        return self._found.get(text, lambda: self._looked_up(text))
+    def _having(self, term: Term, reading: Reading) -> list[Having]:
+        """The documents of each segment that have a reading of a term."""
+        earlier = term.earlier if reading is term.written else ""
+        key = reading.stems, reading.form, reading.phrase, reading.signed, reading.ranked, earlier
+        return self._kept.get(key, lambda: [self._part(place, reading, earlier) for place in range(len(self._segments))])
 
-    def _looked_up(self, text: str) -> _Found:
-        return [
-            (term, [[self._part(one, reading, term) for one in self._segments] for reading in (*term.other, term.written)])
-            for term in terms(text, self._analyse)
-        ]
-
-    def _part(self, segment: Documents, reading: Reading, term: Term) -> _Having:
+    def _part(self, place: int, reading: Reading, earlier: str) -> Having:
+        segment = self._segments[place]
         if POSTINGS not in segment.tables:
-            match = term.earlier if reading is term.written else ""
-            return self._phrase(segment, match) if match else _Having(np.empty(0, np.int64), np.empty(0))
+            return self._phrase(segment, earlier) if earlier else _alike(np.empty(0, np.int32))
+        if reading.phrase and reading.ranked:
+            return self._phrase(segment, reading.phrase)
         if reading.phrase:
-            found = self._phrase(segment, reading.phrase)
-            if reading.signed:
-                numbers = reduce(np.intersect1d, (segment.having((form,))[0] for form in reading.signed), found.numbers)
-                return _Having(numbers, np.ones(len(numbers)))
-            return found if reading.ranked else _Having(found.numbers, np.ones(len(found.numbers)))
+            with segment.reading() as db:
+                found = having_phrase(db, _table(segment), reading.phrase).astype(np.int32)
+            return _alike(reduce(np.intersect1d, (segment.having((form,))[0] for form in reading.signed), found))
         numbers, counts = segment.having(reading.stems, reading.form)
-        if not reading.ranked:
-            return _Having(numbers, np.ones(len(numbers)))
-        return _Having(numbers, _share(counts, segment.word_counts[numbers] / self._totals.average))
+        if not reading.ranked or not len(numbers):
+            return _alike(numbers)
+        beside, least = self._beside[place]
+        return Having(numbers, counts, _share(float(counts.max()), least), beside, K1 + 1)
 
-    def _phrase(self, segment: Documents, phrase: str) -> _Having:
+    @made_once
+    def _beside(self) -> list[tuple[np.ndarray, float]]:
+        """What BM25 has beside the count for each document of each segment, (documents,) float64, and the least of it."""
+        counted = [segment.word_counts if POSTINGS in segment.tables else np.empty(0) for segment in self._segments]
+        parts = [_beside(words / self._totals.average) for words in counted]
+        return [(beside, float(beside.min(initial=math.inf))) for beside in parts]
+
+    def _phrase(self, segment: Documents, phrase: str) -> Having:
         """The documents of a segment that have a phrase of FTS5."""
         with segment.reading() as db:
             numbers, counts, lengths = with_phrase(db, _table(segment), phrase)
-        return _Having(numbers, _share(counts, lengths / self._totals.average_phrase))
+        shares = _share(counts, _beside(lengths / self._totals.average_phrase))
+        return Having(numbers.astype(np.int32), shares, float(shares.max(initial=0.0)))
+
+
+def _readings(term: Term) -> tuple[Reading, ...]:
+    """The ways in which a document can have a term, the one that is written last."""
+    return *term.other, term.written
+
+
+def _alike(numbers: np.ndarray) -> Having:
+    """Documents of which each counts the same."""
+    return Having(numbers, np.broadcast_to(1.0, len(numbers)), 1.0)
 
 
 def word_totals(segments: Sequence[Documents]) -> WordTotals:
@@ -156,15 +200,14 @@ def word_totals(segments: Sequence[Documents]) -> WordTotals:
     )
 
 
-def _size(found: _Found) -> int:
-    """Bytes of what was looked up for a query."""
-    every = (having for _, readings in found for parts in readings for having in parts)
-    return sum(having.numbers.nbytes + having.shares.nbytes for having in every)
+def _beside(lengths: np.ndarray) -> np.ndarray:
+    """What texts of these lengths, as shares of the average one, have beside the count in BM25's divisor."""
+    return K1 * (1 - B + B * lengths)
 
 
-def _share(counts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """What having a term so often is worth in texts of these lengths, as shares of the average one."""
-    return counts * (K1 + 1) / (counts + K1 * (1 - B + B * lengths))
+def _share(counts: np.ndarray, beside: np.ndarray) -> np.ndarray:
+    """What having a term so often is worth."""
+    return counts * (K1 + 1) / (counts + beside)
 
 
 def _table(segment: Documents) -> str:
@@ -180,23 +223,6 @@ def _totals(segment: Documents) -> tuple[int, int]:
 def idf(count: int, total: int) -> float:
     """How rare a term of `count` among `total` documents is: (float) above 0."""
     return math.log1p((total - count + 0.5) / (count + 0.5))
-
-
-def best(scores: Sequence[np.ndarray], k: int, allowed: Sequence[np.ndarray | None]) -> list[tuple[float, int, int]]:
-    """The k best of the documents of several parts that score above 0: score, part, number; best first, equal ones in order.
-
-    `allowed` says for each part which of its documents, (m,) bool, may be found; None for all.
-    """
-    found: list[tuple[float, int, int]] = []
-    for part, (of_part, mask) in enumerate(zip(scores, allowed, strict=True)):
-        numbers = np.flatnonzero(of_part if mask is None else of_part * mask)
-        values = of_part[numbers]
-        if len(numbers) > k:
-            # All that are as good as the k-th: the first of equal ones are wanted.
-            least = np.partition(values, len(values) - k)[len(values) - k]
-            numbers, values = numbers[values >= least], values[values >= least]
-        found += zip(values.tolist(), [part] * len(numbers), numbers.tolist(), strict=True)
-    return sorted(found, key=lambda hit: (-hit[0], hit[1:]))[:k]
 
 
 def best_passage(documents: Documents, document: Document, number: int, text: str) -> str | None:

@@ -17,7 +17,7 @@ from vecsearch.index.facets import FieldCounts, joined
 from vecsearch.index.field_values import Counted
 from vecsearch.index.hits import Hit, Neighbors
 from vecsearch.index.kept import Kept
-from vecsearch.index.keywords import Keywords, WordTotals, best, best_passage, word_totals
+from vecsearch.index.keywords import Keywords, WordTotals, best_passage, word_totals
 from vecsearch.index.segment_searcher import SegmentSearcher
 from vecsearch.index.stored import Stored
 from vecsearch.metric import SHORTEST, Metric
@@ -138,14 +138,12 @@ class Part(Stored):
 
     def _best(self, query: Worded, k: int, where: Asked | None) -> list[tuple[int, float]]:
         """The first rows of the best documents by words, with their scores."""
-        scores, segments = self._scores(query), self.snapshot.segments
+        found = self._keywords(query.totals).best(query.text, query.counts, k, self._allowed(where))
+        segments = self.snapshot.segments
         return [
             (self._first[place] + int(segments[place].documents.first_rows(np.array([number]))[0]), score)
-            for score, place, number in best(scores, k, self._allowed(where))
+            for score, place, number in found
         ]
-
-    def _scores(self, query: Worded) -> list[np.ndarray]:
-        return self._keywords(query.totals).scores(query.text, query.counts)
 
     def _keywords(self, totals: WordTotals) -> Keywords:
         documents = [segment.documents for segment in self.snapshot.segments]
@@ -174,7 +172,7 @@ class Part(Stored):
         found = dict(zip(self.documents_at(given).tolist(), given.tolist(), strict=True))
         by_words = self._best(worded, depth, where)
         documents = np.array(sorted({*found, *(row for row, _ in by_words)}), np.int64)
-        words = np.concatenate([np.zeros(0), *self._scores(worded)])[self.numbered(documents)]
+        words = self._keywords(worded.totals).scores(worded.text, worded.counts, self.numbered(documents))
         each = zip(documents.tolist(), *self._meaning(query, documents), words.tolist(), strict=True)
         return Pool(found, by_words, {row: tuple(scores) for row, *scores in each})
 
@@ -247,8 +245,8 @@ class Part(Stored):
         """Which documents of all segments meet a condition and have a word of a text, (n,) bool; None where all do."""
         masks = self._allowed(where)
         if worded is not None:
-            scores = self._scores(worded)
-            masks = [of_part > 0 if mask is None else mask & (of_part > 0) for of_part, mask in zip(scores, masks, strict=True)]
+            having = self._keywords(worded.totals).matching(worded.text)
+            masks = [of_part if mask is None else mask & of_part for of_part, mask in zip(having, masks, strict=True)]
         return joined(masks, [len(segment.documents) for segment in self.snapshot.segments])
 
     def _masks(self, where: Asked | None) -> Sequence[np.ndarray | None]:

@@ -82,7 +82,9 @@ def documents_alive(snapshot: Snapshot) -> int:
 
 
 def documents_of(documents: Documents, mask: np.ndarray) -> np.ndarray:
-    """Which documents have a row that the mask (n,) bool leaves: (m,) bool."""
+    """Which documents have a row that the mask (n,) bool leaves: (m,) bool, only to be read."""
+    if not documents.split:
+        return mask
     found = np.zeros(len(documents), bool)
     found[documents.numbers(np.flatnonzero(mask))] = True
     return found

@@ -70,7 +70,7 @@ class Documents:
     def rows(self, numbers: np.ndarray) -> np.ndarray:
         """The rows of the documents with these numbers (m,), rising: (r,) int64."""
         if self._of_row is None:
-            return np.sort(numbers)
+            return np.sort(numbers, kind="stable")  # of what is sorted, as it mostly is, another kind takes fifty times as long
         numbers = np.unique(numbers)
         first, behind = (np.searchsorted(self._of_row, numbers, side) for side in ("left", "right"))
         counts = behind - first
@@ -109,7 +109,7 @@ class Documents:
 
     @made_once
     def word_counts(self) -> np.ndarray:
-        """How many words each document has that say what it is about: (documents,) float64."""
+        """How many words each document has that say what it is about: (documents,) uint32."""
         with self.reading() as db:
             return lengths(db)
 

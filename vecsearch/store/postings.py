@@ -34,8 +34,12 @@ _COUNTED = 16
 _ALONE = b"\1\0"
 """A document that has a word once, and no other after it."""
 
+DENSE = 8
+"""Where at least one of so many documents is found, each has a place for its sum, and none is sorted."""
+
 Found = tuple[np.ndarray, np.ndarray]
-"""Numbers of documents (n,) int64, rising, and how often each has what was looked for, (n,) float64."""
+"""Numbers of documents (n,) int32, rising, and how often each has what was looked for, (n,) uint16,
+or uint32 where these do not hold it."""
 Read = tuple[list[int], int]
 """The numbers of words, by their stems and forms, and how many of them say what a text is about."""
 Row = tuple[int, bytes]
@@ -61,29 +65,29 @@ def packed(numbers: np.ndarray, counts: np.ndarray) -> Iterator[Row]:
 
 
 def unpacked(rows: Iterable[Row]) -> Found:
-    """What was `packed`, by rows in the same order."""
+    """What was `packed`, by rows in any order: those of several words as of one, each document once, with the sum of its
+    counts."""
     alike: dict[int, list[Row]] = defaultdict(list)
     for row in rows:
         alike[row[1][0]].append(row)
-    parts = [_unpacked(kind % _COUNTED, kind >= _COUNTED, some) for kind, some in alike.items()]
-    if len(parts) == 1:
-        return parts[0]
-    return together(parts)
+    return together([_unpacked(kind % _COUNTED, kind >= _COUNTED, some) for kind, some in alike.items()])
 
 
 def _unpacked(width: int, counted: bool, rows: Sequence[Row]) -> Found:
+    """Rows of one kind, one after the other."""
     sizes = np.array([(len(data) - 1) // (width + counted) for _, data in rows])
-    data = b"".join(data[1 : 1 + size * width] for (_, data), size in zip(rows, sizes.tolist(), strict=True))
-    steps = np.frombuffer(data, _WIDTHS[width]).astype(np.int64)
-    starts = np.cumsum(sizes) - sizes
-    # The sum of all gaps begins anew with the number of each row.
-    firsts = np.array([first for first, _ in rows])
-    summed = np.cumsum(steps)
-    steps = summed + np.repeat(firsts - summed[starts], sizes)
+    firsts = np.array([first for first, _ in rows], np.int32)
+    if len(rows) == sizes.sum():
+        steps = firsts
+    else:
+        data = b"".join([data[1 : 1 + size * width] for (_, data), size in zip(rows, sizes.tolist(), strict=True)])
+        # The sum of all gaps begins anew with the number of each row.
+        steps = np.cumsum(np.frombuffer(data, _WIDTHS[width]), dtype=np.int32)
+        steps += np.repeat(firsts - steps[np.cumsum(sizes) - sizes], sizes)
     if not counted:
-        return steps, np.ones(len(steps))
-    data = b"".join(data[1 + size * width :] for (_, data), size in zip(rows, sizes.tolist(), strict=True))
-    return steps, np.frombuffer(data, np.uint8).astype(np.float64)
+        return steps, np.ones(len(steps), np.uint16)
+    data = b"".join([data[1 + size * width :] for (_, data), size in zip(rows, sizes.tolist(), strict=True)])
+    return steps, np.frombuffer(data, np.uint8).astype(np.uint16)
 
 
 class PostingsWriter:
@@ -166,29 +170,35 @@ class PostingsWriter:
 
 
 def lengths(db: sqlite3.Connection) -> np.ndarray:
-    """How many words each document has that say what it is about: (documents,) float64."""
+    """How many words each document has that say what it is about: (documents,) uint32."""
     parts = [np.frombuffer(data, "<u4") for (data,) in db.execute(f"SELECT words FROM {LENGTHS} ORDER BY first")]
-    return np.concatenate([np.empty(0, "<u4"), *parts]).astype(np.float64)
+    return np.concatenate([np.empty(0, "<u4"), *parts])
 
 
 def having(db: sqlite3.Connection, stems: Sequence[str], form: str | None = None) -> Found:
     """The documents that have a word of one of the stems, in any form or in this one."""
     query = f"SELECT form, first, documents FROM {POSTINGS} WHERE stem IN ({', '.join('?' * len(stems))})"
     query, values = (query, stems) if form is None else (f"{query} AND form = ?", (*stems, form))
-    rows: dict[str, dict[int, bytes]] = defaultdict(dict)
-    for own, first, data in db.execute(query, values):
-        rows[own][first] = data  # a form of two stems has the same rows under each
-    return together([unpacked(sorted(of_form.items())) for of_form in rows.values()])
+    # A form of two stems has the same rows under each.
+    rows = {(own, first): data for own, first, data in db.execute(query, values)}
+    return unpacked((first, data) for (_, first), data in rows.items())
 
 
 def together(found: Iterable[Found]) -> Found:
-    """Each document once, with the sum of its counts."""
+    """Each document once, rising, with the sum of its counts, of parts in any order."""
     parts = list(found)
-    if len(parts) == 1:
-        return parts[0]
-    numbers = np.concatenate([np.empty(0, np.int64), *(part for part, _ in parts)])
-    order = np.argsort(numbers, kind="stable")
-    counts = np.concatenate([np.empty(0), *(part for _, part in parts)])[order]
-    numbers = numbers[order]
-    starts = np.flatnonzero(np.diff(numbers, prepend=-1))
-    return numbers[starts], np.add.reduceat(counts, starts) if len(starts) else counts
+    numbers = np.concatenate([np.empty(0, np.int32), *(part for part, _ in parts)])
+    counts = np.concatenate([np.empty(0, np.uint16), *(part for _, part in parts)])
+    if (numbers[1:] > numbers[:-1]).all():
+        return numbers, counts
+    if DENSE * len(numbers) > (last := int(numbers.max())):
+        sums = np.zeros(last + 1, np.uint32)
+        np.add.at(sums, numbers, counts.astype(np.uint32))
+        numbers = np.flatnonzero(sums != 0).astype(np.int32)
+        sums = sums[numbers]
+    else:
+        order = np.argsort(numbers, kind="stable")
+        numbers, counts = numbers[order], counts[order]
+        starts = np.flatnonzero(np.concatenate([[True], numbers[1:] != numbers[:-1]]))
+        numbers, sums = numbers[starts], np.add.reduceat(counts, starts, dtype=np.uint32)
+    return numbers, sums.astype(np.uint16) if sums.max() <= np.iinfo(np.uint16).max else sums

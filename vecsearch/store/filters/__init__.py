@@ -34,7 +34,11 @@ OF_FIELDS = "fields"
 
 _ALLOWED = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION}
 _TABLES = {VALUES, "documents", "json_each", "json_tree", ""}
-_CALLED = FUNCTIONS | OWN_FUNCTIONS | {"->", "->>"}
+_GATHERED = "group_concat"
+"""Gives many numbers as one text. A row of Python's for each of a million takes four times as long."""
+AT_ONCE = 1 << 22
+"""Documents whose numbers are gathered in one text, which then has less than MOST_BYTES."""
+_CALLED = FUNCTIONS | OWN_FUNCTIONS | {"->", "->>", _GATHERED}
 _SHOWN = 20
 """Names of fields that a message lists."""
 
@@ -149,8 +153,7 @@ class Condition:
             try:
                 with _bounded(db, lambda: documents.closed or time.monotonic() > until):
                     define(db, names, clusters, earlier=FIELDS not in documents.tables)
-                    query = f"SELECT {number} FROM {tables} WHERE {sql} ORDER BY {number}"
-                    return np.array(db.execute(query).fetchall(), np.int64).reshape(-1)
+                    return _gathered(db, tables, number, sql, len(documents))
             except sqlite3.OperationalError:
                 if documents.closed:
                     raise Closed(documents.path) from None
@@ -200,6 +203,19 @@ def _column(field: str, column: Column | None, names: list[str]) -> Value:
     # Where SQLite computes with such integers, they are rounded as SQLite rounds any.
     rounded = f"(CASE typeof({own}) WHEN 'blob' THEN CAST(CAST({own} AS TEXT) AS REAL) ELSE {own} END)"
     return Value(rounded, column.kinds - {BIG} | {"real"}, exact=own, sources=sources)
+
+
+def _gathered(db: sqlite3.Connection, tables: str, number: str, sql: str, documents: int) -> np.ndarray:
+    """The numbers, rising, for which a condition in SQL is true, of so many documents."""
+    # Looking whether a number is in a block takes a quarter of a scan.
+    within = f"{number} >= ? AND {number} < ? AND " if documents > AT_ONCE else ""
+    query = f"SELECT {_GATHERED}({number}) FROM {tables} WHERE {within}({sql})"
+    found = [np.empty(0, np.int64)]
+    for first in range(0, documents, AT_ONCE):
+        (text,) = db.execute(query, (first, first + AT_ONCE) if within else ()).fetchone()
+        # By an index, as that of ids, they may come in another order.
+        found.append(np.sort(np.fromstring(text or "", np.int64, sep=","), kind="stable"))
+    return np.concatenate(found)
 
 
 @contextmanager
