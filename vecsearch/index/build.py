@@ -88,8 +88,9 @@ def build(
         segment.finish(language)
         goal, shape = goal_entry(options.spec, options.goal), (segment.rows, dim)
         entry, trials = indexed(
-            segment.folder, writer.faiss_name, shape, options.metric, goal, queries=queries, progress=progress
-        )
+            segment.folder, writer.faiss_name, shape, options.metric, goal,
+            queries=queries, encoder=lambda: encoder, progress=progress,
+        )  # fmt: skip
         writer.commit(
             [entry],
             np.empty(0, np.int64),
