@@ -93,7 +93,7 @@ class Recall:
 
     def __str__(self) -> str:
         if self.by:
-            return "; ".join(f"{kind} {recall}" for kind, recall in self.by.items())
+            return "; ".join(f"{kind} {recall}" for kind, recall in sorted(self.by.items()))
         low, high = math.floor(self.low * 1000) / 1000, math.ceil(self.high * 1000) / 1000
         return f"{self.mean:.3f} ({low:.3f}–{high:.3f}) over {self.queries:,} queries"
 

@@ -17,8 +17,8 @@ import numpy as np
 from vecsearch.corpus.document import TITLES, title_of
 from vecsearch.encoders import can_open, open_encoder
 from vecsearch.encoders.base import Encoder, encode_texts
-from vecsearch.errors import VecsearchError
-from vecsearch.metric import checked_queries
+from vecsearch.errors import UsageError, VecsearchError, VectorsError
+from vecsearch.metric import norms
 from vecsearch.progress import Progress
 from vecsearch.store.documents import Documents
 from vecsearch.text.wording import word_spans
@@ -97,10 +97,11 @@ def asking(
         if made.names + made.parts < LEAST_ASKED * len(rows):
             return None
         try:
-            vectors = _encoded(made.texts, encoder())
+            opened = encoder()
         except VecsearchError as error:
             progress.note(f"the recall is measured with documents alone, and not with questions made of them: {error}")
             return None
+        vectors = _encoded(made.texts, opened)
         if vectors is not None:
             progress.note(f"the recall is measured with questions as well: {made.names:,} names, {made.parts:,} parts of texts")
         return vectors
@@ -109,12 +110,17 @@ def asking(
 
 
 def _encoded(texts: Sequence[str], encoder: Encoder | None) -> np.ndarray | None:
-    """Vectors of texts (n, d) float32, the zero vector of "", if there is an encoder that knows words of most of them."""
+    """Vectors of texts (n, d) float32, the zero vector of "", if there is an encoder that knows words of most of them. Raises
+    VectorsError for what is no vector."""
     if encoder is None:
         return None
     vectors = np.zeros((len(texts), encoder.dim), np.float32)
     some = [place for place, text in enumerate(texts) if text]
-    vectors[some] = checked_queries(encode_texts(encoder, [texts[place] for place in some]), encoder.dim, "the questions")
+    vectors[some] = encode_texts(encoder, [texts[place] for place in some])
+    if len(bad := np.flatnonzero(~np.isfinite(norms(vectors)))):
+        raise VectorsError(
+            f"the vector of the question {texts[bad[0]]!r:.100} holds NaN or infinity, or is too long for float32"
+        )
     return vectors if np.mean(vectors.any(axis=1)) >= LEAST_ASKED else None
 
 
@@ -124,5 +130,13 @@ def carried(folder: Path | None) -> Encoder | None:
 
 
 def encoder_of(folder: Path | None, given: Encoder | None) -> OpenEncoder:
-    """Opens, once, the encoder of an index's texts: a caller's own where it is given, or else that in the index's folder."""
-    return cache(lambda: given or carried(folder))
+    """Opens, once, the encoder of an index's texts: a caller's own where it is given, or else that in its folder in the index,
+    if it has one. What opens it raises UsageError where that is a caller's own and not given."""
+
+    def opened() -> Encoder | None:
+        found = given or carried(folder)
+        if found is None and folder is not None:
+            raise UsageError("the encoder of the index is one of your own, and was not given")
+        return found
+
+    return cache(opened)
