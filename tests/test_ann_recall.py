@@ -109,5 +109,19 @@ def test_it_can_be_read_and_kept():
     assert str(found) == "0.957 (0.952–0.961) over 2,000 queries"
     assert Recall(**json.loads(json.dumps(found.as_dict()))) == found
     assert json.loads(json.dumps(Recall.of(np.ones(3, np.float32), 5).as_dict()))["mean"] == 1.0
+    kept = json.loads(json.dumps(found.as_dict() | {"target": 0.9, "memory": None}))
+    assert Recall.from_dict(kept) == found  # as every earlier version has kept it
     with pytest.raises(ValueError, match="no queries"):
         Recall.of(np.empty(0), 10)
+
+
+@given(st.lists(st.lists(st.sampled_from([0.0, 0.5, 1.0]), min_size=1, max_size=50), min_size=1, max_size=3))
+def test_of_several_kinds_of_queries_the_one_that_gets_least_counts(samples):
+    by = {str(number): Recall.of(np.array(sample), 10) for number, sample in enumerate(samples)}
+    found = Recall.least(by)
+    assert found.low == min(its.low for its in by.values())
+    least = next(its for its in by.values() if its.low == found.low)
+    assert (found.mean, found.queries, found.k) == (least.mean, least.queries, 10)
+    assert found.by == (by if len(by) > 1 else {}) and ("by" in found.as_dict()) == (len(by) > 1)
+    assert Recall.from_dict(json.loads(json.dumps(found.as_dict()))) == found
+    assert all(str(its) in str(found) for its in by.values())

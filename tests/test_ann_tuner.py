@@ -94,6 +94,24 @@ def test_what_promises_a_proof_passes_on_average_as_well(seed, target):
     assert not will_prove(recalls, K, target) or on_average(recalls, K, target)
 
 
+kinds_of_queries = st.lists(st.booleans(), min_size=40, max_size=40).map(np.array)
+
+
+@given(made=kinds_of_queries, easy=st.integers(1, 20), hard=st.integers(1, 600), target=st.sampled_from([0.5, 0.9]))
+@settings(max_examples=60)
+def test_what_is_tuned_is_enough_for_each_kind_of_queries(made, easy, hard, target):
+    """However few of the queries are of the harder kind, and whatever both get on average."""
+    needs = np.where(made[:, None], hard, easy) + np.zeros((40, K), int)
+    sample, whole = numbered(40), Known(needs)
+    tuned, reached = tune(whole, Sample(sample.queries, sample.truth, made), target, enough=on_average)
+    assert reached == (max(needs.ravel()) <= whole.settings(K)[1])
+    if reached:
+        assert tuned.recall.mean == 1 and all(its.mean == 1 for its in tuned.recall.by.values())
+    else:
+        assert tuned.recall.mean == 0
+    assert tuned.recall.by.keys() == ({"rows", "questions"} if made.any() and not made.all() else set())
+
+
 class Samples:
     """Three samples of known queries, and which of them were asked for."""
 
@@ -114,6 +132,23 @@ def test_a_recall_that_the_tuning_queries_alone_have_is_not_proved():
     recall, reached = prove(Known(needs), samples, 0.9)
     assert not reached and recall.mean == 0.5 and recall.high < 0.9
     assert samples.asked == [0, 1, 2]
+
+
+@pytest.mark.parametrize("hard", [0, 1])
+def test_the_recall_of_one_kind_of_queries_makes_up_for_no_other(hard):
+    needs = np.ones((1_500, K))
+    needs[hard::2, :2] = 10_000  # 0.8 of one kind, 1 of the other
+
+    class Both(Samples):
+        def sample(self, number: int) -> Sample:
+            sample = super().sample(number)
+            return Sample(sample.queries, sample.truth, sample.queries[:, 0] % 2 == 1)
+
+    recall, reached = prove(Known(needs), Both(500), 0.85)
+    assert not reached and recall.mean == 0.8 and recall.by["questions" if hard else "rows"].mean == 0.8
+    assert recall.by["rows" if hard else "questions"].mean == 1
+    assert prove(Known(needs), Both(500), 0.7)[1]
+    assert prove(Known(needs), Samples(500), 0.85)[1]  # as one kind they would do
 
 
 def test_a_proof_that_fails_is_tried_once_more_on_queries_not_yet_seen():

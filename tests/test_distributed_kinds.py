@@ -327,7 +327,7 @@ def test_commands_say_what_is_reached_as_for_one_process(tmp_path, vecsearch, ti
         short = vecsearch("build", *common, *extra, *low)
         assert short.code == 1 and "0.9 is not reached" in short.err
         (shown,) = rows(vecsearch("info", low[1], "--json"))
-        assert (shown["spec"], shown["rows"], shown["recall"]["queries"]) == ("PCA1,Flat", 300, 9)
+        assert (shown["spec"], shown["rows"], shown["recall"]["by"]["rows"]["queries"]) == ("PCA1,Flat", 300, 9)
         refused(vecsearch("build", *common, *extra, *low[2:4], "-o", low[1]), 2, "is an index already")
         refused(
             vecsearch("build", *common, *extra, "-o", f"no{len(extra)}", "--spec", "IVF900,Flat"),

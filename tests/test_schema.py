@@ -42,6 +42,15 @@ def test_what_does_not_fit_is_named(change, said):
         check(GOOD | change, KINDS)
 
 
+def test_a_field_that_may_be_left_out():
+    expected = {"a": int, "b?": {"c": str}}
+    check({"a": 1}, expected)
+    check({"a": 1, "b": {"c": "x"}}, expected)
+    for value, said in (({"a": 1, "b": None}, "holds None as b"), ({"a": 1, "b": {}}, "has no b.c"), ({}, "has no a")):
+        with pytest.raises(ValueError, match=f"^{said}$"):
+            check(value, expected)
+
+
 def test_a_long_value_is_cut_short():
     with pytest.raises(ValueError, match=r"^holds 'x{100}") as refused:
         check("x" * 10_000, int)

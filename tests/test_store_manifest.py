@@ -18,8 +18,7 @@ JSON = st.recursive(
 )
 HASH = "0" * 64
 RECALL = {"k": 10, "queries": 400, "mean": 0.97, "low": 0.96, "high": 0.98, "target": 0.95}
-
-
+FIGURES = {"queries": 400, "mean": 0.97, "low": 0.96, "high": 0.98}
 GOAL = {"spec": None, "recall": 0.95, "k": 10, "memory": None}
 
 
@@ -39,7 +38,7 @@ def entries(draw, name: str, rows: int) -> dict:
         "documents": draw(st.integers(0, rows)),
         "spec": spec,
         "effort": draw(st.dictionaries(st.text(), st.integers(), max_size=2)),
-        "recall": draw(st.none() | st.just(RECALL)),
+        "recall": draw(st.none() | st.just(RECALL) | st.just(RECALL | {"by": {"rows": FIGURES, "questions": FIGURES}})),
         "faiss": None if spec == "exact" else "index-000001.faiss",
     }
 
@@ -234,6 +233,8 @@ SEGMENT = "segments/000001-0"
         ({"segments": [SEARCHED | {"effort": {"nprobe": True}}]}, "holds True as segments[0].effort['nprobe']"),
         ({"segments": [SEARCHED | {"recall": {"k": 10}}]}, "has no segments[0].recall.queries"),
         ({"segments": [SEARCHED | {"recall": RECALL | {"low": "0.9"}}]}, "holds '0.9' as segments[0].recall.low"),
+        ({"segments": [SEARCHED | {"recall": RECALL | {"by": None}}]}, "holds None as segments[0].recall.by"),
+        ({"segments": [SEARCHED | {"recall": RECALL | {"by": {"rows": {}}}}]}, "has no segments[0].recall.by['rows'].queries"),
         ({"deletes": DELETES | {"rows": 8}}, "says 8 deleted rows in the file 'deletes-000001.npy'; there are 7"),
         ({"deletes": DELETES | {"rows": 0}}, "holds 0 as deletes.rows"),
         ({"deletes": DELETES | {"rows": 3}}, "does not name the file 'deletes-000001.npy' of 152 bytes"),

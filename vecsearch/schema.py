@@ -5,6 +5,7 @@ a function                  what it is true for: `whole`, `number` and `one_of` 
 (None, X)                   null, or X
 [X], [X, ...]               a list of X; of one at least
 {"name": X, ...: Y}         an object that has these fields; any others are Y, or where nothing is said, whatever they are
+{"name?": X}                the same, where the field may be left out
 """
 
 from __future__ import annotations
@@ -34,12 +35,13 @@ def check(value: Any, expected: Any, where: str = "") -> None:
 
 def _check_fields(value: dict[str, Any], expected: dict[Any, Any], where: str) -> None:
     dot = f"{where}." if where else ""
-    for name in expected:
-        if name is not ... and name not in value:
+    named = {name.removesuffix("?"): its for name, its in expected.items() if name is not ...}
+    for name in named:
+        if name not in value and f"{name}?" not in expected:
             raise ValueError(f"has no {dot}{name}")
     for name, its in value.items():
-        if name in expected:
-            check(its, expected[name], f"{dot}{name}")
+        if name in named:
+            check(its, named[name], f"{dot}{name}")
         elif ... in expected:
             check(its, expected[...], f"{where}[{name!r}]")
 

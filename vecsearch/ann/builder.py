@@ -13,7 +13,7 @@ import numpy as np
 from vecsearch import checks
 from vecsearch.ann.filling import Filling, OneFile
 from vecsearch.ann.planner import EXACT_NUMBERS, exact_bytes
-from vecsearch.ann.questions import Questions
+from vecsearch.ann.questions import Ask, Questions
 from vecsearch.ann.recall import Recall, most_provable
 from vecsearch.ann.source import Source
 from vecsearch.ann.spec import is_graph, reason
@@ -73,7 +73,8 @@ class Outcome:
 class Builder:
     """Builds an index over `source` towards `goal`; `progress` is told what it does, and how many vectors it added.
 
-    `queries` (q, d) float32 stand in for held-out rows. `judge` says what an index is worth, `filling` makes it.
+    Beside rows that are held out it asks the questions that `ask` makes of their documents; `queries` (q, d) float32 stand in
+    for both. `judge` says what an index is worth, `filling` makes it.
     """
 
     def __init__(
@@ -82,13 +83,14 @@ class Builder:
         goal: Goal,
         *,
         queries: np.ndarray | None,
+        ask: Ask | None = None,
         progress: Progress,
         judge: Judge = judge,
         filling: Callable[[Any, Path, Progress], Filling] = OneFile,
     ) -> None:
         self._judge, self._filling = judge, filling
         self._source, self._goal = source, goal
-        self._questions = Questions(source, queries, goal.k)
+        self._questions = Questions(source, queries, goal.k, ask)
         self._progress = progress
 
     def build(self, path: Path) -> Outcome:
@@ -147,8 +149,8 @@ class Builder:
         """Why nothing but exact search needs to be tried, or None."""
         if len(self._source) * self._source.dim <= EXACT_NUMBERS:
             return f"over {len(self._source):,} vectors nothing is faster"
-        if self._goal.recall > most_provable(self._questions.size):
-            return f"{self._questions.size:,} queries are too few to prove a recall of {self._goal.recall}"
+        if self._goal.recall > most_provable(self._questions.fewest):
+            return f"{self._questions.fewest:,} queries are too few to prove a recall of {self._goal.recall}"
         return None
 
     def _exact_fits(self) -> bool:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +13,7 @@ TOLERANCE = 2.0**-24 * math.sqrt(2_000)
 """Relative difference (2.7e-6) within which two float32 scores may be one: rounding errors of a sum of d products grow like
 the square root of d (Higham and Mary 2019, A new approach to probabilistic rounding error analysis), here for d = 2,000."""
 LEVEL = 0.95
+_FIGURES = ("queries", "mean", "low", "high")
 DRAWS = 10_000
 """Random weightings behind an interval: its ends are off by about 0.03 of their standard error."""
 
@@ -37,13 +40,17 @@ def recalls(truth_scores: np.ndarray, found_scores: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Recall:
-    """Mean recall@k over a number of queries, and the ends of its two-sided 95 % confidence interval."""
+    """Mean recall@k over a number of queries, and the ends of its two-sided 95 % confidence interval.
+
+    Where several kinds of queries were asked, it is that of the kind that gets the least, and `by` has each by its name.
+    """
 
     k: int
     queries: int
     mean: float
     low: float
     high: float
+    by: dict[str, Recall] = field(default_factory=dict)
 
     @classmethod
     def of(cls, per_query: np.ndarray, k: int) -> Recall:
@@ -67,11 +74,26 @@ class Recall:
         low, high = np.quantile(part / total, tail), np.quantile((part + one_more) / total, 1 - tail)
         return cls(k, len(per_query), float(np.mean(per_query)), float(low), min(1.0, float(high)))
 
-    def as_dict(self) -> dict[str, int | float]:
-        """Its fields, ready for JSON."""
-        return asdict(self)
+    @classmethod
+    def least(cls, by: Mapping[str, Recall]) -> Recall:
+        """That of the kind of queries whose interval begins the lowest, of one or more."""
+        found = min(by.values(), key=lambda recall: recall.low)
+        return replace(found, by=dict(by)) if len(by) > 1 else found
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Recall:
+        """The recall that `as_dict` made these values of; others among them are passed over."""
+        by = {kind: cls(values["k"], *(its[name] for name in _FIGURES)) for kind, its in values.get("by", {}).items()}
+        return cls(values["k"], *(values[name] for name in _FIGURES), by)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Its fields, ready for JSON; `by` only where there are several kinds of queries."""
+        by = {kind: {name: getattr(its, name) for name in _FIGURES} for kind, its in self.by.items()}
+        return {name: getattr(self, name) for name in ("k", *_FIGURES)} | ({"by": by} if by else {})
 
     def __str__(self) -> str:
+        if self.by:
+            return "; ".join(f"{kind} {recall}" for kind, recall in sorted(self.by.items()))
         low, high = math.floor(self.low * 1000) / 1000, math.ceil(self.high * 1000) / 1000
         return f"{self.mean:.3f} ({low:.3f}–{high:.3f}) over {self.queries:,} queries"
 

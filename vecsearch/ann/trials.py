@@ -12,6 +12,7 @@ from vecsearch.ann.approximate import ApproximateSearcher
 from vecsearch.ann.construction import construct
 from vecsearch.ann.planner import IndexKind, kinds, reduced_dim
 from vecsearch.ann.questions import Questions, Sample
+from vecsearch.ann.questions import kinds as kinds_of_queries
 from vecsearch.ann.source import Source
 from vecsearch.ann.spec import copies, is_graph, usual_parameters
 from vecsearch.ann.tuner import on_average, tune
@@ -23,6 +24,7 @@ neighbors apart among few may be too short among many;"""
 SMALLER = 4
 """and before on so many times fewer: what is fast among few need not be among many, and the two tell how its time grows."""
 QUERIES = 500
+"""Of either kind."""
 MUCH_SLOWER = 1.6
 """A kind that takes so many times as long as the best among few vectors is not tried among many."""
 
@@ -54,11 +56,15 @@ class Trials:
         self._source, self._large = source.drawn(kept[::step])
         self._small = self._large[::SMALLER]
         self._rows, self._parts, self._target, self._progress = len(source), source.parts, target, progress
-        self._k, self._queries = questions.k, questions.queries(0)[:QUERIES]
+        made = questions.made(0)
+        few = slice(QUERIES * len(kinds_of_queries(made)))
+        self._k, self._queries, self._made = questions.k, questions.queries(0)[few], made[few]
         points = self._source.points(self._large[:: max(1, len(self._large) // MOST_ROWS)])
         self._dim = points.shape[1]
-        self._reduced = reduced_dim(
-            points, source.compared.of_queries(self._queries), self._k, target, euclidean=source.compared.euclidean
+        asked, euclidean = source.compared.of_queries(self._queries), source.compared.euclidean
+        self._reduced = max(
+            reduced_dim(points, asked[which], self._k, target, euclidean=euclidean)
+            for which in kinds_of_queries(self._made).values()
         )
         fast, small = self._kinds(self._rows, self._parts)
         self.kinds = fast + small
@@ -82,7 +88,7 @@ class Trials:
         return sorted(trials.values(), key=lambda trial: (not trial.reached, trial.expected_ms))
 
     def _sample(self, rows: np.ndarray) -> Sample:
-        return Sample(self._queries, self._source.truth(rows, self._queries, self._k))
+        return Sample(self._queries, self._source.truth(rows, self._queries, self._k), self._made)
 
     def _try(self, number: int, rows: np.ndarray, sample: Sample, before: Trial | None = None) -> Trial:
         fast, small = self._kinds(len(rows))

@@ -93,7 +93,7 @@ def prove(searcher: Searcher, questions: Questions, target: float) -> tuple[Reca
 def measure(searcher: Searcher, sample: Sample) -> Recall:
     """Recall@k of the searcher as it is set."""
     scores, _ = searcher.search(sample.queries, sample.k)
-    return Recall.of(recalls(sample.truth, scores), sample.k)
+    return sample.recall(recalls(sample.truth, scores))
 
 
 def will_prove(per_query: np.ndarray, k: int, target: float) -> bool:
@@ -109,7 +109,7 @@ def on_average(per_query: np.ndarray, k: int, target: float) -> bool:
 def tune(searcher: Searcher, sample: Sample, target: float, *, enough: Enough = will_prove) -> tuple[Tuned, bool]:
     """The cheapest search parameters that are `enough` for `target`, and True; or the dearest that are of use, and False.
 
-    The searcher is left set to them.
+    They have to be enough for each kind of queries. The searcher is left set to them.
     """
     if searcher.setting is None:
         found = _Attempt(searcher, sample, None)
@@ -154,21 +154,22 @@ class _Attempt:
         if searcher.setting == "efSearch":
             self.most = min(self.most, value)  # FAISS would look at more nodes for more hits
         searcher.set_parameters(search_parameters(searcher, value, self.most))
-        self._k = sample.k
+        self._k, self._kinds = sample.k, sample.kinds.values()
         self._hits = np.minimum(searcher.hits(sample.queries, sample.truth, self.most), sample.k)  # (q, candidates)
 
     def fewest(self, target: float, enough: Enough) -> int | None:
         """The smallest number of candidates with which the recall passes the target; None where none does."""
         low, high = self._k - 1, self._hits.shape[1]
-        if high < self._k or not enough(self._recalls(high), self._k, target):
+        if high < self._k or not self._passes(high, target, enough):
             return None
         while high - low > 1:
             middle = (low + high) // 2
-            low, high = (low, middle) if enough(self._recalls(middle), self._k, target) else (middle, high)
+            low, high = (low, middle) if self._passes(middle, target, enough) else (middle, high)
         return high
 
-    def _recalls(self, candidates: int) -> np.ndarray:
-        return self._hits[:, candidates - 1] / self._k
+    def _passes(self, candidates: int, target: float, enough: Enough) -> bool:
+        per_query = self._hits[:, candidates - 1] / self._k
+        return all(enough(per_query[which], self._k, target) for which in self._kinds)
 
 
 def search_parameters(searcher: Searcher, value: int | None, candidates: int) -> dict[str, int]:

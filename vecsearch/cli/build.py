@@ -102,8 +102,8 @@ def build(
     vecsearch build --vectors states.npy --ids names.txt -o indexes/states
 
     With --recall, kinds of index are tried, and the fastest that reaches the recall is built and proved on queries that it
-    was neither made nor tuned with: rows held out, or those of --queries. Where --spec's does not reach it, the index is kept
-    and the exit code is 1.
+    was neither made nor tuned with: documents held out and their titles, or parts of their texts; or those of --queries. Where
+    --spec's does not reach it, the index is kept and the exit code is 1.
 
     With --workers or --ray, several processes encode, and each shard of documents becomes a segment; vectors and exact answers
     are those of one process. What --recall or --spec takes is chosen and trained once, filled shard by shard, and proved over

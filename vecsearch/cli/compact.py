@@ -64,7 +64,7 @@ def rebuild(
 ) -> None:
     """Make the FAISS index of INDEX again from its vectors.
 
-    It may be damaged, or is to have another recall or be of another kind. Nothing is encoded.
+    It may be damaged, or is to have another recall or be of another kind. No document is encoded again.
     """
     from vecsearch.ann import EXACT, Goal
     from vecsearch.cli.sources import read_query_vectors

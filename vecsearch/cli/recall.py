@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 
 
 def recall_text(recall: dict[str, Any]) -> str:
-    """A manifest's recall for people: "@10 0.957 (0.954–0.960) over 4,000 queries, asked 0.95"."""
+    """A manifest's recall for people: "@10 0.957 (0.954–0.960) over 4,000 queries, asked 0.95", or of rows and of questions:
+    "@10 rows 0.973 (0.970–0.975) over 4,000 queries; questions 0.957 (0.954–0.960) over 3,981 queries, asked 0.95"."""
     from vecsearch.ann import Recall
 
-    found = Recall(**{name: recall[name] for name in ("k", "queries", "mean", "low", "high")})
+    found = Recall.from_dict(recall)
     return f"@{found.k} {found}" + (f", asked {recall['target']}" if recall["target"] else "")
 
 

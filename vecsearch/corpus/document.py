@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import PurePath
@@ -116,6 +116,6 @@ TITLES = ("title", "name", "question", "heading", "path")
 """Fields that may tell what a document is."""
 
 
-def title_of(fields: dict[str, Any]) -> str | None:
-    """What a document with these fields is called: the first of TITLES that is a text."""
-    return next((fields[name] for name in TITLES if isinstance(fields.get(name), str)), None)
+def title_of(fields: dict[str, Any], names: Sequence[str] = TITLES) -> str | None:
+    """What a document with these fields is called: the first of `names` that is a text."""
+    return next((fields[name] for name in names if isinstance(fields.get(name), str)), None)

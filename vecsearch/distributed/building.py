@@ -120,6 +120,7 @@ class _Build:
             (self._dim, self._options.metric),
             goal_entry(self._options.spec, self._options.goal),
             queries=queries,
+            encoder=self._encoder,
             engine=engine,
             size=size,
             progress=self._progress,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -21,13 +21,16 @@ from vecsearch.ann.spec import set_parameters, setting, settings, usual_paramete
 from vecsearch.distributed import filling
 from vecsearch.distributed.crew import Crew
 from vecsearch.distributed.filling import Asked, Common, Fill, Part, Sent, opened
+from vecsearch.encoders import Encoder
 from vecsearch.engine import Engine
 from vecsearch.errors import ResourceError, writing
 from vecsearch.index.indexing import goal_of
+from vecsearch.index.questions import Made, asking, questions
 from vecsearch.metric import EXACT, Metric
 from vecsearch.progress import Progress
 from vecsearch.store.commit import remove_files, write_file
-from vecsearch.store.layout import array_bytes, queries_name
+from vecsearch.store.documents import Documents
+from vecsearch.store.layout import DOCUMENTS, array_bytes, queries_name
 from vecsearch.store.shards import Shards
 
 ASKED_AT_ONCE = 3
@@ -53,12 +56,13 @@ def indexed(
     goal: Mapping[str, Any],
     *,
     queries: np.ndarray | None,
+    encoder: Encoder,
     engine: Engine,
     size: int,
     progress: Progress,
 ) -> Indexed:
     """Have workers make the FAISS indexes of claimed segments, known by their names and numbers of rows, towards a manifest's
-    `goal`, or nothing where search is exact. `shape` is the length of their vectors, and the metric.
+    `goal`, or nothing where search is exact. `shape` is the length of their vectors, and the metric; `encoder` made them.
 
     Raises as `index.indexing.indexed`, and ResourceError where workers end again and again.
     """
@@ -66,7 +70,8 @@ def indexed(
     if spec == EXACT:
         return Indexed({"spec": EXACT, "effort": {}, "recall": None}, [], [])
     with AllShards(shards, segments, *shape, little=bool(wanted.memory), engine=engine, size=size, progress=progress) as source:
-        builder = ann.Builder(source, wanted, queries=queries, progress=progress, filling=Sharing)
+        ask = asking(source.questions, lambda: encoder, progress)
+        builder = ann.Builder(source, wanted, queries=queries, ask=ask, progress=progress, filling=Sharing)
         outcome = builder.build(shards.place) if spec is None else builder.build_kind(spec, shards.place)
     said = {"spec": outcome.spec, "effort": outcome.search_parameters, "recall": outcome.as_dict(wanted)}
     return Indexed(said, source.files, outcome.trials)
@@ -116,14 +121,30 @@ class AllShards(Source):
 
     def stored(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         vectors, norms = np.empty((len(rows), self.dim), np.float32), np.empty(len(rows), np.float32)
+        for part, here in self._by_part(rows):
+            with opened(self.common, part, little=True) as own:
+                vectors[here], norms[here] = own.stored(rows[here] - part.first)
+        return vectors, norms
+
+    def questions(self, rows: np.ndarray) -> Made:
+        """A question of the document of each of the rows (r,), as `index.questions` makes it."""
+        texts, made = [""] * len(rows), Made()
+        for part, here in self._by_part(rows):
+            with closing(Documents(self.common.shards.place_of(part.segment) / DOCUMENTS, part.rows)) as documents:
+                own = questions(documents, rows[here] - part.first, part.first)
+            for place, text in zip(here.tolist(), own.texts, strict=True):
+                texts[place] = text
+            made.add(names=own.names, parts=own.parts)
+        made.texts = texts
+        return made
+
+    def _by_part(self, rows: np.ndarray) -> Iterator[tuple[Part, np.ndarray]]:
+        """The shards that have some of the rows (r,), each with the places of its own among them."""
         order = np.argsort(rows, kind="stable")
         cuts = np.searchsorted(rows, self._starts, sorter=order).tolist()
         for part, (start, stop) in zip(self._segments, pairwise(cuts), strict=True):
             if start < stop:
-                here = order[start:stop]
-                with opened(self.common, part, little=True) as own:
-                    vectors[here], norms[here] = own.stored(rows[here] - part.first)
-        return vectors, norms
+                yield part, order[start:stop]
 
     def drawn(self, rows: np.ndarray) -> tuple[Rows, np.ndarray]:
         # In a file without a name: of many rows there are more than the memory should have to hold.

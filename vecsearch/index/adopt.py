@@ -19,6 +19,7 @@ from vecsearch.errors import CorpusError, UsageError
 from vecsearch.index.build import saved
 from vecsearch.index.changes import Gone
 from vecsearch.index.indexing import fits, indexed
+from vecsearch.index.questions import OpenEncoder, encoder_of
 from vecsearch.index.update import lesser, new_generation
 from vecsearch.progress import SILENT, Progress, check_progress
 from vecsearch.store.alive import documents_of
@@ -56,8 +57,16 @@ class Adopted:
     copied_bytes: int = 0
 
 
-def adopt(folder: Path, paths: Sequence[str | Path], *, replace: bool = False, progress: Progress = SILENT) -> Adopted:
-    """Have the index in `folder` take in the segments that lie at `paths`; `Index.adopt` says more."""
+def adopt(
+    folder: Path,
+    paths: Sequence[str | Path],
+    *,
+    replace: bool = False,
+    encoder: Encoder | None = None,
+    progress: Progress = SILENT,
+) -> Adopted:
+    """Have the index in `folder` take in the segments that lie at `paths`; `Index.adopt` says more. `encoder` stands in for the
+    one that the index carries, where that is one of the caller's own."""
     paths, replace = checks.paths("paths", paths), checks.flag("replace", replace)
     check_progress(progress)
     with new_generation(folder) as (writer, manifest):
@@ -65,11 +74,11 @@ def adopt(folder: Path, paths: Sequence[str | Path], *, replace: bool = False, p
         own = {name: getattr(manifest, name) for name in _ALIKE} | {"encoder": made_by(manifest.encoder)}
         coming.refuse_others(own, str(folder))
         with open_manifest(folder, manifest, check=False) as snapshot:
-            gone = Gone(snapshot)
+            gone, opens = Gone(snapshot), encoder_of(snapshot.encoder_folder, encoder)
             coming.put(writer, manifest.goal, progress)
             coming.check_ids(snapshot, gone if replace else None, progress)
         language = manifest.language or coming.language
-        return coming.commit(writer, manifest.goal, progress, manifest=manifest, gone=gone.rows(), language=language)
+        return coming.commit(writer, manifest.goal, progress, opens, manifest=manifest, gone=gone.rows(), language=language)
 
 
 def from_segments(
@@ -96,7 +105,8 @@ def from_segments(
         coming.check_ids(None, None, progress)
         said["encoder"] = saved(encoder, writer) if encoder else carrying and coming.put_encoder(writer, *carrying, progress)
         provenance = {"segments": [str(path) for path in paths]}
-        return coming.commit(writer, goal, progress, goal=goal, provenance=provenance, **said)
+        opens = encoder_of(folder / writer.encoder if writer.encoder else None, encoder)
+        return coming.commit(writer, goal, progress, opens, goal=goal, provenance=provenance, **said)
 
 
 def _goal_of(record: SegmentRecord) -> dict[str, Any]:
@@ -263,12 +273,14 @@ class _Coming:
         writer: IndexWriter,
         towards: Mapping[str, Any],
         progress: Progress,
+        opens: OpenEncoder,
         *,
         manifest: Manifest | None = None,
         gone: np.ndarray | None = None,
         **said: Any,
     ) -> Adopted:
-        """Index what needs it `towards` a goal, and commit, behind the segments of a manifest, without the rows `gone`."""
+        """Index what needs it `towards` a goal, and commit, behind the segments of a manifest, without the rows `gone`. `opens`
+        gives the encoder of their texts."""
         entries, deleted = list(manifest.segments) if manifest else [], [np.empty(0, np.int64) if gone is None else gone]
         first = manifest.rows if manifest else 0
         for part, folder, kept in zip(self.parts, self._folders, self._kept, strict=True):
@@ -277,7 +289,7 @@ class _Coming:
                 entries.append(part.record.entry(folder.name) | {"faiss": writer.faiss_name})
             else:
                 goal = lesser(towards, shape)
-                made = indexed(folder, writer.faiss_name, shape, part.record.metric, goal, progress=progress)
+                made = indexed(folder, writer.faiss_name, shape, part.record.metric, goal, encoder=opens, progress=progress)
                 entries.append(made[0])
             deleted.append(first + part.deleted)
             first += shape[0]

@@ -34,10 +34,11 @@ class Options:
     """How an index is built.
 
     `spec` is its kind, "exact" or a FAISS factory string. Without one, the fastest kind that reaches the `goal`'s recall is
-    built; without that too, search is exact. The recall is proved on rows held out, or on the vectors `queries` (q, dim)
-    float32. With `chunks`, long texts are split into passages with a vector each; hits are still documents. `language` is the
-    code of the one that `keywords` reads words in, "none" for no stems and no stop words; without it, it is found. The last
-    `keep` generations of the index stay on disk, for `open` and `rollback`.
+    built; without that too, search is exact. The recall is proved on rows held out, with an encoder on questions made of their
+    documents as well, or on the vectors `queries` (q, dim) float32. With `chunks`, long texts are split into passages with a
+    vector each; hits are still documents. `language` is the code of the one that `keywords` reads words in, "none" for no stems
+    and no stop words; without it, it is found. The last `keep` generations of the index stay on disk, for `open` and
+    `rollback`.
     """
 
     metric: Metric | str = Metric.COSINE
@@ -88,8 +89,9 @@ def build(
         segment.finish(language)
         goal, shape = goal_entry(options.spec, options.goal), (segment.rows, dim)
         entry, trials = indexed(
-            segment.folder, writer.faiss_name, shape, options.metric, goal, queries=queries, progress=progress
-        )
+            segment.folder, writer.faiss_name, shape, options.metric, goal,
+            queries=queries, encoder=lambda: encoder, progress=progress,
+        )  # fmt: skip
         writer.commit(
             [entry],
             np.empty(0, np.int64),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,8 +17,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vecsearch import checks
+from vecsearch.encoders import Encoder
 from vecsearch.errors import DamagedIndexError
 from vecsearch.index.indexing import indexed
+from vecsearch.index.questions import OpenEncoder, encoder_of
 from vecsearch.index.update import checked_own_queries, lesser, new_generation
 from vecsearch.progress import SILENT, Progress, check_progress
 from vecsearch.store.alive import alive_blocks
@@ -76,6 +79,7 @@ def compact(
     rows: int | None = None,
     queries: np.ndarray | None = None,
     language: str | None = None,
+    encoder: Encoder | None = None,
     progress: Progress = SILENT,
     doing: Doing | None = None,
 ) -> Manifest:
@@ -86,7 +90,8 @@ def compact(
 
     Texts that conditions read as numbers, as the cells of CSV files were kept by an earlier vecsearch, become these numbers.
     Their words are read again, in the `language` of that code, or in the one that the index has, or that is found.
-    An interrupted compaction goes on where it was. `doing` has the segments made elsewhere.
+    An interrupted compaction goes on where it was. `encoder` stands in for the one that the index carries, where that is one of
+    the caller's own. `doing` has the segments made elsewhere.
     """
     if language is not None:
         language = checks.one_of("language", language, LANGUAGES)
@@ -108,7 +113,7 @@ def compact(
         _check_files(snapshot, new)
         language = language or manifest.language or language_of(_some_texts(snapshot), None)
         units = _units(writer, snapshot, parts, language, queries)
-        made = list((doing or _one_by_one)(units, snapshot, progress))
+        made = list((doing or partial(_one_by_one, encoder))(units, snapshot, progress))
         if became := set[str]().union(*(its.became for its in made)):
             progress.note(
                 "texts that an earlier vecsearch kept, and read as numbers in conditions, are numbers now: the fields "
@@ -219,15 +224,25 @@ def _units(
     ]
 
 
-def _one_by_one(units: Sequence[Unit], snapshot: Snapshot, progress: Progress) -> Iterator[Made]:
+def _one_by_one(given: Encoder | None, units: Sequence[Unit], snapshot: Snapshot, progress: Progress) -> Iterator[Made]:
     before, total = 0, sum(unit.count for unit in units)
+    encoder = encoder_of(snapshot.encoder_folder, given)
     for unit in units:
-        yield make(unit, snapshot, progress, before=before, total=total)
+        yield make(unit, snapshot, progress, encoder=encoder, before=before, total=total)
         before += unit.count
 
 
-def make(unit: Unit, snapshot: Snapshot, progress: Progress = SILENT, *, before: int = 0, total: int | None = None) -> Made:
-    """Make a segment in its folder, or what is missing of it, and its record. `snapshot` is the generation that it is made of.
+def make(
+    unit: Unit,
+    snapshot: Snapshot,
+    progress: Progress = SILENT,
+    *,
+    encoder: OpenEncoder | None = None,
+    before: int = 0,
+    total: int | None = None,
+) -> Made:
+    """Make a segment in its folder, or what is missing of it, and its record. `snapshot` is the generation that it is made of,
+    `encoder` opens that of its texts, by default the one that the index carries.
 
     `progress` is told of "documents" in rows, of which there were so many `before`. Raises as `compact`.
     """
@@ -246,7 +261,11 @@ def make(unit: Unit, snapshot: Snapshot, progress: Progress = SILENT, *, before:
     segment.finish(unit.language)
     shape = (unit.count, manifest.dim)
     remove_files(unit.folder, [unit.faiss_name])  # it may be half written
-    entry, _ = indexed(unit.folder, unit.faiss_name, shape, manifest.metric, unit.goal, queries=unit.queries, progress=progress)
+    encoder = encoder or encoder_of(snapshot.encoder_folder, None)
+    entry, _ = indexed(
+        unit.folder, unit.faiss_name, shape, manifest.metric, unit.goal,
+        queries=unit.queries, encoder=encoder, progress=progress,
+    )  # fmt: skip
     record = describe_segment(
         unit.folder, entry, segment.progress, dim=manifest.dim, metric=manifest.metric, encoder=manifest.encoder,
         chunks=manifest.chunks, language=unit.language,

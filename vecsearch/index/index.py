@@ -238,7 +238,7 @@ class Index(Reader):
 
         Raises UsageError, CorpusError, DamagedIndexError, ResourceError; the index is then what it was.
         """
-        return self._change(adopt, paths, replace=replace, progress=progress)
+        return self._change(adopt, paths, replace=replace, encoder=self._view.given, progress=progress)
 
     def sync(
         self,
@@ -285,7 +285,8 @@ class Index(Reader):
         code of the one that words are read in from now on; without it, it stays what it is. An interrupted compaction is
         resumed by the next one. Raises UsageError, ResourceError; the index is then what it was.
         """
-        self._change(compact, rows=rows, queries=queries, language=language, progress=progress)
+        given = self._view.given
+        self._change(compact, rows=rows, queries=queries, language=language, encoder=given, progress=progress)
 
     def rebuild(
         self,
@@ -297,9 +298,10 @@ class Index(Reader):
     ) -> None:
         """Make the FAISS indexes of all segments again from their vectors, towards the goal the index has, or another one.
 
-        Nothing is encoded. Raises UsageError, ResourceError.
+        No document is encoded again. Raises UsageError, ResourceError.
         """
-        self._change(updating.rebuild, spec=spec, goal=goal, queries=queries, progress=progress)
+        given = self._view.given
+        self._change(updating.rebuild, spec=spec, goal=goal, queries=queries, encoder=given, progress=progress)
 
     def collect(self, keep: int) -> list[str]:
         """Remove the generations before the last `keep`, and what interrupted work has left; returns the paths removed."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vecsearch import ann
+from vecsearch.ann.questions import Ask
+from vecsearch.index.questions import OpenEncoder, asking, questions
 from vecsearch.metric import Metric
 from vecsearch.progress import Progress
 from vecsearch.store.commit import Writing
@@ -51,16 +54,22 @@ def indexed(
     goal: Mapping[str, Any],
     *,
     queries: np.ndarray | None = None,
+    encoder: OpenEncoder,
     progress: Progress,
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Write the FAISS index of a finished segment, towards a manifest's `goal`, to its file `name`, or none where search is
-    exact; what the manifest says of the segment, and of the kinds that were tried."""
+    exact; what the manifest says of the segment, and of the kinds that were tried.
+
+    The recall is measured with `queries`, or else with rows, and where there is an `encoder` of their texts with questions that
+    are made of documents.
+    """
     spec, wanted = goal_of(goal)
     writing, segment = Writing(folder), Segment(folder, rows=shape[0], dim=shape[1])
     try:
         # A process that is forked by one of these would otherwise go on, and write the same file as its parent.
         checked = _Checked(progress, writing)
-        outcome = _outcome(segment, folder / name, Metric(metric), spec, wanted, queries=queries, progress=checked)
+        ask = asking(partial(questions, segment.documents), encoder, checked)
+        outcome = _outcome(segment, folder / name, Metric(metric), spec, wanted, queries=queries, ask=ask, progress=checked)
         entry = {
             "name": folder.name,
             "rows": shape[0],
@@ -97,10 +106,11 @@ def _outcome(
     spec: str | None,
     goal: ann.Goal,
     queries: np.ndarray | None,
+    ask: Ask,
     progress: Progress,
 ) -> ann.Outcome:
     if spec == ann.EXACT:
         return ann.Outcome(ann.EXACT)
     source = ann.Rows(segment.vectors, segment.norms, metric, read=segment.read if goal.memory else None)
-    builder = ann.Builder(source, goal, queries=queries, progress=progress)
+    builder = ann.Builder(source, goal, queries=queries, ask=ask, progress=progress)
     return builder.build(path) if spec is None else builder.build_kind(spec, path)

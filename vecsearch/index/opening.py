@@ -7,12 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from vecsearch import checks
-from vecsearch.encoders import Encoder, can_open, open_encoder
+from vecsearch.encoders import Encoder
 from vecsearch.encoders.base import check_encoder
 from vecsearch.engine import Engine
 from vecsearch.errors import UsageError, VecsearchError
 from vecsearch.index.conditions import checked_seconds
 from vecsearch.index.parts import Here
+from vecsearch.index.questions import carried
 from vecsearch.index.scattered import Scattered
 from vecsearch.index.view import View
 from vecsearch.index.workers import Workers
@@ -47,7 +48,7 @@ def open_view(
 
     def view(snapshot: Snapshot) -> View:
         _refuse_other(snapshot, encoder)
-        own = encoder or _carried(snapshot)
+        own = encoder or carried(snapshot.encoder_folder)
         return _view(snapshot, place, own, given=encoder, seconds=seconds, check=check)
 
     if isinstance(folder, str) and is_store_url(folder):
@@ -71,7 +72,7 @@ def newer_view(before: View) -> View | None:
 
     def view(snapshot: Snapshot) -> View:
         same = snapshot.manifest.encoder == manifest.encoder
-        encoder, given = (before.encoder, before.given) if same else (_carried(snapshot), None)
+        encoder, given = (before.encoder, before.given) if same else (carried(snapshot.encoder_folder), None)
         return _view(snapshot, place, encoder, given=given, seconds=before.condition_seconds)
 
     if url:
@@ -143,12 +144,6 @@ def _refuse_other(snapshot: Snapshot, encoder: Encoder | None) -> None:
         )
     if encoder and encoder.dim != snapshot.manifest.dim:
         raise UsageError(f"the encoder gives vectors of length {encoder.dim}, {snapshot.folder} holds {snapshot.manifest.dim}")
-
-
-def _carried(snapshot: Snapshot) -> Encoder | None:
-    """The encoder in the index's folder, if it is one that vecsearch can open."""
-    folder = snapshot.encoder_folder
-    return open_encoder(folder) if folder and can_open(folder) else None
 
 
 def pickled(view: View) -> tuple[str | Path, int, Encoder | None, float]:

@@ -24,6 +24,7 @@ from vecsearch.index.changes import Changes, Gone, changed, numbered_on
 from vecsearch.index.conditions import Asked, checked_condition, masks
 from vecsearch.index.hits import two_weights
 from vecsearch.index.indexing import goal_entry, indexed
+from vecsearch.index.questions import encoder_of
 from vecsearch.metric import Metric, checked_queries
 from vecsearch.progress import SILENT, Progress, check_progress
 from vecsearch.store.alive import known
@@ -92,7 +93,8 @@ def finished(
     segment.finish(language)
     shape = (segment.rows, manifest.dim)
     goal = lesser(manifest.goal, shape)
-    return indexed(segment.folder, writer.faiss_name, shape, manifest.metric, goal, progress=progress)[0], language
+    made = indexed(segment.folder, writer.faiss_name, shape, manifest.metric, goal, encoder=lambda: encoder, progress=progress)
+    return made[0], language
 
 
 def delete(
@@ -163,9 +165,13 @@ def rebuild(
     spec: str | None = None,
     goal: ann.Goal | None = None,
     queries: np.ndarray | None = None,
+    encoder: Encoder | None = None,
     progress: Progress = SILENT,
 ) -> Manifest:
-    """Make the FAISS indexes of all segments again from their vectors, towards the goal the index has or another one."""
+    """Make the FAISS indexes of all segments again from their vectors, towards the goal the index has or another one.
+
+    `encoder` stands in for the one that the index carries, where that is one of the caller's own.
+    """
     folder, queries = checks.path("folder", folder), checked_own_queries(folder, queries)
     if spec is not None:
         spec = checks.text("spec", spec)
@@ -174,7 +180,8 @@ def rebuild(
     check_progress(progress)
     with new_generation(folder) as (writer, manifest):
         everything = [entry["name"] for entry in manifest.segments]
-        open_manifest(folder, manifest, leave_out=everything).close()  # nothing is made from vectors that are damaged
+        with open_manifest(folder, manifest, leave_out=everything) as snapshot:  # nothing is made from vectors that are damaged
+            opens = encoder_of(snapshot.encoder_folder, encoder)
         if spec is not None or goal is not None:
             if spec is not None:
                 ann.check_spec(spec, manifest.dim, Metric(manifest.metric))
@@ -186,7 +193,9 @@ def rebuild(
             shape = (entry["rows"], manifest.dim)
             goal_here = asked if entry == manifest.largest else lesser(asked, shape)
             place = folder / SEGMENTS / entry["name"]
-            made = indexed(place, writer.faiss_name, shape, manifest.metric, goal_here, queries=queries, progress=progress)
+            made = indexed(
+                place, writer.faiss_name, shape, manifest.metric, goal_here, queries=queries, encoder=opens, progress=progress
+            )
             entries.append(made[0])
         return writer.commit(entries, read_deletes(folder, manifest), goal=asked)
 

@@ -45,7 +45,9 @@ class Summary(Answer):
     dim: int
     metric: Literal["cosine", "inner_product"]
     spec: str = Field(description="exact, or the factory string of its FAISS index.")
-    recall: dict[str, float | None] | None = Field(description="As it was measured when the index was made.")
+    recall: dict[str, float | dict[str, dict[str, float]] | None] | None = Field(
+        description="As it was measured when the index was made."
+    )
     generation: int
     language: str | None
     modes: list[Literal["hybrid", "meaning", "keywords"]] = Field(description="How texts can be found; the first by default.")

@@ -129,7 +129,8 @@ def _are_weights(value: Any) -> bool:
 
 _OPTIONAL = ("clusters", "language", "weights", "sources", "map")
 """Keys that need not be there."""
-_RECALL = {name: number() for name in ("k", "queries", "mean", "low", "high")} | {"target": (None, number())}
+_FIGURES = {name: number() for name in ("queries", "mean", "low", "high")}
+_RECALL = {"k": number(), **_FIGURES, "target": (None, number()), "by?": {...: _FIGURES}}
 SEGMENT = {
     "name": _is_name,
     "rows": whole(),

@@ -31,6 +31,7 @@ _UNSPACED = (
     "\u1780-\u17d3\u17d7\u17dc\u17dd\u1950-\u19cf"
     "\u1a20-\u1a7f\u1b00-\u1b4c\ua000-\ua48c\ua980-\ua9c0\uaa80-\uaadf"  # Khmer, and their like
 )
+_SPACED_OR_PAIR = re.compile(rf"[{_UNSPACED}]{{1,2}}|[^\s{_UNSPACED}]+")
 _IS_SIGN = re.compile(f"[{SIGNS}]")
 _RUN = re.compile(f"[{_UNSPACED}]+")
 _RUN_OR_SIGN = re.compile(f"[{_UNSPACED}]+|[{SIGNS}]")
@@ -85,6 +86,12 @@ def _spread(match: re.Match[str]) -> str:
 def single_words(text: str) -> list[str]:
     """The words of a folded text one by one, as SQLite's tokenizer divides them."""
     return _WORD.findall(words(text))
+
+
+def word_spans(text: str) -> list[tuple[int, int]]:
+    """Where each word of a text as it is written begins and ends, in characters, with what is written to it without a space;
+    runs without spaces are divided into two characters each."""
+    return [match.span() for match in _SPACED_OR_PAIR.finditer(text)]
 
 
 def pairs(run: str, *, last: bool) -> list[str]:
