@@ -100,8 +100,8 @@ def main() -> None:
         if isinstance(stream, TextIOWrapper):
             # Bytes of a shell that are no text in its encoding, in a query for example, are shown as \udcff, as JSON has them.
             stream.reconfigure(errors="backslashreplace")
-    # Read by FAISS and torch when they are imported. Threads that wait for each other by spinning keep the cores from those that
-    # work: beside another busy process to encode took up to 13 times as much of the processor.
+    # FAISS and torch read this when they are imported. Threads that spin while they wait for each other keep the cores from
+    # those that work: beside other busy processes encoding took four and more times as much of the processor.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         # Not cli.main: it would end with 1, our "no", when the reader of the output has gone.
