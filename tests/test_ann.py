@@ -143,6 +143,21 @@ def test_a_spec_with_which_faiss_would_crash_is_refused(spec):
         ann.check_spec(spec, 64, Metric.COSINE)
 
 
+@pytest.mark.parametrize("block", [16, 100, 192, 256])
+@pytest.mark.parametrize("spec", ["PQ8x4fs_{}", "PCA32,IVF16x2,PQ16x4fs_{}", "IVF16,PQ8x4fsr_{}"])
+def test_blocks_of_codes_that_faiss_cannot_search_are_refused(spec, block):
+    with pytest.raises(UsageError, match=rf"blocks of {block}\b.*32, 64, 96, 128, 160"):
+        ann.check_spec(spec.format(block), 64, Metric.COSINE)
+
+
+@pytest.mark.parametrize("block", [32, 64, 96, 128, 160])
+def test_other_blocks_of_codes_are_searched(block, tmp_path):
+    vectors = vectors_of(0, 2_000, 16)
+    searcher = searcher_of(f"IVF8,PQ8x4fs_{block}", vectors, Metric.COSINE, tmp_path / "i", nprobe=8)
+    _, rows = searcher.search(vectors, 1)
+    assert (rows[:, 0] == np.arange(2_000)).mean() > 0.99
+
+
 @pytest.mark.parametrize("spec", ["HNSW10", "IVF100,Flat", "PCA20,HNSW16_SQ8", "PCA10,Flat"])
 def test_a_zero_at_the_end_of_a_number_is_no_zero(spec):
     ann.check_spec(spec, 64, Metric.COSINE)

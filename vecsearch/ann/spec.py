@@ -29,6 +29,9 @@ SearchParameters = Mapping[str, int]
 "candidates" (hits that are ranked again by their exact scores)."""
 
 
+BLOCKS = (32, 64, 96, 128, 160)
+"""Codes of half a byte that may lie in a block, by which they are compared."""
+_BLOCK = re.compile(r"x4fsr?_(\d+)")
 _TWICE = re.compile(r"(?<=IVF)(\d+)x2(?=,PQ\d+x4fs(?:_\d+)?$)")
 
 
@@ -64,6 +67,12 @@ def new_index(spec: str, dim: int, *, euclidean: bool) -> Any:
         raise UsageError(
             f"the spec {spec!r} numbers rows or ranks hits again, which every index of vecsearch does: "
             f"leave {'IDMap' if 'IDMap' in spec else 'Refine'} out; try Flat or HNSW32"
+        )
+    if (block := _BLOCK.search(spec)) and int(block[1]) not in BLOCKS:
+        # FAISS accepts it, and ends the process when several queries are searched.
+        raise UsageError(
+            f"the spec {spec!r} asks for codes in blocks of {block[1]}, which FAISS cannot search; give one of "
+            f"{', '.join(map(str, BLOCKS))}, such as PQ16x4fs_64"
         )
     if "NSG" in spec:
         # It crashes over equal vectors.
