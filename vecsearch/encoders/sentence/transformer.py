@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from vecsearch import checks
 from vecsearch.encoders.base import CONFIG, DTYPES
 from vecsearch.encoders.sentence.base import TOKENIZER, SentenceEncoder
-from vecsearch.encoders.torch_settings import fast_dtype, one_thread_in_children
+from vecsearch.encoders.torch_settings import by_threads, fast_dtype, one_thread_in_children
 from vecsearch.errors import CheckpointError, UsageError
 from vecsearch.forks import made_once
+
+R = TypeVar("R")
+T = TypeVar("T")
 
 WEIGHTS = "model.safetensors"
 NEEDED = (CONFIG, WEIGHTS, TOKENIZER)
@@ -124,6 +127,10 @@ class TransformerEncoder(SentenceEncoder):
     def _model(self) -> Any:
         # The pooler is not used, and often left out.
         return pretrained(self._folder, "AutoModel", what=self.kind, dtype=self.dtype, unused="pooler.")
+
+    def _each(self, function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
+        _model = self._model if items else None  # opened here: transformers cannot be imported by two threads at a time
+        return by_threads(function, items)
 
     def _vectors(self, ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
         states = output_of(
