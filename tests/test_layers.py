@@ -58,7 +58,7 @@ PLACES = {
     "h5py": {"corpus", "vectors"},
     "pyarrow": {"corpus"},
     "matplotlib": {"drawing.py", "bench/curves.py"},
-    "threadpoolctl": {"ann", "clustering", "matching"},
+    "threadpoolctl": {"ann", "clustering", "encoders/torch_settings.py", "matching"},
     "scipy": {"clustering", "training", "evaluation", "matching"},
     "sklearn": {"clustering", "matching"},
     "skops": {"matching/classifiers.py"},

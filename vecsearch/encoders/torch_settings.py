@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
-from vecsearch.forks import is_forked
+from vecsearch.forks import is_forked, library_code
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -68,7 +68,9 @@ def by_threads(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
     """
     import torch
 
-    if (count := torch.get_num_threads()) == 1:
+    with library_code:  # a thread that asks for the first time is given its number
+        count = torch.get_num_threads()
+    if count == 1:
         yield from map(function, items)
         return
     with ThreadPoolExecutor(count, initializer=_alone) as pool:
@@ -80,5 +82,6 @@ def _alone() -> None:
     import torch
     from threadpoolctl import threadpool_limits
 
-    torch.get_num_threads()  # gives a new thread its number, which would else come after this
-    threadpool_limits(1, user_api="openmp")
+    with library_code:
+        torch.get_num_threads()  # or the number that it is given would come after this
+        threadpool_limits(1, user_api="openmp")
