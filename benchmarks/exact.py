@@ -9,14 +9,11 @@ searches, that together take a second, "least" is the fastest, which other work 
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
 import faiss
 import numpy as np
-from cost import seconds
+from cost import busy, seconds
 from report import listed, report
 
 from vecsearch import Metric, ann
@@ -32,18 +29,6 @@ def times(work: Callable[[], object]) -> np.ndarray:
     while sum(took) < 1:
         took.append(seconds(work))
     return 1000 * np.array(took)
-
-
-@contextmanager
-def busy(count: int) -> Iterator[None]:
-    """So many processes that never rest."""
-    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
-    try:
-        yield
-    finally:
-        for other in others:
-            other.kill()
-            other.wait()
 
 
 def measured(rows: int, queries: list[int], threads: int) -> Iterator[dict[str, object]]:

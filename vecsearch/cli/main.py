@@ -101,7 +101,7 @@ def main() -> None:
             # Bytes of a shell that are no text in its encoding, in a query for example, are shown as \udcff, as JSON has them.
             stream.reconfigure(errors="backslashreplace")
     # FAISS and torch read this when they are imported. Threads that spin while they wait for each other keep the cores from
-    # those that work: beside other busy processes encoding took four and more times as much of the processor.
+    # those that work: that costs most beside another busy process.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         # Not cli.main: it would end with 1, our "no", when the reader of the output has gone.

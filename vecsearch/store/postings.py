@@ -81,7 +81,7 @@ def _unpacked(width: int, counted: bool, rows: Sequence[Row]) -> Found:
         steps = firsts
     else:
         data = b"".join([data[1 : 1 + size * width] for (_, data), size in zip(rows, sizes.tolist(), strict=True)])
-        # The sum of all gaps begins anew with the number of each row.
+        # The sum of all gaps begins anew with the number of each row. Over many it may wrap around: differences stay right.
         steps = np.cumsum(np.frombuffer(data, _WIDTHS[width]), dtype=np.int32)
         steps += np.repeat(firsts - steps[np.cumsum(sizes) - sizes], sizes)
     if not counted:

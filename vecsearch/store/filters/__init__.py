@@ -35,7 +35,7 @@ OF_FIELDS = "fields"
 _ALLOWED = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION}
 _TABLES = {VALUES, "documents", "json_each", "json_tree", ""}
 _GATHERED = "group_concat"
-"""Gives many numbers as one text. A row of Python's for each of a million takes four times as long."""
+"""Gives many numbers as one text. A row of Python's for each takes several times as long."""
 AT_ONCE = 1 << 22
 """Documents whose numbers are gathered in one text, which then has less than MOST_BYTES."""
 _CALLED = FUNCTIONS | OWN_FUNCTIONS | {"->", "->>", _GATHERED}
