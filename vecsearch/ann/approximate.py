@@ -14,7 +14,7 @@ from vecsearch.ann.recall import reaches
 from vecsearch.ann.selection import selection
 from vecsearch.ann.source import Rows
 from vecsearch.ann.spec import MOST_NODES, SearchParameters, copies, reason, row_numbers, set_parameters, setting, settings
-from vecsearch.ann.threads import threads
+from vecsearch.ann.threads import for_queries, threads
 from vecsearch.errors import DamagedIndexError, UnsupportedIndexError, UsageError
 from vecsearch.forks import library_code
 from vecsearch.metric import Metric
@@ -181,17 +181,8 @@ class ApproximateSearcher:
         return scores, rows
 
     def _candidates(self, queries: np.ndarray, count: int, parameters: Any = None) -> tuple[np.ndarray, np.ndarray]:
-        import faiss
-
-        if len(queries) == 1 and (before := faiss.omp_get_max_threads()) > 1:
-            # One query has no work for a second thread; to wake it and wait for it takes longer than the search.
-            faiss.omp_set_num_threads(1)
-            try:
-                return self._candidates(queries, count, parameters)
-            finally:
-                faiss.omp_set_num_threads(before)
         points = self._compared.of_queries(queries)
-        with library_code:
+        with for_queries(len(queries)), library_code:
             _, rows = self._index.search(points, min(count, self._index.ntotal), params=parameters)
         if self._metric is Metric.COSINE:
             scores = self._exact_scores(points, rows)

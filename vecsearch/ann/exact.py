@@ -7,6 +7,7 @@ from contextlib import nullcontext
 
 import numpy as np
 
+from vecsearch.ann.rounded import Rounded
 from vecsearch.ann.threads import CORES, one_thread
 from vecsearch.files import physical_memory, release
 from vecsearch.forks import library_code
@@ -32,13 +33,26 @@ FEW_CORES = 4
 SMALL = 1 << 27
 """Multiplications of a search up to which one thread does them all, in about 4 ms. Where another process keeps a core busy, two
 threads wait up to 20 ms for each other, however little there is to do."""
+SEARCHES = 16
+"""Searches of a process after which it may pay to round the vectors: one command does not ask so often."""
+MOST_AT_ONCE = 48
+"""Queries up to which rounded vectors are read in less time than a product with all of them takes."""
+MOST_HITS = 256
+"""Hits up to which rounding leaves few rows to be looked at."""
+SHARE = 4
+"""Of so many rows at least one must be allowed: the bytes of all are read."""
 
 
 class ExactSearcher:
-    """Exact search over stored vectors (n, d) float32, by either metric; `norms` (n,) float32 are their lengths."""
+    """Exact search over stored vectors (n, d) float32, by either metric; `norms` (n,) float32 are their lengths.
 
-    def __init__(self, vectors: np.ndarray, norms: np.ndarray) -> None:
+    Where it is asked again and again it keeps a byte for each number in memory, and reads those; not with `little` memory.
+    """
+
+    def __init__(self, vectors: np.ndarray, norms: np.ndarray, *, little: bool = False) -> None:
         self._vectors, self._norms = vectors, norms
+        self._searches, self._rounded = 0, dict[Metric, Rounded]()
+        self._may_round = not little and vectors.size > CACHED and vectors.nbytes <= physical_memory() // 4
 
     def search(
         self, queries: np.ndarray, k: int, metric: Metric, among: np.ndarray | None = None
@@ -48,8 +62,35 @@ class ExactSearcher:
         `among` are the rows that may be found, (n,) int64, rising; without it all may.
         """
         rows = len(self._vectors) if among is None else len(among)
+        rounded = self._by_bytes(len(queries), min(k, rows), metric, rows)
+        if not rounded:
+            return self._plain(queries, k, metric, among)
+        scores, found, certain = rounded.search(queries, min(k, rows), among)
+        if not certain.all():
+            scores[~certain], found[~certain] = self._plain(queries[~certain], k, metric, among)
+        return scores, found
+
+    def _plain(self, queries: np.ndarray, k: int, metric: Metric, among: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        rows = len(self._vectors) if among is None else len(among)
         scores, places = nearest(self._blocks(among), queries, k, metric, rows=rows)
         return scores, places if among is None else among[places]
+
+    def _by_bytes(self, queries: int, k: int, metric: Metric, rows: int) -> Rounded | None:
+        """The rounded vectors, for so many queries and hits of so many rows; None where it does better without them. They are
+        made by the searches that come first, a block by each, so that none of them takes long."""
+        if not (self._may_round and 0 < queries <= MOST_AT_ONCE and 0 < k <= MOST_HITS and rows * SHARE >= len(self._vectors)):
+            return None
+        self._searches += 1
+        if self._searches <= SEARCHES:
+            return None
+        rounded = self._rounded.get(metric) or self._rounded.setdefault(metric, Rounded(self._vectors, self._norms, metric))
+        if rounded.useless:
+            self._may_round, self._rounded = False, {}
+        elif rounded.ready:
+            return rounded
+        else:
+            rounded.grow()
+        return None
 
     def _blocks(self, among: np.ndarray | None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         step = max(1, BLOCK_BYTES // (4 * self._vectors.shape[1]))

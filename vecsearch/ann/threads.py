@@ -43,6 +43,21 @@ def threads(count: int) -> Iterator[None]:
 
 
 @contextmanager
+def for_queries(count: int) -> Iterator[None]:
+    """Give FAISS one thread for a single query: to wake a second one and wait for it takes longer than the search."""
+    import faiss
+
+    if count > 1 or (before := faiss.omp_get_max_threads()) == 1:
+        yield
+        return
+    faiss.omp_set_num_threads(1)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
+
+
+@contextmanager
 def one_thread() -> Iterator[None]:
     """Have numpy's products use one thread, in two microseconds: for what takes less time than waiting for a second one may.
 

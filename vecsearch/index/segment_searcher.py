@@ -20,7 +20,7 @@ class SegmentSearcher:
 
     def __init__(self, segment: Segment, entry: dict[str, Any], metric: Metric, *, little: bool) -> None:
         self._segment = segment
-        self._exact = ann.ExactSearcher(segment.vectors, segment.norms)
+        self._exact = ann.ExactSearcher(segment.vectors, segment.norms, little=little)
         self.approximate = None
         """What searches its FAISS index, where it has one."""
         if segment.index_path:
