@@ -156,19 +156,16 @@ class ApproximateSearcher:
         return self.search_parameters | {name: min(self.settings(1)[1], math.ceil(self._search_parameters[name] * scale))}
 
     def _search(self, queries: np.ndarray, k: int, parameters: Any) -> tuple[np.ndarray, np.ndarray]:
+        count = max(self._times * k, self._search_parameters["candidates"])
+        if len(queries) == 1:
+            return _best_of_one(*self._candidates(queries, count, parameters), k, self._times)
         found = [
-            self._searched(queries[first : first + BLOCK_QUERIES], k, parameters)
+            _best(*self._candidates(queries[first : first + BLOCK_QUERIES], count, parameters), k, self._times)
             for first in range(0, len(queries), BLOCK_QUERIES)
         ]
-        if len(found) == 1:
-            return found[0]
         empty = (np.empty((0, k), np.float32), np.empty((0, k), np.int64))
         scores, rows = zip(empty, *found, strict=True)
         return np.concatenate(scores), np.concatenate(rows)
-
-    def _searched(self, queries: np.ndarray, k: int, parameters: Any) -> tuple[np.ndarray, np.ndarray]:
-        count = max(self._times * k, self._search_parameters["candidates"])
-        return _best(*self._candidates(queries, count, parameters), k, self._times)
 
     def candidates(self, queries: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Exact scores (q, c) float32 and rows int64 of the `count` hits that FAISS finds nearest, in FAISS's order.
@@ -181,15 +178,12 @@ class ApproximateSearcher:
         return scores, rows
 
     def _candidates(self, queries: np.ndarray, count: int, parameters: Any = None) -> tuple[np.ndarray, np.ndarray]:
-        points = self._compared.of_queries(queries)
-        with for_queries(len(queries)), library_code:
+        points, cosine = self._compared.of_queries(queries), self._metric is Metric.COSINE
+        with for_queries(len(points)), library_code:
             _, rows = self._index.search(points, min(count, self._index.ntotal), params=parameters)
-        if self._metric is Metric.COSINE:
-            scores = self._exact_scores(points, rows)
+            scores = self._exact_scores(points if cosine else queries, rows)
+        if cosine:
             scores /= self._divisors.take(rows)
-        else:
-            scores = self._exact_scores(queries, rows)
-        scores[rows < 0] = -np.inf  # FAISS marks a missing hit with row -1
         return scores, rows
 
     def hits(self, queries: np.ndarray, truth: np.ndarray, count: int) -> np.ndarray:
@@ -224,38 +218,51 @@ class ApproximateSearcher:
         step = max(1, READ_BYTES // (4 * queries.shape[1] * max(1, rows.shape[1])))
         for part in (slice(first, first + step) for first in range(0, len(queries), step)):
             distinct, places = np.unique(rows[part], return_inverse=True)
-            scores[part] = exact_scores(queries[part], places.reshape(rows[part].shape), read(np.maximum(distinct, 0)))
+            places = np.where(rows[part] < 0, -1, places.reshape(rows[part].shape))
+            scores[part] = exact_scores(queries[part], places, read(np.maximum(distinct, 0)))
         return scores
 
 
 def exact_scores(queries: np.ndarray, rows: np.ndarray, vectors: np.ndarray) -> np.ndarray:
-    """Inner products of each query (q, d) with the vectors (n, d) at its `rows` (q, c) int64: (q, c) float32."""
+    """Inner products of each query (q, d) with the vectors (n, d) at its `rows` (q, c) int64: (q, c) float32, -inf for row -1,
+    which is how FAISS marks a missing hit. To be called within `library_code`."""
     import faiss
 
     queries = np.ascontiguousarray(queries)
-    scores = np.empty(rows.shape, np.float32)
+    scores = np.full(rows.shape, -np.inf, np.float32)
     pointers = map(faiss.swig_ptr, (scores, queries, vectors, rows))
-    with library_code:
-        faiss.fvec_inner_products_by_idx(*pointers, vectors.shape[1], *rows.shape)
+    faiss.fvec_inner_products_by_idx(*pointers, vectors.shape[1], *rows.shape)
     return scores
+
+
+def _best_of_one(scores: np.ndarray, rows: np.ndarray, k: int, times: int) -> tuple[np.ndarray, np.ndarray]:
+    """`_best` for a single query, (1, c) both: to sort all its hits takes less time than to find the best of them first."""
+    scores, rows = scores[0], rows[0]
+    order = np.lexsort((rows, -scores))
+    if times > 1:
+        ranked = rows[order]
+        first = np.empty(len(ranked), bool)
+        first[0] = True
+        np.not_equal(ranked[1:], ranked[:-1], out=first[1:])  # equal rows have equal scores: they are neighbors
+        order = order[first]
+    order = order[:k]
+    if len(order) < k:
+        return _padded(scores[order], rows[order], np.array([len(order)]), k)
+    return scores[order][None], rows[order][None]
 
 
 def _best(scores: np.ndarray, rows: np.ndarray, k: int, times: int) -> tuple[np.ndarray, np.ndarray]:
     """The k best of each query's hits (q, c), best first, equal scores by row, each row once of the `times` it occurs."""
-    # Positions in the flattened arrays: numpy takes those several times faster than positions along an axis. To sort all hits
-    # of a single query takes less time than the calls that find the best of them.
-    several = len(scores) > 1
-    if several and (width := scores.shape[1]) > times * k:
+    # Positions in the flattened arrays: numpy takes those several times faster than positions along an axis.
+    if (width := scores.shape[1]) > times * k:
         best = np.argpartition(scores, width - times * k, axis=1)[:, width - times * k :] + _starts(scores)
         scores, rows = scores.take(best), rows.take(best)
-    order = np.lexsort((rows, -scores), axis=1)
-    if several:
-        order += _starts(scores)
+    order = np.lexsort((rows, -scores), axis=1) + _starts(scores)
     if times > 1:
         ranked = rows.take(order)
         first = np.empty(ranked.shape, bool)
         first[:, 0] = True
-        np.not_equal(ranked[:, 1:], ranked[:, :-1], out=first[:, 1:])  # equal rows have equal scores: they are neighbors
+        np.not_equal(ranked[:, 1:], ranked[:, :-1], out=first[:, 1:])
         first &= first.cumsum(axis=1) <= k
         chosen = order[first]
         if chosen.size < len(scores) * k:
