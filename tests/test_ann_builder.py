@@ -103,6 +103,16 @@ def test_too_few_queries_to_prove_the_recall_leave_exact_search(quick, tmp_path,
     assert why in heard.notes[0]
 
 
+@pytest.mark.parametrize(("growth", "large"), [(-9, True), (9, False)])
+def test_a_graph_is_tried_among_many_where_it_may_be_worth_building(quick, monkeypatch, tmp_path, growth, large):
+    monkeypatch.setattr(trials, "MUCH_SLOWER", 1e9)
+    monkeypatch.setattr(trials, "LEAST_GROWTH", growth)
+    source = rows_of(made_vectors("clustered", 4_000, DIM, 0), Metric.COSINE)
+    tried = builder(source, ann.Goal(0.9)).build(tmp_path / "i").trials
+    rows = {"HNSW" in trial["spec"]: trial["rows"] for trial in tried}
+    assert (rows[True] == rows[False]) == large and rows[False] > 1_000
+
+
 def test_few_vectors_are_searched_exactly(tmp_path):
     source = rows_of(made_vectors("gaussian", 4_000, DIM, 0), Metric.COSINE)
     outcome = builder(source, ann.Goal(0.9)).build(tmp_path / "i")

@@ -67,12 +67,16 @@ def test_among_more_vectors_more_candidates_are_ranked_again(size, reached):
     assert enough == reached
 
 
-@given(st.integers(0, 100), st.floats(0.5, 0.97), st.sampled_from([10, 25, 60]))
+@pytest.mark.parametrize("harder", [1, 4, 0.25], ids=["alike", "the first are easier", "the first are harder"])
+@given(st.integers(0, 100), st.floats(0.5, 0.97), st.sampled_from([10, 25, 60]), st.sampled_from([20, 400]))
 @settings(max_examples=25)
-def test_the_least_setting_and_the_fewest_candidates_that_do_are_found(seed, target, ranks):
+def test_the_least_setting_and_the_fewest_candidates_that_do_are_found(harder, seed, target, ranks, scouts):
     needs = np.random.default_rng(seed).geometric(0.03, (400, K))
+    needs[20:] = np.ceil(harder * needs[20:])
     searcher = Known(needs, ranks=ranks)
-    tuned, reached = tune(searcher, numbered(400), target, enough=on_average)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tuner, "SCOUTS", scouts)
+        tuned, reached = tune(searcher, numbered(400), target, enough=on_average)
     least = next((value for value in range(1, 301) if (needs <= value).mean() >= target), None)
     assert reached == (least is not None) and searcher.search_parameters == tuned.search_parameters
     assert tuned.recall == measure(searcher, numbered(400))

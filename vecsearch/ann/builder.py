@@ -17,15 +17,11 @@ from vecsearch.ann.questions import Ask, Questions
 from vecsearch.ann.recall import Recall, most_provable
 from vecsearch.ann.source import Source
 from vecsearch.ann.spec import is_graph, reason
-from vecsearch.ann.trials import Trial, Trials
+from vecsearch.ann.trials import WORTH_BUILDING, Trial, Trials
 from vecsearch.ann.tuner import Judge, judge
 from vecsearch.errors import UsageError
 from vecsearch.metric import EXACT
 from vecsearch.progress import Progress
-
-WORTH_BUILDING = 0.8
-"""A kind is built beside one that reaches the goal if it promises to take less than this share of its time. Lists are built
-first: they take a tenth of the time a graph does, which looks better on a part of the vectors, where it fits the caches."""
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
+from functools import partial
 
 import numpy as np
 
 from vecsearch.ann.rounded import Rounded
-from vecsearch.ann.threads import CORES, one_thread
+from vecsearch.ann.threads import CORES, each_by_a_thread, one_thread, product_threads
 from vecsearch.files import physical_memory, release
 from vecsearch.forks import library_code
 from vecsearch.metric import Metric, normalise
@@ -21,6 +22,8 @@ FIRST_ROWS = 1024
 """Rows that are looked at first: the k-th best of them leaves few of the others to be sorted."""
 MANY_QUERIES = 1000
 """Queries that are looked at together, at the most, so that a product has some thousand rows."""
+ENOUGH_QUERIES = 256
+"""Queries that are worth a thread of their own: threads that share a product wait for each other, and while one sorts."""
 FEW_QUERIES = 8
 """Below so many, the product of each row with each query is taken by itself: that reads 35 GB of vectors a second from memory,
 and BLAS 11, which puts them into another order before."""
@@ -113,18 +116,18 @@ def nearest(
     """
     if metric is Metric.COSINE:
         queries = normalise(queries)
-    starts = range(0, len(queries), MANY_QUERIES)
-    searches = [_Search(queries[start : start + MANY_QUERIES], k, rows) for start in starts]
+    step = min(MANY_QUERIES, max(ENOUGH_QUERIES, -(-len(queries) // product_threads())))
+    searches = [_Search(queries[start : start + step], k, rows) for start in range(0, len(queries), step)]
     first = 0
-    for vectors, norms in blocks:
-        # The score of a zero vector is 0 already.
-        lengths = None
-        if metric is Metric.COSINE:
-            lengths = norms if norms.all() else np.where(norms > 0, norms, np.float32(1))
-        with library_code:
-            for search in searches:
-                search.look(vectors, lengths, first)
-        first += len(vectors)
+    with each_by_a_thread(len(searches)) as each:
+        for vectors, norms in blocks:
+            # The score of a zero vector is 0 already.
+            lengths = None
+            if metric is Metric.COSINE:
+                lengths = norms if norms.all() else np.where(norms > 0, norms, np.float32(1))
+            with library_code:
+                each(partial(_Search.look, vectors=vectors, lengths=lengths, first=first), searches)
+            first += len(vectors)
     if not searches:
         return np.empty((0, min(k, first)), np.float32), np.empty((0, min(k, first)), np.int64)
     return np.concatenate([search.scores for search in searches]), np.concatenate([search.rows for search in searches])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from bisect import bisect_left
 from dataclasses import dataclass
 
 import numpy as np
@@ -98,13 +99,16 @@ def reduced_dim(points: np.ndarray, queries: np.ndarray, k: int, target: float, 
     pca = faiss.PCAMatrix(points.shape[1], fitting[-1])
     pca.train(points if euclidean else np.concatenate([points, -points]))
     rotated, asked = pca.apply(points), pca.apply(queries)
-    for reduced in fitting:
+
+    def does(reduced: int) -> bool:
         part, wanted = (np.ascontiguousarray(table[:, :reduced]) for table in (rotated, asked))
         _, found = faiss.knn(wanted, part, min(4 * k, len(points)), metric=metric)
         kept = np.mean([np.isin(a, b).mean() for a, b in zip(truth, found, strict=True)])
-        if kept >= 1 - LOST_BY_REDUCTION * (1 - target):
-            return reduced
-    return points.shape[1]
+        return bool(kept >= 1 - LOST_BY_REDUCTION * (1 - target))
+
+    # The more dimensions there are, the more is kept.
+    first = bisect_left(fitting, True, key=does)
+    return fitting[first] if first < len(fitting) else points.shape[1]
 
 
 def _cores() -> int:

@@ -54,6 +54,11 @@ class Sample:
         """The recall of both kinds of queries, of those of each (q,)."""
         return Recall.least({kind: Recall.of(per_query[which], self.k) for kind, which in self.kinds.items()})
 
+    def first(self, count: int) -> Sample:
+        """The first `count` queries of each kind."""
+        few = np.sort(np.concatenate([which[:count] for which in self.kinds.values()]))
+        return Sample(self.queries[few], self.truth[few], None if self.made is None else self.made[few])
+
     def joined(self, other: Sample) -> Sample:
         """Both samples as one."""
         made = None if self.made is None or other.made is None else np.concatenate([self.made, other.made])

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from threading import Condition
-from typing import Any
+from typing import Any, TypeVar
 
+T = TypeVar("T")
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 """Cores that this process may use."""
 _most = sys.maxsize
@@ -77,6 +79,28 @@ def one_thread() -> Iterator[None]:
             if not _alone:
                 _numpy_blas().set_num_threads(_before)
                 _changed.notify_all()
+
+
+def product_threads() -> int:
+    """How many threads numpy's products use."""
+    return _numpy_blas().get_num_threads() or 1
+
+
+@contextmanager
+def each_by_a_thread(count: int) -> Iterator[Callable[[Callable[[T], object], Sequence[T]], list[object]]]:
+    """A function that calls another with each of up to `count` things, by as many threads as numpy's products use, each product
+    by one."""
+    workers = min(count, product_threads())
+    if workers < 2:
+        yield lambda function, things: [function(thing) for thing in things]
+        return
+    with ThreadPoolExecutor(workers) as pool:
+
+        def each(function: Callable[[T], object], things: Sequence[T]) -> list[object]:
+            with one_thread():
+                return list(pool.map(function, things))
+
+        yield each
 
 
 @cache

@@ -27,6 +27,11 @@ QUERIES = 500
 """Of either kind."""
 MUCH_SLOWER = 1.6
 """A kind that takes so many times as long as the best among few vectors is not tried among many."""
+WORTH_BUILDING = 0.8
+"""A kind is built beside one that reaches the goal if it promises to take less than this share of its time, and a graph is
+tried among many vectors only where it may come to promise that: lists come first, which are made in a tenth of the time."""
+LEAST_GROWTH = 0.15
+"""The power of the number of vectors with which a graph's time grows at the least."""
 
 
 @dataclass(frozen=True)
@@ -77,15 +82,30 @@ class Trials:
     def run(self, memory: int | None) -> list[Trial]:
         """Trials of the kinds that fit `memory` (bytes), the best first."""
         fitting = [memory is None or kind.memory_bytes <= memory for kind in self.kinds]
-        chosen = range(self._fast) if all(fitting[: self._fast]) else range(len(fitting))
+        roomy = all(fitting[: self._fast])
+        chosen = range(self._fast) if roomy else range(len(fitting))
         sample = self._sample(self._small)
         trials = {number: self._try(number, self._small, sample) for number in chosen if fitting[number]}
         best = min((trial.ms for trial in trials.values() if trial.reached), default=math.inf)
-        sample = self._sample(self._large)
-        for number, first in trials.items():
-            if first.ms <= MUCH_SLOWER * best:
-                trials[number] = self._try(number, self._large, sample, first)
+        promising = [number for number, trial in trials.items() if trial.ms <= MUCH_SLOWER * best]
+        # Of one alone the index over all vectors will tell, unless its codes are short for want of memory.
+        if not roomy or [trials[number].reached for number in promising] != [True]:
+            sample, expected = self._sample(self._large), math.inf
+            for number in sorted(promising, key=lambda number: is_graph(trials[number].spec)):
+                if self._may_take(trials[number]) < WORTH_BUILDING * expected:
+                    trials[number] = trial = self._try(number, self._large, sample, trials[number])
+                    if trial.reached:
+                        expected = min(expected, trial.expected_ms)
         return sorted(trials.values(), key=lambda trial: (not trial.reached, trial.expected_ms))
+
+    def _may_take(self, first: Trial) -> float:
+        """The fewest milliseconds over all vectors that a trial among few leaves to hope for."""
+        return self._over_all(first.spec, first.ms, first.rows, LEAST_GROWTH) if is_graph(first.spec) else 0.0
+
+    def _over_all(self, spec: str, ms: float, rows: int, growth: float) -> float:
+        # Of several graphs each is walked; lists are read once, in parts.
+        graphs = self._parts if is_graph(spec) else 1
+        return graphs * ms * (self._rows / graphs / rows) ** growth
 
     def _sample(self, rows: np.ndarray) -> Sample:
         return Sample(self._queries, self._source.truth(rows, self._queries, self._k), self._made)
@@ -100,8 +120,6 @@ class Trials:
         # Without a trial before, as long as the slowest growth that was seen: that of a kind which will not be built.
         growth = min(1.0, max(0.0, math.log(ms / before.ms) / math.log(len(rows) / before.rows))) if before else 0.5
         kind = self.kinds[number]
-        # Of several graphs each is walked; lists are read once, in parts.
-        graphs = self._parts if is_graph(kind.spec) else 1
-        expected = graphs * ms * (self._rows / graphs / len(rows)) ** growth
+        expected = self._over_all(kind.spec, ms, len(rows), growth)
         self._progress.note(f"{kind.spec} over {len(rows):,} vectors: recall {tuned.recall.mean:.3f} in {ms:.3f} ms")
         return Trial(kind.spec, kind.build_s, len(rows), reached, tuned.recall.mean, ms, expected)
