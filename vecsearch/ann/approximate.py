@@ -19,7 +19,7 @@ from vecsearch.errors import DamagedIndexError, UnsupportedIndexError, UsageErro
 from vecsearch.forks import library_code
 from vecsearch.metric import Metric
 
-BLOCK_QUERIES = 4096
+BLOCK_QUERIES = 2048
 """Queries that are searched together, so that memory does not grow with their number."""
 MATCHES, MOST_NEAR = 20, 1024
 """Rows that a condition should leave of those near a query, to tell how common they are there; of how many at the most."""
