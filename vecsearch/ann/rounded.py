@@ -46,7 +46,7 @@ class Rounded:
         self._scales = 127 / (HEADROOM * np.where(largest > TINY, largest, np.float32(1)))
         width = -(-vectors.shape[1] // LANES) * LANES
         self._codes = faiss.IndexScalarQuantizer(width, faiss.ScalarQuantizer.QT_8bit_direct_signed, faiss.METRIC_INNER_PRODUCT)
-        self._odd = np.empty(0, np.int64)
+        self._odd, self._is_odd = np.empty(0, np.int64), np.zeros(len(vectors), bool)
         self._error = self._longest = self._steps = 0.0
         self._certain = self._doubtful = 0
 
@@ -75,7 +75,7 @@ class Rounded:
             return
         whole = np.rint(points * self._scales)
         odd = (np.abs(whole) > 127).any(axis=1)
-        self._odd = np.append(self._odd, first + np.flatnonzero(odd))
+        self._odd, self._is_odd[first : first + len(points)] = np.append(self._odd, first + np.flatnonzero(odd)), odd
         with np.errstate(over="ignore"):  # an infinite error leaves all open
             self._error = max(self._error, _longest((points - whole / self._scales)[~odd]))
             self._longest, self._steps = max(self._longest, _longest(points)), max(self._steps, _longest(whole[~odd]))
@@ -111,8 +111,7 @@ class Rounded:
         with for_queries(len(queries)), library_code:
             rounded, rows = self._codes.search(self._padded(asked), count, params=parameters)
         # What is odd may have been found as well.
-        found = np.where(np.isin(rows, odd), -1, rows) if len(odd) else rows
-        found = np.concatenate([found, np.broadcast_to(odd, (len(queries), len(odd)))], axis=1)
+        found = np.concatenate([np.where(self._is_odd[rows], -1, rows), np.tile(odd, (len(queries), 1))], axis=1)
         scores = np.vecdot(self._vectors[found], queries[:, None])
         if self._metric is Metric.COSINE:
             lengths = self._norms[found]

@@ -20,7 +20,6 @@ from vecsearch.encoders.sentence.base import TOKENIZER, full_batches, padded, re
 from vecsearch.encoders.sentence.onnx_model import TOKENS, OnnxModel, find_model, is_onnx
 from vecsearch.encoders.sentence.transformer import NEEDED, output_of, pretrained
 from vecsearch.encoders.torch_settings import fast_dtype
-from vecsearch.encoders.ulmfit.lstm import sigmoid
 from vecsearch.errors import CheckpointError, UsageError
 from vecsearch.forks import library_code, made_once
 from vecsearch.metric import normalise
@@ -119,7 +118,7 @@ class CrossEncoder:
             logits[chosen] = found[:, 0]
         if not np.isfinite(logits).all():
             raise CheckpointError(f"the model in {self._folder} gives NaN or infinity; save it again")
-        return sigmoid(logits)
+        return 0.5 * np.tanh(0.5 * logits) + 0.5  # the logistic function, in the form that cannot overflow
 
     @made_once
     def _tokenizer(self) -> Any:

@@ -67,18 +67,15 @@ class NumpyEngine:
 def _lstm(layer: Layer, x: np.ndarray, h: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     inputs = x @ layer.weight_ih.T + layer.bias  # (t, b, 4h): all time steps in one product
     states = np.empty((*x.shape[:2], layer.dim), np.float32)
+    # One tanh for all gates: three of them are logistic functions, in the form that cannot overflow.
+    scale = np.repeat(np.array([0.5, 0.5, 1, 0.5], np.float32), layer.dim)
     for t, gates in enumerate(inputs):
-        gates = gates + h @ layer.weight_hh.T
-        i, f, g, o = np.split(gates, 4, axis=1)
-        c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
-        h = sigmoid(o) * np.tanh(c)
+        gates = np.tanh(scale * (gates + h @ layer.weight_hh.T))
+        i, f, g, o = (gates[:, first : first + layer.dim] for first in range(0, 4 * layer.dim, layer.dim))
+        c = (0.5 * f + 0.5) * c + (0.5 * i + 0.5) * g
+        h = (0.5 * o + 0.5) * np.tanh(c)
         states[t] = h
     return states, h, c
-
-
-def sigmoid(x: np.ndarray) -> np.ndarray:
-    """The logistic function."""
-    return 0.5 * np.tanh(0.5 * x) + 0.5  # this form cannot overflow
 
 
 class TorchEngine:
