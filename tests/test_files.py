@@ -1,6 +1,7 @@
 """What is written whole: after any refusal or kill there is what was there before, or all that is new."""
 
 import errno
+import os
 from functools import partial
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from faults import failing, killed, moments, trace
 
 from vecsearch.errors import ResourceError, UsageError
-from vecsearch.files import new_file, new_folder, put_in_place, refuse_existing, write_whole
+from vecsearch.files import memory_limit, new_file, new_folder, put_in_place, refuse_existing, write_whole
 from vecsearch.resume import refuse_difference
 
 
@@ -145,3 +146,29 @@ def test_only_the_same_work_goes_on():
     ):
         with pytest.raises(UsageError, match=said + r".*start again with --replace$"):
             refuse_difference(Path("work"), kept, now, anew="with --replace")
+
+
+@pytest.mark.parametrize(
+    "groups, files, limit",
+    [
+        ("0::/system.slice/it.service", {"system.slice/it.service/memory.max": "2097152"}, 2 << 20),
+        ("0::/system.slice/it.service", {"system.slice/it.service/memory.max": "max", "system.slice/memory.max": "4096"}, 4096),
+        ("0::/", {"memory.max": "1048576\n"}, 1 << 20),
+        ("0::/", {"memory.max": "max\n"}, None),
+        ("0::/../../elsewhere", {"memory.max": "1048576"}, 1 << 20),
+        ("5:cpu,memory:/docker/1f\n1:pids:/", {"memory/memory.limit_in_bytes": "8192"}, 8192),
+        ("5:memory:/a\n0::/", {"memory/a/memory.limit_in_bytes": "8192", "memory/memory.limit_in_bytes": str(1 << 62)}, 8192),
+        ("1:pids:/", {"memory.max": "8192"}, None),
+        (None, {}, None),
+    ],
+)
+def test_a_service_has_no_more_memory_than_it_is_given(tmp_path, groups, files, limit):
+    if groups is not None:
+        (tmp_path / "proc/self").mkdir(parents=True)
+        (tmp_path / "proc/self/cgroup").write_text(groups + "\n")
+    for name, content in files.items():
+        file = tmp_path / "sys/fs/cgroup" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(content)
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    assert memory_limit(tmp_path) == (limit or machine)

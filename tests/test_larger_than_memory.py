@@ -170,7 +170,7 @@ def test_exact_search_lets_go_of_vectors_that_fill_the_memory(memory, stays, tmp
     vectors = made(100_000, 64)
     np.save(tmp_path / "rows.npy", vectors)
     mapped = np.load(tmp_path / "rows.npy", mmap_mode="r").view(np.ndarray)
-    monkeypatch.setattr(exact, "physical_memory", lambda: memory)
+    monkeypatch.setattr(exact, "memory_limit", lambda: memory)
     searcher = ann.ExactSearcher(mapped, norms(vectors))
     release(mapped)
     before = resident()

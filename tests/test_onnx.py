@@ -20,7 +20,7 @@ from vecsearch.encoders import (
 )
 from vecsearch.encoders.sentence import base as sentence
 from vecsearch.errors import CheckpointError, UsageError
-from vecsearch.files import physical_memory
+from vecsearch.files import memory_limit
 from vecsearch.index.index import Index
 
 if missing := [name for name in ("onnx", "onnxruntime", "transformers") if find_spec(name) is None]:
@@ -197,7 +197,7 @@ def test_a_graph_that_asks_for_too_much_memory_is_refused(tmp_path):
         helper.make_node("Add", ["states", "sum"], ["last_hidden_state"]),
     ]
     inputs, outputs = {"input_ids": (INT64, ["n", "t"])}, {"last_hidden_state": (FLOAT, ["n", "t", DIM])}
-    weights = {"table": TABLE, "size": np.array([physical_memory() // 4])}  # as many float32: all of the memory
+    weights = {"table": TABLE, "size": np.array([memory_limit() // 4])}  # as many float32: all of the memory
     write_graph(tmp_path / "model.onnx", nodes, inputs, outputs, weights)
     write_beside(tmp_path)
     with pytest.raises(CheckpointError, match=r"fails on its inputs.*Available memory"):

@@ -11,6 +11,7 @@ import struct
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -129,9 +130,32 @@ def release(array: Any) -> None:
         base.madvise(mmap.MADV_DONTNEED)
 
 
-def physical_memory() -> int:
-    """Bytes of memory that the machine has."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+@cache
+def memory_limit(root: Path = Path("/")) -> int:
+    """Bytes of memory that this process may have: the machine's, or less where a service or a container is given less. `root`
+    is where the system's folders proc and sys lie."""
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min([machine, *_group_limits(root)])
+
+
+def _group_limits(root: Path) -> Iterator[int]:
+    """The limits of Linux's control groups, of either version, that this process is in (cgroups(7))."""
+    try:
+        groups = [line.split(":", 2) for line in (root / "proc/self/cgroup").read_text().splitlines()]
+    except OSError:
+        return
+    for _, controllers, path in groups:
+        if not controllers:
+            top, name = root / "sys/fs/cgroup", "memory.max"
+        elif "memory" in controllers.split(","):
+            top, name = root / "sys/fs/cgroup/memory", "memory.limit_in_bytes"
+        else:
+            continue
+        # In a container the path may be that outside, and its own limit lies at the top.
+        group = top / path.strip("/")
+        for folder in (group, *group.parents):
+            with suppress(OSError, ValueError):  # "max" is no number
+                yield int((folder / name).read_text())
 
 
 def trim_memory() -> None:

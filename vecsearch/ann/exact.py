@@ -10,7 +10,7 @@ import numpy as np
 
 from vecsearch.ann.rounded import Rounded
 from vecsearch.ann.threads import CORES, each_by_a_thread, one_thread, product_threads
-from vecsearch.files import physical_memory, release
+from vecsearch.files import memory_limit, release
 from vecsearch.forks import library_code
 from vecsearch.metric import Metric, normalise
 
@@ -55,7 +55,7 @@ class ExactSearcher:
     def __init__(self, vectors: np.ndarray, norms: np.ndarray, *, little: bool = False) -> None:
         self._vectors, self._norms = vectors, norms
         self._searches, self._rounded = 0, dict[Metric, Rounded]()
-        self._may_round = not little and vectors.size > CACHED and vectors.nbytes <= physical_memory() // 4
+        self._may_round = not little and vectors.size > CACHED and vectors.nbytes <= memory_limit() // 4
 
     def search(
         self, queries: np.ndarray, k: int, metric: Metric, among: np.ndarray | None = None
@@ -86,19 +86,22 @@ class ExactSearcher:
         self._searches += 1
         if self._searches <= SEARCHES:
             return None
-        rounded = self._rounded.get(metric) or self._rounded.setdefault(metric, Rounded(self._vectors, self._norms, metric))
-        if rounded.useless:
-            self._may_round, self._rounded = False, {}
-        elif rounded.ready:
-            return rounded
-        else:
+        try:
+            rounded = self._rounded.get(metric) or self._rounded.setdefault(metric, Rounded(self._vectors, self._norms, metric))
+            if rounded.ready:
+                return rounded
             rounded.grow()
+            useless = rounded.useless
+        except MemoryError:
+            useless = True
+        if useless:
+            self._may_round, self._rounded = False, {}
         return None
 
     def _blocks(self, among: np.ndarray | None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         step = max(1, BLOCK_BYTES // (4 * self._vectors.shape[1]))
         # They would push out of memory what others need there.
-        many = self._vectors.nbytes > physical_memory() // 2
+        many = self._vectors.nbytes > memory_limit() // 2
         for first in range(0, len(self._vectors if among is None else among), step):
             part = slice(first, first + step) if among is None else among[first : first + step]
             yield self._vectors[part], self._norms[part]

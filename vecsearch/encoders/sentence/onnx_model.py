@@ -13,7 +13,7 @@ import numpy as np
 from vecsearch.encoders.sentence.onnx_file import STRING, Graph, read_graph
 from vecsearch.encoders.sentence.transformer import WEIGHTS, without_torchvision
 from vecsearch.errors import CheckpointError, UsageError
-from vecsearch.files import physical_memory
+from vecsearch.files import memory_limit
 from vecsearch.forks import inherited, keep_for_ever, made_once
 
 SUFFIX, MODEL = ".onnx", "model.onnx"
@@ -180,7 +180,7 @@ def _limit_memory() -> None:
     import onnxruntime as ort
 
     place = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
-    ort.create_and_register_allocator(place, ort.OrtArenaCfg({"max_mem": physical_memory() // 2}))
+    ort.create_and_register_allocator(place, ort.OrtArenaCfg({"max_mem": memory_limit() // 2}))
 
 
 def _plain(name: str) -> str:
