@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,29 +86,36 @@ def exact_bytes(rows: int, dim: int) -> int:
     return rows * dim * 4
 
 
-def reduced_dim(points: np.ndarray, queries: np.ndarray, k: int, target: float, *, euclidean: bool) -> int:
+def reduced_dim(points: np.ndarray, queries: Sequence[np.ndarray], k: int, target: float, *, euclidean: bool) -> int:
     """The fewest dimensions, by PCA, in which the nearest of 4 k points still hold the k nearest, but for a small part of what
-    the `target` recall lets be missed. Points (n, d) and queries (q, d) float32."""
+    the `target` recall lets be missed. Points (n, d) float32, and queries of each kind, (q, d) float32."""
     import faiss
 
     metric = faiss.METRIC_L2 if euclidean else faiss.METRIC_INNER_PRODUCT
-    _, truth = faiss.knn(queries, points, min(k, len(points)), metric=metric)
+
+    def nearest(asked: np.ndarray, among: np.ndarray, count: int) -> np.ndarray:
+        return faiss.knn(asked, among, min(count, len(among)), metric=metric)[1]
+
     fitting = [reduced for reduced in REDUCTIONS if reduced < points.shape[1] and reduced <= len(points)]
     if not fitting:
         return points.shape[1]
     # The leading components of one PCA are those of every smaller one.
     pca = faiss.PCAMatrix(points.shape[1], fitting[-1])
     pca.train(points if euclidean else np.concatenate([points, -points]))
-    rotated, asked = pca.apply(points), pca.apply(queries)
+    rotated = pca.apply(points)
+    kinds = [(pca.apply(asked), nearest(asked, points, k)) for asked in queries]
 
-    def does(reduced: int) -> bool:
-        part, wanted = (np.ascontiguousarray(table[:, :reduced]) for table in (rotated, asked))
-        _, found = faiss.knn(wanted, part, min(4 * k, len(points)), metric=metric)
-        kept = np.mean([np.isin(a, b).mean() for a, b in zip(truth, found, strict=True)])
-        return bool(kept >= 1 - LOST_BY_REDUCTION * (1 - target))
+    def enough(reduced: int) -> bool:
+        part = np.ascontiguousarray(rotated[:, :reduced])
+        for asked, truth in kinds:
+            found = nearest(np.ascontiguousarray(asked[:, :reduced]), part, 4 * k)
+            kept = np.mean([np.isin(a, b).mean() for a, b in zip(truth, found, strict=True)])
+            if kept < 1 - LOST_BY_REDUCTION * (1 - target):
+                return False
+        return True
 
     # The more dimensions there are, the more is kept.
-    first = bisect_left(fitting, True, key=does)
+    first = bisect_left(fitting, True, key=enough)
     return fitting[first] if first < len(fitting) else points.shape[1]
 
 

@@ -67,10 +67,8 @@ class Trials:
         points = self._source.points(self._large[:: max(1, len(self._large) // MOST_ROWS)])
         self._dim = points.shape[1]
         asked, euclidean = source.compared.of_queries(self._queries), source.compared.euclidean
-        self._reduced = max(
-            reduced_dim(points, asked[which], self._k, target, euclidean=euclidean)
-            for which in kinds_of_queries(self._made).values()
-        )
+        of_each_kind = [asked[which] for which in kinds_of_queries(self._made).values()]
+        self._reduced = reduced_dim(points, of_each_kind, self._k, target, euclidean=euclidean)
         fast, small = self._kinds(self._rows, self._parts)
         self.kinds = fast + small
         """All that there are, whether tried or not."""

@@ -76,9 +76,8 @@ def _candidates(sample: Sample, goal: ann.Goal, metric: Metric) -> list[IndexKin
     source = ann.Rows(sample.vectors, norms(sample.vectors), metric)
     asked = np.arange(len(sample.vectors)) < max(1, ASKED * len(sample.vectors))
     points = source.points(np.flatnonzero(~asked))
-    reduced = reduced_dim(
-        points, source.compared.of_queries(sample.vectors[asked]), goal.k, goal.recall, euclidean=source.compared.euclidean
-    )
+    queries = source.compared.of_queries(sample.vectors[asked])
+    reduced = reduced_dim(points, [queries], goal.k, goal.recall, euclidean=source.compared.euclidean)
     return [exact, *chain(*kinds(sample.rows, points.shape[1], reduced, euclidean=source.compared.euclidean))]
 
 
