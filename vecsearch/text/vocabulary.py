@@ -133,8 +133,8 @@ def _text(path: Path) -> str:
 
 
 def _index(words: Any, where: str) -> dict[str, int]:
-    """The row of each word but for the padding. Every command opens a vocabulary: all words are looked at together, which says of
-    almost every one that it is well. Raises `CheckpointError` for any other."""
+    """The row of each word but for the padding. Every command opens a vocabulary: all words are looked at together, which says
+    of almost every one that it is well. Raises `CheckpointError` for any other."""
     if not isinstance(words, list | tuple):
         raise CheckpointError(f"{where}: holds a {type(words).__name__}, not a list of words; give the list alone")
     if not words:
