@@ -22,8 +22,8 @@ _CHARACTER = re.compile(rf"\\\W|{_CLASS}|[^\\\[\](){{}}^$.|?*+]", re.DOTALL)
 _ELEMENT = re.compile(r"\\(?:u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}|x[0-9A-Fa-f]{2}|.)|.", re.DOTALL)
 _OTHER_LETTERS = re.compile(r"\(\?[a-zA-Z-]*[ix]")
 """Flags within an expression with which a character of a class is not just itself."""
-_NO_CHARACTER = r"[^\x00-\U0010ffff]"
-"""Takes none, and has the length of one, which counts in a lookbehind."""
+_ANY, _NONE = r"[\x00-\U0010ffff]", r"[^\x00-\U0010ffff]"
+"""Take any character, and none; both have the length of one, which counts in a lookbehind."""
 
 
 class Expression:
@@ -74,9 +74,8 @@ def is_character(part: str = "") -> bool:
 @lru_cache(maxsize=256)
 def _narrowed(part: str, beyond: tuple[int, ...]) -> str:
     """A class without the characters that are neither of ASCII nor `beyond`; as it is where it is anything but a plain one."""
-    if part[1] == "^":
-        return part
-    elements, kept, at = _ELEMENT.findall(part[1:-1]), [], 0
+    no = "^" if part[1] == "^" else ""
+    elements, kept, at = _ELEMENT.findall(part[1 + len(no) : -1]), [], 0
     codes = list(map(_code, elements))
     while at < len(elements):
         first = last = codes[at]
@@ -95,7 +94,7 @@ def _narrowed(part: str, beyond: tuple[int, ...]) -> str:
                 kept.append(f"\\x{first:02x}-\\x{min(last, 127):02x}" if is_range else f"\\x{first:02x}")
             kept += [f"\\U{code:08x}" for code in beyond[bisect_left(beyond, first) : bisect_right(beyond, last)]]
         at += 3 if is_range else 1
-    return f"[{''.join(kept)}]" if kept else _NO_CHARACTER
+    return f"[{no}{''.join(kept)}]" if kept else _ANY if no else _NONE
 
 
 def _code(element: str) -> int | None:
