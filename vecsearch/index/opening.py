@@ -46,7 +46,8 @@ def open_view(
 
     def view(snapshot: Snapshot) -> View:
         _refuse_other(snapshot, encoder)
-        own = encoder or carried(snapshot.encoder_folder)
+        # Who asks for a check has had all files hashed by now, those of the encoder too.
+        own = encoder or carried(snapshot.encoder_folder, check=not check)
         return _view(snapshot, place, own, given=encoder, seconds=seconds, check=check)
 
     if isinstance(folder, str) and is_store_url(folder):
