@@ -488,7 +488,7 @@ def test_files_that_have_been_hashed_are_not_hashed_again(tiny_folder, tmp_path)
     UlmfitEncoder(tiny_folder()).save(tmp_path)
     tokenizer = tmp_path / "tokenizer.json"
     tokenizer.write_text(tokenizer.read_text() + " ")
-    with pytest.raises(CheckpointError, match="tokenizer.json is damaged"):
+    with pytest.raises(CheckpointError, match=r"tokenizer.json is damaged"):
         open_encoder(tmp_path)
     assert open_encoder(tmp_path, check=False).fingerprint == UlmfitEncoder(tiny_folder()).fingerprint
 
