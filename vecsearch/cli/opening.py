@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def open_index(index: str, **options: Any) -> Index:
     """As `Index.open`; what has to come from a store is shown as it comes."""
-    with _keeping_all():
+    with keeping_all():
         from vecsearch.cli.progress import bars
         from vecsearch.index.index import Index
 
@@ -22,9 +22,9 @@ def open_index(index: str, **options: Any) -> Index:
 
 
 @contextmanager
-def _keeping_all() -> Iterator[None]:
-    """Look for no unreachable cycles, nor later among what is there by then: what is imported and opened stays, and to look at it
-    again and again is a tenth of what a cold query takes."""
+def keeping_all() -> Iterator[None]:
+    """Look for no unreachable cycles, nor later among what is there by then: what is imported and opened stays, and to look at
+    it again and again is a tenth of what a cold query takes."""
     gc.disable()
     try:
         yield
