@@ -57,6 +57,12 @@ def test_it_matches_the_same(pattern, flags, inner, others, strings):
             assert expression.matches(some) == (expected.match(some) is not None)
 
 
+@pytest.mark.parametrize("pattern", ["[", "a[b", "[^]", "[]", "a\\", "[b-a]", "(", r"[\u00]", r"[\w-z]"])
+def test_what_is_no_expression_is_refused_for_any_string(pattern):
+    with pytest.raises(re.error):
+        Expression(pattern, 0).of("")
+
+
 def test_most_of_a_class_is_left_out():
     expression = Expression("(?<=[a-zà-ÿ\\u0400-\\u04ff])[,;¡](?=[中])", 0, frozenset("à"))
     assert len(expression.narrow.pattern) < 60

@@ -44,9 +44,12 @@ class Expression:
         """What matches the same in every string of the few characters, compiled. Raises re.error where `whole` does."""
         if self.flags & re.IGNORECASE or _OTHER_LETTERS.search(self.pattern):
             return self.whole
+        parts = parts_of(self.pattern)
+        if "".join(parts) != self.pattern:
+            return self.whole  # a class without an end is no part
         beyond = tuple(sorted(map(ord, self.others.union(_SIGNS))))
-        parts = (_narrowed(part, beyond) if part[:1] == "[" else part for part in parts_of(self.pattern))
-        return re.compile("".join(parts), self.flags)
+        narrow = (_narrowed(part, beyond) if part[0] == "[" else part for part in parts)
+        return re.compile("".join(narrow), self.flags)
 
     def of(self, string: str) -> re.Pattern[str]:
         """What to search a string with."""
@@ -76,6 +79,8 @@ def _narrowed(part: str, beyond: tuple[int, ...]) -> str:
     """A class without the characters that are neither of ASCII nor `beyond`; as it is where it is anything but a plain one."""
     no = "^" if part[1] == "^" else ""
     elements, kept, at = _ELEMENT.findall(part[1 + len(no) : -1]), [], 0
+    if not elements:
+        return part  # to Python its end is its first character
     codes = list(map(_code, elements))
     while at < len(elements):
         first = last = codes[at]
