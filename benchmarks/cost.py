@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter, process_time
+from typing import NamedTuple
 
 
 def reset_peak_memory() -> int:
@@ -42,14 +43,23 @@ def busy(count: int) -> Iterator[None]:
             other.wait()
 
 
-def of_process(*arguments: str) -> tuple[float, int]:
-    """Seconds that `python ARGUMENTS` takes as a process of its own, its start included, and its peak memory in bytes."""
+class Cost(NamedTuple):
+    """What a process took: seconds from its start to its end, seconds of processors, bytes of memory at its peak."""
+
+    seconds: float
+    processor: float
+    peak: int
+
+
+def of_process(*arguments: str) -> Cost:
+    """What `python ARGUMENTS` takes as a process of its own, its start included."""
     started = perf_counter()
     process = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"python {' '.join(arguments)} ends with {os.waitstatus_to_exitcode(status)}")
-    return perf_counter() - started, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    elapsed, peak = perf_counter() - started, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return Cost(elapsed, usage.ru_utime + usage.ru_stime, peak)
 
 
 def timed(work: Callable[[], object]) -> tuple[float, float]:

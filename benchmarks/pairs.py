@@ -60,7 +60,7 @@ def main() -> None:
             with path.open("w", encoding="utf-8") as file:
                 file.writelines(json.dumps({"query": texts[i], "result": texts[j]}) + "\n" for i, j in some)
             command = ["-m", "vecsearch.cli", "similarity", "--pairs", str(path), "--encoder", options.encoder]
-            taken, peak = of_process(*command, "-o", str(path.with_name("scored.jsonl")), "--replace")
+            taken, _, peak = of_process(*command, "-o", str(path.with_name("scored.jsonl")), "--replace")
             rows.append(told("vecsearch similarity --pairs", len(some), taken) | {"memory_mb": peak // 1_000_000} | row)
         if options.files:
             parts = Path(folder) / "parts"
@@ -69,7 +69,7 @@ def main() -> None:
                 with (parts / f"{number}.jsonl").open("w", encoding="utf-8") as file:
                     file.writelines(json.dumps({"query": texts[i], "result": texts[j]}) + "\n" for i, j in its.tolist())
             command = ["-m", "vecsearch.cli", "similarity", "--pairs", str(parts), "--encoder", options.encoder]
-            taken, _ = of_process(*command, "-o", str(Path(folder) / "scored"), "--workers", str(options.workers))
+            taken, *_ = of_process(*command, "-o", str(Path(folder) / "scored"), "--workers", str(options.workers))
             rows.append(told(f"{options.files} files by {options.workers} workers", len(pairs), taken) | row)
     some = pairs[: max(BLOCK, options.pairs // 100)]
     rows.append(told("plain", len(some), plain([(texts[i], texts[j]) for i, j in some], options.encoder)) | row)

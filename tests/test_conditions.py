@@ -2,8 +2,9 @@
 
 import csv
 import json
+import sqlite3
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from vecsearch.corpus.document import Document
 from vecsearch.corpus.readers import read_corpus
 from vecsearch.errors import UsageError
 from vecsearch.index.index import Index
+from vecsearch.store import fields, filters
 
 TABLES = 1000 if FULL else 25
 CONDITIONS_EACH = 20
@@ -358,9 +360,25 @@ def exactly(rows, condition):
     return not (large and "+ 1" in condition)
 
 
+@contextmanager
+def indexed(share):
+    """Give the columns of any number of documents an index, used for what one document of `share` meets."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fields, "INDEXED_FROM", 1)
+        patch.setattr(fields, "LEAST_VALUES", 1)
+        patch.setattr(filters, "FEW", share)
+        yield
+
+
+@pytest.mark.parametrize("by_indexes", [False, True])
 @settings(max_examples=TABLES, suppress_health_check=list(HealthCheck))
 @given(TABLE, st.lists(CONDITIONS, min_size=CONDITIONS_EACH, max_size=CONDITIONS_EACH), st.data())
-def test_conditions_are_those_of_python(table, conditions, data):
+def test_conditions_are_those_of_python(by_indexes, table, conditions, data):
+    with indexed(1) if by_indexes else nullcontext():
+        _compare(table, conditions, data)
+
+
+def _compare(table, conditions, data):
     # A name that no document has is refused: each stands in one of them.
     rows = [*({name: stored(value) for name, value in row.items()} for row in table), {}]
     cut = data.draw(st.integers(1, len(table)))
@@ -372,6 +390,82 @@ def test_conditions_are_those_of_python(table, conditions, data):
             if exactly(rows, where):
                 expected = [f"d{i}" for i, row in enumerate(rows) if test(dict.fromkeys(NAMES) | row)]
                 assert met(opened, where) == sorted(expected), where
+
+
+OF_ONE_KIND = st.fixed_dictionaries(
+    {
+        "n": st.one_of(st.none(), st.integers(-5, 20)),
+        "x": st.one_of(st.none(), st.floats(-2, 2, width=16), st.integers(-2, 2)),
+        "t": st.one_of(st.none(), st.text("abAB1é'", max_size=2)),
+    }
+)
+ONES = st.one_of(
+    st.tuples(st.sampled_from(["n", "x"]), st.one_of(st.integers(-5, 20), st.floats(-2, 2, width=16))),
+    st.tuples(st.just("t"), st.text("abAB1é'", max_size=2)),
+)
+OF_ONE = st.one_of(
+    st.builds(lambda one, operator, turned: with_literal(one[0], operator, one[1], turned), ONES, OPERATORS, st.booleans()),
+    st.builds(lambda one, high, inverse: between(one[0], one[1], high[1], inverse), ONES, ONES, st.booleans()),
+    st.builds(lambda one, more, inverse: among(one[0], [one[1], *more], inverse), ONES, st.lists(LITERALS), st.booleans()),
+    st.builds(lambda one, inverse: is_null(one[0], inverse), ONES, st.booleans()),
+    st.builds(lambda one, inverse: is_literal(*one, inverse), ONES, st.booleans()),
+)
+
+
+@settings(max_examples=TABLES, suppress_health_check=list(HealthCheck))
+@given(
+    st.lists(OF_ONE_KIND, min_size=30, max_size=60),
+    st.lists(st.lists(OF_ONE, min_size=1, max_size=4), min_size=CONDITIONS_EACH, max_size=CONDITIONS_EACH),
+    st.sampled_from([1, 4, 10]),
+)
+def test_an_index_of_a_column_finds_what_python_does(table, conditions, share):
+    with indexed(share), briefly(*table, {"n": 0, "x": 0.5, "t": "c"}) as opened:
+        for parts in conditions:
+            where, test = joined("and", all_of, parts)
+            expected = [f"d{i}" for i, row in enumerate([*table, {"n": 0, "x": 0.5, "t": "c"}]) if test(row)]
+            assert met(opened, where) == sorted(expected), where
+
+
+def test_columns_of_many_documents_have_an_index_where_it_may_leave_few(tmp_path, monkeypatch):
+    monkeypatch.setattr(fields, "INDEXED_FROM", 100)
+    made = [
+        {
+            "n": n,
+            "few": n % 3,
+            "flag": n % 2 == 0,
+            "long": f"{n}" * 100,
+            "list": [n],
+            "word": f"w{n}",
+            **({"rare": n} if n % 5 else {}),
+        }
+        for n in range(100)
+    ]
+    for count, expected in ((100, {"n", "word", "rare"}), (99, set())):
+        with holding(tmp_path / str(count), *made[:count]) as opened:
+            assert opened.count("n = 7 and word = 'w7' and few = 1 and length(text) > 2") == 1
+            assert opened.count("rare >= 20 and rare < 25 and list is not null") == 4
+            (path,) = opened.folder.glob("segments/*/documents.sqlite")
+        with sqlite3.connect(path) as db:
+            columns = {f"c{place}": name for name, place in db.execute("SELECT name, place FROM field_names")}
+            found = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE name GLOB 'field_values_*'")}
+        assert {columns[name.removeprefix("field_values_")] for name in found} == expected
+        assert Index.verify(tmp_path / str(count)).problems == []
+
+
+def test_segments_with_and_without_indexes_answer_alike(tmp_path):
+    made = [{"n": n, "t": f"t{n % 50}"} for n in range(200)]
+    with holding(tmp_path / "plain", *made) as plain, indexed(32), holding(tmp_path / "indexed", *made) as having:
+        for where in (
+            "n > 3",
+            "n >= 195",
+            "t = 't7' and n > 3",
+            "t = 't7' or n = 1",
+            "not n > 3",
+            "n = 5 and document.id = 'd5'",
+            "n = 5 and (n = 3 or text = 'text 5')",
+            "(n >= 60 and (n < 61)) and t like 'T%' and t is not null",
+        ):
+            assert met(plain, where) == met(having, where) != []
 
 
 def cell_of(cell):

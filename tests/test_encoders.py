@@ -16,12 +16,14 @@ from conftest import WORDS, random_tensors
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vecsearch.corpus.document import Document
 from vecsearch.encoders import UlmfitEncoder, open_encoder
 from vecsearch.encoders.ulmfit import batches
 from vecsearch.encoders.ulmfit.folder import write_encoder
 from vecsearch.encoders.ulmfit.lstm import NumpyEngine, TorchEngine
 from vecsearch.encoders.ulmfit.pooling import Pool, Pooling
-from vecsearch.errors import CheckpointError, DataError, UsageError
+from vecsearch.errors import CheckpointError, DamagedIndexError, DataError, UsageError
+from vecsearch.index.index import Index
 from vecsearch.text.vocabulary import Vocabulary
 
 POOLINGS = ("raw", "mean", "max", "last", "concat")
@@ -480,3 +482,24 @@ def test_any_number_of_threads_gives_the_same_vectors(monkeypatch: pytest.Monkey
         torch.set_num_threads(before)
     assert np.array_equal(found[0], found[1])
     assert np.array_equal(found[0], found[2])
+
+
+def test_files_that_have_been_hashed_are_not_hashed_again(tiny_folder, tmp_path):
+    UlmfitEncoder(tiny_folder()).save(tmp_path)
+    tokenizer = tmp_path / "tokenizer.json"
+    tokenizer.write_text(tokenizer.read_text() + " ")
+    with pytest.raises(CheckpointError, match=r"tokenizer.json is damaged"):
+        open_encoder(tmp_path)
+    assert open_encoder(tmp_path, check=False).fingerprint == UlmfitEncoder(tiny_folder()).fingerprint
+
+
+def test_an_index_that_is_not_hashed_has_its_encoder_hashed(tiny_folder, tmp_path):
+    with Index.build(tmp_path / "index", [Document("1", "the king")], UlmfitEncoder(tiny_folder())) as index:
+        (weights,) = index.folder.glob("encoder/*/model.safetensors")
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(data)
+    with pytest.raises(CheckpointError, match=r"model.safetensors is damaged"):
+        Index.open(tmp_path / "index", check=False)
+    with pytest.raises(DamagedIndexError, match=r"model.safetensors has sha256"):
+        Index.open(tmp_path / "index")

@@ -257,7 +257,7 @@ def other_cases(place: Place) -> Iterator[Case]:
     pairs = {"path": "pairs.tsv", "columns": ["a", "b", "label"], "format": "tsv", "skip_bad": False}
     yield Case("read_pairs", listed(read_pairs), pairs)
     yield Case("pair_scores", pair_scores, {"a": np.ones((1, DIM)), "b": np.ones((1, DIM)), "metric": "cosine"})
-    options = {"pooling": "mean", "layers": [1], "max_tokens": 5, "dtype": "float32"}
+    options = {"pooling": "mean", "layers": [1], "max_tokens": 5, "dtype": "float32", "check": True}
     yield Case("open_encoder", open_encoder, {"name": "tiny", **options})
     yield Case("UlmfitEncoder", UlmfitEncoder, {"folder": "nowhere", **options})
     yield Case("ConcatenatedEncoder", ConcatenatedEncoder, {"parts": [Encoder(), Encoder()], "weights": [1, 2]})

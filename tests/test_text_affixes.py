@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from vecsearch.errors import UsageError
 from vecsearch.text.affixes import leaves_words, prefix_length, suffix_length
+from vecsearch.text.expressions import Expression
 from vecsearch.text.splitting import SplitRules
 
 SLOW = {"fr", "id", "ms"}
@@ -33,23 +34,30 @@ def searched(pattern: re.Pattern[str], string: str) -> int:
     return len(match[0]) if match else 0
 
 
+def spans(pattern: re.Pattern[str], string: str) -> list[tuple[int, int]]:
+    return [match.span() for match in pattern.finditer(string)]
+
+
 @pytest.mark.parametrize("lang", LANGUAGES)
 def test_the_affixes_of_every_language_are_those_of_a_search(lang):
     try:
         rules = SplitRules.from_spacy(lang)
     except UsageError as error:
         pytest.skip(str(error))
-    prefix, suffix, infix = (pattern.compile() for pattern in (rules.prefix, rules.suffix, rules.infix))
-    compared = [(prefix, prefix_length(prefix)), (suffix, suffix_length(suffix))]
+    others = frozenset("éж")
+    prefix, suffix, infix = (pattern.expression(others) for pattern in (rules.prefix, rules.suffix, rules.infix))
+    compared = [(prefix.whole, prefix_length(prefix)), (suffix.whole, suffix_length(suffix))]
     assert all(map(leaves_words, (prefix, suffix, infix)))
 
     @given(STRINGS, WORDS, st.sampled_from(["", "b", "a."]), st.sampled_from([5, 200]))
     @settings(max_examples=30)
     def check(string, word, filler, count):
-        assert not any(pattern.search(word) for pattern in (prefix, suffix, infix))
+        assert not any(expression.of(word).search(word) for expression in (prefix, suffix, infix))
         for pattern, length in compared:
             for whole in (string, word + string, filler * count + string):
                 assert length(f"({whole}.", 1, 1 + len(whole)) == searched(pattern, whole)
+                for expression in (prefix, suffix, infix):
+                    assert spans(expression.of(whole), whole) == spans(expression.whole, whole)
 
     check()
 
@@ -58,24 +66,26 @@ def test_the_affixes_of_every_language_are_those_of_a_search(lang):
 @pytest.mark.parametrize("around", ["{}", "a{}", "{}a"])
 def test_a_run_is_one_affix_however_long(count, around):
     string = around.format("." * count)
-    prefix, suffix = re.compile(r"^\.+"), re.compile(r"\.+$")
-    assert prefix_length(prefix)(string, 0, len(string)) == searched(prefix, string)
-    assert suffix_length(suffix)(string, 0, len(string)) == searched(suffix, string)
+    prefix, suffix = Expression(r"^\.+", 0), Expression(r"\.+$", 0)
+    assert prefix_length(prefix)(string, 0, len(string)) == searched(prefix.whole, string)
+    assert suffix_length(suffix)(string, 0, len(string)) == searched(suffix.whole, string)
 
 
 @pytest.mark.parametrize("pattern", ["s$", "(?i)S$", "[a-z]$", ".$", "a?b$", "l'$", "[a-z]+-$"])
 @pytest.mark.parametrize("string", ["cats", "ab", "aab", "all'", "bbb-"])
 def test_suffixes_of_plain_letters_are_found_too(pattern, string):
-    assert suffix_length(re.compile(pattern))(string, 0, len(string)) == searched(re.compile(pattern), string)
+    expected = re.compile(pattern)
+    found = suffix_length(Expression(pattern, expected.flags))(string, 0, len(string))
+    assert found == searched(expected, string)
 
 
 @pytest.mark.parametrize("pattern", ["s$", "(?i)S$", "^[a-z]", ".", ""])
 def test_an_expression_of_plain_letters_does_not_leave_words(pattern):
-    assert not leaves_words(re.compile(pattern))
+    assert not leaves_words(Expression(pattern, 0))
 
 
 @pytest.mark.parametrize("suffix", [False, True])
 def test_a_long_string_is_not_scanned_for_an_affix(suffix):
-    length = suffix_length(re.compile("!$")) if suffix else prefix_length(re.compile("^!|b!"))
+    length = suffix_length(Expression("!$", 0)) if suffix else prefix_length(Expression("^!|b!", 0))
     string = "b" * 2_000_000 + "!"
     assert [length(string, start, len(string)) for start in range(10_000)] == [int(suffix)] * 10_000  # 20 GB, if it were

@@ -95,6 +95,7 @@ def _changed(rules: SplitRules, **values) -> str:
         ({"format": 2}, "format 2, this version reads 1"),
         ({"kind": "moses"}, "kind 'moses'"),
         ({"prefix": {"pattern": "(", "flags": 32}}, "unterminated|missing"),
+        ({"url_match": {"pattern": "[b-a]", "flags": 32}, "special_cases": {}}, "bad character range"),
         ({"prefix": {"pattern": "a"}}, "flags"),
         ({"prefix": {"pattern": "a", "flags": 32 | re.DEBUG}}, "flags 160"),
         ({"infix": {"pattern": "a", "flags": 32 | re.MULTILINE}}, "flags 40"),

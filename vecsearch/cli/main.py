@@ -103,6 +103,9 @@ def main() -> None:
     # FAISS and torch read this when they are imported. Threads that spin while they wait for each other keep the cores from
     # those that work: that costs most beside another busy process.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # So does OpenBLAS when numpy is imported: its threads would spin for 2^26 ticks of the clock before they sleep, which is
+    # most of what that import takes.
+    os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "20")
     try:
         # Not cli.main: it would end with 1, our "no", when the reader of the output has gone.
         with cli.make_context("vecsearch", sys.argv[1:]) as context:

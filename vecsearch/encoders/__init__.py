@@ -68,6 +68,10 @@ NAMED = {ULMFIT_KIND: ULMFIT, CONCATENATED_KIND: CONCATENATED, WORDS_KIND: WORDS
 """Those whose folders are vecsearch's own, by the `kind` in their config.json."""
 
 
+_FOR_ANY = (("dtype", "auto"), ("check", True), ("check", False))
+"""Options that no kind refuses."""
+
+
 def find_encoder(name: str | Path) -> Path:
     """The encoder's folder or file `name`, or the folder that ships under that name.
 
@@ -121,18 +125,20 @@ def find_ulmfit(name: str | Path) -> Path:
 def open_encoder(name: str | Path = DEFAULT, **options: Any) -> Encoder:
     """The encoder that `find_encoder` finds, opened; `options` are those of its kind: see `UlmfitEncoder` and the others.
 
-    A `dtype` of "auto" leaves the choice to any kind. Raises CheckpointError for what cannot be used, UsageError for an option
-    that this kind of encoder does not have.
+    A `dtype` of "auto" leaves the choice to any kind, and `check=False` says to any that its files have been hashed. Raises
+    CheckpointError for what cannot be used, UsageError for an option that this kind of encoder does not have.
     """
     if options.get("dtype") is not None:
         options["dtype"] = checks.one_of("dtype", options["dtype"], DTYPES)
     if options.get("pooling") is not None:
         options["pooling"] = Pooling(options["pooling"])
+    if options.get("check") is not None:
+        options["check"] = checks.flag("check", options["check"])
     path = find_encoder(name)
     kind = kind_of(path)
     taken = inspect.signature(kind.open).parameters
     known = options.keys() if "options" in taken else options.keys() & taken.keys()
     given = {option: value for option, value in options.items() if value is not None}
-    if unknown := [option for option in given if option not in known and (option, given[option]) != ("dtype", "auto")]:
+    if unknown := [option for option in given if option not in known and (option, given[option]) not in _FOR_ANY]:
         raise UsageError(f"{path} is {kind.name}, which has no such choice: leave out {' and '.join(unknown)}")
     return kind.open(path, **{option: value for option, value in given.items() if option in known})

@@ -9,7 +9,6 @@ import numpy as np
 
 from vecsearch import checks
 from vecsearch.corpus.document import Document
-from vecsearch.corpus.folder.files import Files
 from vecsearch.encoders import Encoder, Tally
 from vecsearch.index.conditions import checked_condition
 from vecsearch.index.facets import Facets
@@ -138,6 +137,8 @@ class Contents:
 
     def file_of(self, hit: Hit) -> str | None:
         """The path of the file that a hit is a passage of; None where it is of none."""
+        from vecsearch.corpus.folder.files import Files
+
         folder = self._view.snapshot.folder
         checks.instance("hit", hit, Hit, give="one that the index found")
         name, data = hit.fields.get("path"), read_sources(folder, self.manifest)

@@ -5,28 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from vecsearch import ann, checks
+from vecsearch import checks
 from vecsearch.corpus.document import Document
 from vecsearch.encoders import Encoder
 from vecsearch.engine import Engine
 from vecsearch.forks import QuietLock
-from vecsearch.index import update as updating
-from vecsearch.index.adopt import Adopted, adopt, from_segments
-from vecsearch.index.build import Options, build
-from vecsearch.index.compact import compact
 from vecsearch.index.opening import newer_view, open_view, pickled
 from vecsearch.index.reader import Reader
-from vecsearch.index.sync import FileChanges, planned, sync
-from vecsearch.index.verify import verify_apart
 from vecsearch.index.view import View
 from vecsearch.progress import SILENT, Progress
 from vecsearch.store.filters import MOST_SECONDS
 from vecsearch.store.manifest import Manifest
-from vecsearch.store.verify import Verification
+
+if TYPE_CHECKING:
+    from vecsearch.ann import Goal
+    from vecsearch.index.adopt import Adopted
+    from vecsearch.index.build import Options
+    from vecsearch.index.changes import Changes
+    from vecsearch.index.sync import FileChanges
+    from vecsearch.store.verify import Verification
 
 T = TypeVar("T")
 
@@ -68,6 +69,8 @@ class Index(Reader):
 
         Raises UsageError, CorpusError, VectorsError and ResourceError; whatever happens, an old index at `folder` stays whole.
         """
+        from vecsearch.index.build import build
+
         build(folder, documents, encoder, options, vectors=vectors, replace=replace, resume=resume, progress=progress)
         return cls.open(folder, encoder=encoder, check=False)
 
@@ -124,6 +127,8 @@ class Index(Reader):
         first index among them, or else of the first segment. `encoder` is the one that made them, where none of `paths` is an
         index that carries it. An interrupted one is made again by the same call. Raises as `adopt`.
         """
+        from vecsearch.index.adopt import from_segments
+
         from_segments(folder, paths, encoder, progress=progress)
         return cls.open(folder, encoder=encoder, check=False)
 
@@ -131,6 +136,8 @@ class Index(Reader):
     def verify(folder: str | Path) -> Verification:
         """Every problem of the index at `folder`, and every file beside it that is no part of it, found by a child process: a
         damaged file may crash the library that reads it. Raises UnsupportedIndexError, ResourceError."""
+        from vecsearch.index.verify import verify_apart
+
         return verify_apart(folder)
 
     @staticmethod
@@ -138,12 +145,14 @@ class Index(Reader):
         folder: str | Path,
         *,
         spec: str | None = None,
-        goal: ann.Goal | None = None,
+        goal: Goal | None = None,
         queries: np.ndarray | None = None,
         progress: Progress = SILENT,
     ) -> Manifest:
         """`rebuild` of the index at `folder`, which may be one that cannot be opened because of its FAISS index."""
-        return updating.rebuild(folder, spec=spec, goal=goal, queries=queries, progress=progress)
+        from vecsearch.index.update import rebuild
+
+        return rebuild(folder, spec=spec, goal=goal, queries=queries, progress=progress)
 
     def refresh(self) -> bool:
         """Show the newest generation; whether there was a newer one. Raises as `open` does, and shows what it did then.
@@ -216,7 +225,7 @@ class Index(Reader):
         vectors: Iterable[np.ndarray] | None = None,
         resume: bool = False,
         progress: Progress = SILENT,
-    ) -> updating.Changes:
+    ) -> Changes:
         """Add documents, in one commit. One with an id that the index has takes the old one's place; one that has not changed
         is passed over and not encoded. Those of a corpus without ids are new, and numbered on from where the index ends. Ready
         `vectors`, blocks (b, dim) float32, belong to an index that carries no encoder.
@@ -224,8 +233,10 @@ class Index(Reader):
         `resume` goes on with an interrupted add of the same. Raises CorpusError, VectorsError, UsageError, ResourceError; the
         index is then what it was.
         """
+        from vecsearch.index.update import add
+
         encoder = None if vectors is not None else self.encoder
-        return self._change(updating.add, documents, encoder, vectors=vectors, resume=resume, progress=progress)
+        return self._change(add, documents, encoder, vectors=vectors, resume=resume, progress=progress)
 
     def adopt(self, paths: Sequence[str | Path], *, replace: bool = False, progress: Progress = SILENT) -> Adopted:
         """Take in segments that were made elsewhere, in one commit: folders with a segment.json, or whole indexes.
@@ -238,6 +249,8 @@ class Index(Reader):
 
         Raises UsageError, CorpusError, DamagedIndexError, ResourceError; the index is then what it was.
         """
+        from vecsearch.index.adopt import adopt
+
         return self._change(adopt, paths, replace=replace, encoder=self._view.given, progress=progress)
 
     def sync(
@@ -259,6 +272,8 @@ class Index(Reader):
 
         Raises CorpusError, UsageError, ResourceError; the index is then what it was.
         """
+        from vecsearch.index.sync import planned, sync
+
         snapshot, allow_empty = self._view.snapshot, checks.flag("allow_empty", allow_empty)
         more = [str(path) for path in checks.paths("paths", paths)] if not isinstance(paths, tuple) or paths else []
         options = {"paths": more, "strict": strict, "allow_empty": allow_empty, "tell": tell}
@@ -268,7 +283,9 @@ class Index(Reader):
 
     def delete(self, ids: Sequence[str] = (), *, where: str | None = None) -> int:
         """Delete the documents with these ids, or those that meet a condition; returns how many. Raises UsageError."""
-        return self._change(updating.delete, ids=ids, where=where, condition_seconds=self._view.condition_seconds).deleted
+        from vecsearch.index.update import delete
+
+        return self._change(delete, ids=ids, where=where, condition_seconds=self._view.condition_seconds).deleted
 
     def compact(
         self,
@@ -285,6 +302,8 @@ class Index(Reader):
         code of the one that words are read in from now on; without it, it stays what it is. An interrupted compaction is
         resumed by the next one. Raises UsageError, ResourceError; the index is then what it was.
         """
+        from vecsearch.index.compact import compact
+
         given = self._view.given
         self._change(compact, rows=rows, queries=queries, language=language, encoder=given, progress=progress)
 
@@ -292,7 +311,7 @@ class Index(Reader):
         self,
         *,
         spec: str | None = None,
-        goal: ann.Goal | None = None,
+        goal: Goal | None = None,
         queries: np.ndarray | None = None,
         progress: Progress = SILENT,
     ) -> None:
@@ -300,20 +319,28 @@ class Index(Reader):
 
         No document is encoded again. Raises UsageError, ResourceError.
         """
+        from vecsearch.index.update import rebuild
+
         given = self._view.given
-        self._change(updating.rebuild, spec=spec, goal=goal, queries=queries, encoder=given, progress=progress)
+        self._change(rebuild, spec=spec, goal=goal, queries=queries, encoder=given, progress=progress)
 
     def collect(self, keep: int) -> list[str]:
         """Remove the generations before the last `keep`, and what interrupted work has left; returns the paths removed."""
-        return updating.collect(self._view.snapshot.folder, keep)
+        from vecsearch.index.update import collect
+
+        return collect(self._view.snapshot.folder, keep)
 
     def rollback(self, generation: int) -> None:
         """Bring a generation back that is kept, as the newest. Raises UsageError for another."""
-        self._change(updating.rollback, generation)
+        from vecsearch.index.update import rollback
+
+        self._change(rollback, generation)
 
     def keep_weights(self, weights: tuple[float, float]) -> None:
         """Have `hybrid` weigh meaning and words so from now on, where it is not told otherwise."""
-        self._change(updating.weigh, weights)
+        from vecsearch.index.update import weigh
+
+        self._change(weigh, weights)
 
 
 def _opened_again(folder: str | Path, generation: int, encoder: Encoder | None, seconds: float) -> Index:

@@ -18,8 +18,6 @@ from vecsearch.index.scattered import Scattered
 from vecsearch.index.view import View
 from vecsearch.index.workers import Workers
 from vecsearch.progress import SILENT, Progress, check_progress
-from vecsearch.remote.cache import cached
-from vecsearch.remote.commits import Place
 from vecsearch.store.filters import MOST_SECONDS
 from vecsearch.store.snapshot import Snapshot, open_snapshot, read_current
 from vecsearch.urls import is_store_url
@@ -48,7 +46,8 @@ def open_view(
 
     def view(snapshot: Snapshot) -> View:
         _refuse_other(snapshot, encoder)
-        own = encoder or carried(snapshot.encoder_folder)
+        # Who asks for a check has had all files hashed by now, those of the encoder too.
+        own = encoder or carried(snapshot.encoder_folder, check=not check)
         return _view(snapshot, place, own, given=encoder, seconds=seconds, check=check)
 
     if isinstance(folder, str) and is_store_url(folder):
@@ -56,6 +55,8 @@ def open_view(
             raise UsageError(
                 f"{folder} is in an object store: on an engine, open a folder that all machines share (vecsearch pull)"
             )
+        from vecsearch.remote.cache import cached
+
         # Its files are hashed when they come, and where they are in the cache already.
         with cached(folder, generation=generation, check=check, progress=progress) as copy:
             return _opened(copy, view)
@@ -66,6 +67,10 @@ def newer_view(before: View) -> View | None:
     """The newest generation, where that is not the one before, opened where that is. It has the same encoder, unless the index
     was built anew."""
     folder, manifest, url = before.snapshot.folder, before.snapshot.manifest, before.url
+    if url:
+        from vecsearch.remote.cache import cached
+        from vecsearch.remote.commits import Place
+
     if (Place(url).wanted().manifest == manifest) if url else (_newest(folder) == manifest.generation):
         return None
     place = before.parts.workers if isinstance(before.parts, Scattered) else None

@@ -124,9 +124,10 @@ def _encoded(texts: Sequence[str], encoder: Encoder | None) -> np.ndarray | None
     return vectors if np.mean(vectors.any(axis=1)) >= LEAST_ASKED else None
 
 
-def carried(folder: Path | None) -> Encoder | None:
-    """The encoder in its folder within an index, if it is one that vecsearch can open."""
-    return open_encoder(folder) if folder and can_open(folder) else None
+def carried(folder: Path | None, *, check: bool = True) -> Encoder | None:
+    """The encoder in its folder within an index, if it is one that vecsearch can open; without `check` its files have been
+    hashed."""
+    return open_encoder(folder, check=check) if folder and can_open(folder) else None
 
 
 def encoder_of(folder: Path | None, given: Encoder | None) -> OpenEncoder:

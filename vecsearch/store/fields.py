@@ -2,7 +2,8 @@
 
 `field_names` has the name of each field, the number of its column, and how many documents have an integer, a float, a text and
 an integer beyond 64 bits there. `field_values` has a row for each document, with a column of no affinity for each of the fields
-that most documents have. Both are made from the documents alone.
+that most documents have. Of many documents, the columns of single values have an index each, for conditions that few of them
+meet. All is made from the documents alone.
 """
 
 from __future__ import annotations
@@ -19,16 +20,24 @@ from vecsearch.corpus.values import cell_value
 FIELDS, VALUES = "field_names", "field_values"
 MOST_COLUMNS = 500
 """Fields that have a column: SQLite's tables have so many. Others, which few documents have, are read from the documents."""
+INDEXED_FROM = 10_000
+"""Documents of which columns have an index; fewer are looked at in less than a millisecond."""
+LEAST_VALUES = 16
+"""Different values of a column that has an index: fewer are in many documents each."""
+LONGEST = 64
+"""Characters, on average, of a column's texts that are kept once more in an index."""
 _KINDS = ("integer", "real", "text", "blob")
 """What SQLite's typeof calls a field's value; a blob is an integer beyond 64 bits, as its digits."""
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """Where a field of a segment is kept: the number of its column, None where it has none, and the kinds of values there."""
+    """Where a field of a segment is kept: the number of its column, None where it has none, the kinds of values there, and the
+    name of the column's index, if it has one."""
 
     place: int | None
     kinds: frozenset[str]
+    index: str | None = None
 
 
 def column_value(value: Any) -> Any:
@@ -71,6 +80,21 @@ def write_fields(db: sqlite3.Connection) -> None:
     db.execute(f"CREATE TABLE {VALUES} (number INTEGER PRIMARY KEY{''.join(f', c{n}' for n in range(len(columns)))})")
     marks = ", ".join("?" * (1 + len(columns)))
     db.executemany(f"INSERT INTO {VALUES} VALUES ({marks})", _rows(db, columns))
+    (documents,) = db.execute(f"SELECT count(*) FROM {VALUES}").fetchone()
+    for column in (f"c{place}" for place in range(len(columns)) if documents >= INDEXED_FROM):
+        if _is_told_apart(db, column):
+            # A document that lacks the field meets no comparison with a value.
+            db.execute(f"CREATE INDEX {VALUES}_{column} ON {VALUES} ({column}) WHERE {column} IS NOT NULL")
+
+
+def _is_told_apart(db: sqlite3.Connection, column: str) -> bool:
+    """Whether a column has many different values, and short ones: not lists, whose values conditions look for one by one."""
+    different = f"SELECT DISTINCT {column} FROM {VALUES} WHERE {column} IS NOT NULL LIMIT {LEAST_VALUES}"
+    if len(db.execute(different).fetchall()) < LEAST_VALUES:
+        return False
+    texts = f"SELECT avg(length({column})), avg(substr({column}, 1, 1) IN ('[', '{{')) FROM {VALUES}"
+    length, json_share = db.execute(f"{texts} WHERE typeof({column}) = 'text'").fetchone()
+    return length is None or (length <= LONGEST and json_share < 0.5)
 
 
 def _fields_of_all(db: sqlite3.Connection) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -98,10 +122,13 @@ def read_columns(db: sqlite3.Connection, tables: set[str]) -> dict[str, Column]:
     if FIELDS not in tables:
         names = db.execute("SELECT DISTINCT key FROM documents, json_each(documents.fields)") if "documents" in tables else ()
         return {name: Column(None, frozenset(_KINDS)) for (name,) in names}
-    return {
-        name: Column(place, frozenset(kind for kind, count in zip(_KINDS, counts, strict=True) if count))
-        for name, place, *counts in db.execute(f"SELECT * FROM {FIELDS}")
-    }
+    indexes = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'index'")}
+    found = {}
+    for name, place, *counts in db.execute(f"SELECT * FROM {FIELDS}"):
+        index = f"{VALUES}_c{place}"
+        kinds = frozenset(kind for kind, count in zip(_KINDS, counts, strict=True) if count)
+        found[name] = Column(place, kinds, index if index in indexes else None)
+    return found
 
 
 def read_cells(db: sqlite3.Connection, columns: Mapping[str, Column | None], numbers: range) -> Iterator[tuple[Any, ...]]:

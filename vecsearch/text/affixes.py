@@ -12,15 +12,14 @@ import re
 from collections.abc import Callable
 from string import ascii_lowercase, punctuation
 
+from vecsearch.text.expressions import Expression, is_character, parts_of
+
 PREFIX_WINDOW, SUFFIX_WINDOW = 64, 32
 """Characters at the edge of a string that are looked at first."""
 _GROWTH = 4
 _NOT_IN_A_WORD = "(?![a-z](?<![^a-z][a-z]))"
 """No plain letter is next, or it follows a character that is none, as in 10km."""
 _PROBES = [letter + sign for letter in ascii_lowercase for sign in ("", "0", "A", "’", "–", *punctuation)]
-_CLASS = r"\[\^?\]?(?:\\.|[^\]\\])*\]"
-_PART = re.compile(rf"\\.|{_CLASS}|[()|]|[^\\\[()|]", re.DOTALL)
-_CHARACTER = re.compile(rf"\\\W|{_CLASS}|[^\\\[\](){{}}^$.|?*+]", re.DOTALL)
 _ANY, _NOTHING = ".", "(?!)"
 _ASCII = [chr(code) for code in range(128)]
 
@@ -28,16 +27,16 @@ Length = Callable[[str, int, int], int]
 """A function of a string, a start and an end: the length of the affix between them, 0 without one."""
 
 
-def leaves_words(pattern: re.Pattern[str]) -> bool:
+def leaves_words(expression: Expression) -> bool:
     """Whether an expression, like all of spaCy's, takes no plain letter by itself."""
-    return not any(map(pattern.search, ascii_lowercase))
+    return not any(map(expression.narrow.search, ascii_lowercase))
 
 
-def prefix_length(pattern: re.Pattern[str]) -> Length:
+def prefix_length(expression: Expression) -> Length:
     """What an expression of prefixes takes: nothing where no alternative can begin with the first character."""
-    searched = _length(pattern, PREFIX_WINDOW, suffix=False)
-    begin = _one_of({_first(parts) for parts in _alternatives(pattern.pattern)}, pattern.flags)
-    others = {character for character in _ASCII if not begin(character)}
+    searched = _length(expression, PREFIX_WINDOW, suffix=False)
+    begin = _one_of({_first(parts) for parts in _alternatives(expression.pattern)}, expression)
+    others = {character for character in _ASCII if not begin.matches(character)}
 
     def length(string: str, start: int, end: int) -> int:
         return 0 if start == end or string[start] in others else searched(string, start, end)
@@ -45,39 +44,40 @@ def prefix_length(pattern: re.Pattern[str]) -> Length:
     return length
 
 
-def suffix_length(pattern: re.Pattern[str]) -> Length:
+def suffix_length(expression: Expression) -> Length:
     """What an expression of suffixes takes.
 
     Most alternatives are a single character at the end, which one look tells. Only the others are searched for, where the last
     character may be theirs; the longer is what begins first.
     """
-    alternatives = _alternatives(pattern.pattern)
-    single = [parts for parts in alternatives if parts[1:] == ["$"] and _is_one(parts[0])]
+    alternatives = _alternatives(expression.pattern)
+    single = [parts for parts in alternatives if parts[1:] == ["$"] and is_character(parts[0])]
     others = [parts for parts in alternatives if parts not in single]
-    is_single = _one_of({parts[0] for parts in single}, pattern.flags)
-    may_end = _one_of({last for parts in others for last in _last(parts)}, pattern.flags)
-    sure = {character: int(is_single(character) is not None) for character in _ASCII if not may_end(character)}
-    rest = re.compile("|".join(map("".join, others)) or _NOTHING, pattern.flags)
-    if not any(match and match.start() == 0 for match in map(rest.search, _PROBES)):  # in Greek some begin within a word
-        rest = re.compile(f"{_NOT_IN_A_WORD}(?:{rest.pattern})", rest.flags)
+    one = _one_of({parts[0] for parts in single}, expression)
+    may_end = _one_of({last for parts in others for last in _last(parts)}, expression)
+    sure = {character: int(one.matches(character)) for character in _ASCII if not may_end.matches(character)}
+    rest = Expression("|".join(map("".join, others)) or _NOTHING, expression.flags, expression.others)
+    found = (rest.of(probe).search(probe) for probe in _PROBES)
+    if not any(match and match.start() == 0 for match in found):  # in Greek some begin within a word
+        rest = Expression(f"{_NOT_IN_A_WORD}(?:{rest.pattern})", expression.flags, expression.others)
     searched = _length(rest, SUFFIX_WINDOW, suffix=True)
 
     def length(string: str, start: int, end: int) -> int:
         if start == end:
             return 0
         last = string[end - 1]
-        return sure[last] if last in sure else searched(string, start, end) or int(is_single(last) is not None)
+        return sure[last] if last in sure else searched(string, start, end) or int(one.matches(last))
 
     return length
 
 
-def _one_of(characters: set[str], flags: int) -> Callable[[str], re.Match[str] | None]:
-    return re.compile("|".join(sorted(characters)) or _NOTHING, flags | re.DOTALL).match
+def _one_of(characters: set[str], like: Expression) -> Expression:
+    return Expression("|".join(sorted(characters)) or _NOTHING, like.flags | re.DOTALL, like.others)
 
 
 def _first(parts: list[str]) -> str:
     """The characters, as an expression of one, that a prefix may begin with."""
-    anchored = parts[:1] == ["^"] and _is_one(*parts[1:2]) and parts[2:3] not in (["?"], ["*"], ["{"])
+    anchored = parts[:1] == ["^"] and is_character(*parts[1:2]) and parts[2:3] not in (["?"], ["*"], ["{"])
     return parts[1] if anchored else _ANY
 
 
@@ -90,7 +90,7 @@ def _last_of(parts: list[str]) -> set[str]:
     if parts[-1:] == ["+"]:
         return _last_of(parts[:-1])
     if parts[-1:] != [")"]:
-        return {parts[-1] if _is_one(*parts[-1:]) else _ANY}
+        return {parts[-1] if is_character(*parts[-1:]) else _ANY}
     depth, begin = 1, len(parts) - 1
     while depth and begin:
         begin -= 1
@@ -100,15 +100,11 @@ def _last_of(parts: list[str]) -> set[str]:
     return {last for inner in _alternatives("".join(parts[begin + 3 : -1])) for last in _last_of(inner)}
 
 
-def _is_one(part: str = "") -> bool:
-    return _CHARACTER.fullmatch(part) is not None
-
-
 def _alternatives(pattern: str) -> list[list[str]]:
     """What stands between the | of an expression that are in no group: the parts of each."""
     found: list[list[str]] = [[]]
     depth = 0
-    for part in _PART.findall(pattern):
+    for part in parts_of(pattern):
         depth += (part == "(") - (part == ")")
         if part == "|" and not depth:
             found.append([])
@@ -117,18 +113,18 @@ def _alternatives(pattern: str) -> list[list[str]]:
     return found
 
 
-def _length(pattern: re.Pattern[str], window: int, *, suffix: bool) -> Length:
-    search = pattern.search
+def _length(expression: Expression, window: int, *, suffix: bool) -> Length:
+    def search(string: str) -> int:
+        match = expression.of(string).search(string)
+        return match.end() - match.start() if match else 0
 
     def length(string: str, start: int, end: int) -> int:
         size = window
         while end - start > size:
-            match = search(string[end - size : end] if suffix else string[start : start + size])
-            found = match.end() - match.start() if match else 0
+            found = search(string[end - size : end] if suffix else string[start : start + size])
             if 2 * found < size:
                 return found
             size *= _GROWTH  # a run of dots is one affix
-        match = search(string[start:end])
-        return match.end() - match.start() if match else 0
+        return search(string[start:end])
 
     return length

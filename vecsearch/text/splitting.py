@@ -9,12 +9,13 @@ import re
 from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import asdict, dataclass
-from itertools import chain, pairwise
+from itertools import chain, filterfalse, pairwise
 from operator import add
 from typing import Any
 
 from vecsearch.errors import UsageError
 from vecsearch.text.affixes import leaves_words, prefix_length, suffix_length
+from vecsearch.text.expressions import Expression
 from vecsearch.text.rules import SPECIAL_TOKENS
 
 _PLAIN = re.compile("[a-z]+").fullmatch
@@ -22,6 +23,8 @@ _NOT_PLAIN = re.compile("[^a-z]").search
 _RUN = re.compile(r"\S+|\s+")
 _LONGEST_KNOWN = 64
 _FLAGS = {int(re.UNICODE), int(re.UNICODE | re.IGNORECASE)}
+_NEVER = Expression("(?!)", 0)
+"""Stands for an expression that a language does not have."""
 _Sequences = dict[str, "_Sequences"]
 
 
@@ -32,8 +35,9 @@ class SplitPattern:
     pattern: str
     flags: int
 
-    def compile(self) -> re.Pattern[str]:
-        return re.compile(self.pattern, self.flags)
+    def expression(self, others: frozenset[str]) -> Expression:
+        """What searches strings, of which most are of ASCII and of `others`."""
+        return Expression(self.pattern, self.flags, others)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +112,13 @@ class TokenSplitter:
     """Splits texts exactly as spaCy's `Tokenizer` with these rules does."""
 
     def __init__(self, rules: SplitRules, *, remembered: int = 1 << 16) -> None:
-        prefix, suffix, infix = rules.prefix.compile(), rules.suffix.compile(), rules.infix.compile()
-        self._prefix, self._suffix, self._infixes = prefix_length(prefix), suffix_length(suffix), infix.finditer
+        # Every special case is split at first.
+        others = frozenset(filterfalse(str.isascii, chain.from_iterable(rules.special_cases)))
+        prefix, suffix, infix = (pattern.expression(others) for pattern in (rules.prefix, rules.suffix, rules.infix))
+        self._prefix, self._suffix, self._infix = prefix_length(prefix), suffix_length(suffix), infix
         self._plain = _PLAIN if all(map(leaves_words, (prefix, suffix, infix))) else _never
-        self._token_match = _linear(rules.token_match).match if rules.token_match else None
-        self._url_match = _linear(rules.url_match).match if rules.url_match else _never
+        self._token_match = _linear(rules.token_match, others) if rules.token_match else _NEVER
+        self._url_match = _linear(rules.url_match, others) if rules.url_match else _NEVER
         self._cases = {case: tuple(parts) for case, parts in rules.special_cases.items()}
         self._longest_case = max(map(len, self._cases), default=0)
         self.case_tokens: set[str] = set()
@@ -191,7 +197,7 @@ class TokenSplitter:
         most, cases = self._longest_case, self._cases  # what is longer is no case, and hashing a long string is slow
         if end - start <= most and chunk[start:end] in cases:
             return start, end
-        if self._token_match and self._token_match(chunk[start:end]):
+        if self._token_match is not _NEVER and self._token_match.matches(chunk[start:end]):
             return start, end
         first = start + self._prefix(chunk, start, end)
         if first > start and end - first <= most and chunk[first:end] in cases:
@@ -204,11 +210,11 @@ class TokenSplitter:
     def _split_core(self, string: str) -> tuple[str, ...]:
         if string in self._cases:
             return self._cases[string]
-        if (self._token_match and self._token_match(string)) or self._url_match(string):
+        if self._token_match.matches(string) or self._url_match.matches(string):
             return (string,)
         tokens = []
         start = 0
-        for infix in self._infixes(string):
+        for infix in self._infix.of(string).finditer(string):
             if infix.start() == 0:
                 continue
             tokens += [string[start : infix.start()], infix[0]]
@@ -241,7 +247,7 @@ class TokenSplitter:
 
     def _would_cut(self, case: str) -> bool:
         affixes = self._prefix(case, 0, len(case)) or self._suffix(case, 0, len(case))
-        return bool(affixes) or " " in case or any(True for _ in self._infixes(case))
+        return bool(affixes) or " " in case or self._infix.of(case).search(case) is not None
 
     def _apply_cases(self, tokens: Sequence[str], spaces: Sequence[str]) -> list[str]:
         kept: dict[int, int] = {}
@@ -276,10 +282,12 @@ def _never(string: str) -> None:
     """Stands for a pattern that a language does not have."""
 
 
-def _linear(pattern: SplitPattern) -> re.Pattern[str]:
+def _linear(pattern: SplitPattern, others: frozenset[str]) -> Expression:
     """An expression that matches the same strings, in linear time where it has spaCy's for the user in an address.
 
     `\\S` is anything but a space, the colon before a password too, so the part for that changes nothing but the time: from each
     colon it looks for an @ in all that follows.
     """
-    return re.compile(pattern.pattern.replace(r"\S+(?::\S*)?@", r"\S+@"), pattern.flags)
+    found = Expression(pattern.pattern.replace(r"\S+(?::\S*)?@", r"\S+@"), pattern.flags, others)
+    found.matches("")  # which raises re.error where it is none
+    return found

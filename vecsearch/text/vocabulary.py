@@ -36,9 +36,8 @@ class Vocabulary:
 
     def __init__(self, words: Sequence[str], *, where: str = "vocabulary") -> None:
         """Raises `CheckpointError`, naming `where`: no words, a word that is no text, broken or empty, or the same twice."""
-        _check(words, where)
+        self.index = _index(words, where)
         self.words = tuple(words)
-        self.index = {word: row for row, word in enumerate(self.words) if word != _PADDING}
         self._split: dict[str, tuple[str, ...]] = {}
 
     def __len__(self) -> int:
@@ -47,8 +46,11 @@ class Vocabulary:
     @made_once
     def special_ids(self) -> tuple[int, ...]:
         """The rows of fastai's marks and of its padding: what is no word."""
-        marks = [self.index[mark] for mark in _MARKS if mark in self.index]
-        return tuple(sorted([*marks, *(row for row, word in enumerate(self.words) if word == _PADDING)]))
+        rows, row = [self.index[mark] for mark in _MARKS if mark in self.index], -1
+        for _ in range(self.words.count(_PADDING)):
+            row = self.words.index(_PADDING, row + 1)
+            rows.append(row)
+        return tuple(sorted(rows))
 
     @made_once
     def others(self) -> dict[str, str]:
@@ -130,29 +132,34 @@ def _text(path: Path) -> str:
     return path.read_bytes().decode().removeprefix("\ufeff")
 
 
-def _check(words: Any, where: str) -> None:
+def _index(words: Any, where: str) -> dict[str, int]:
+    """The row of each word but for the padding. Every command opens a vocabulary: all words are looked at together, which says
+    of almost every one that it is well. Raises `CheckpointError` for any other."""
     if not isinstance(words, list | tuple):
         raise CheckpointError(f"{where}: holds a {type(words).__name__}, not a list of words; give the list alone")
     if not words:
         raise CheckpointError(f"{where}: no words; give the vocabulary that the model was trained with")
+    texts = set(map(type, words)) == {str}
+    together = "".join(words) if texts else ""
+    # A word and a number have a space or a tab between them.
+    if not texts or together.count(" ") + together.count("\t") > len(words) / 2:
+        _refuse_counted(words, where)
+    index = dict(zip(words, range(len(words)), strict=True)) if texts else {}
+    unlike = len(index) == len(words) - max(0, words.count(_PADDING) - 1)
+    if not (unlike and all(words) and not _SURROGATE.search(together)):
+        _refuse_broken(words, where)
+    index.pop(_PADDING, None)
+    return index
+
+
+def _refuse_counted(words: Sequence[Any], where: str) -> None:
+    """Raise `CheckpointError` for lines of a word, a space or a tab, and how often it was met."""
     counted = [word for word in words if isinstance(word, str) and word[-1:] in _COUNT_ENDS and _COUNTED.fullmatch(word)]
     if len(counted) > max(2, len(words) / 2):
         raise CheckpointError(
             f"{where}: {len(counted):,} of {len(words):,} lines are a word and a number, as {reprlib.repr(counted[0])}, and no "
             "token is like that; give the words alone, in the model's order"
         )
-    if not _all_well(words):
-        _refuse_broken(words, where)
-
-
-def _all_well(words: Sequence[Any]) -> bool:
-    """Whether all are texts, none is empty or broken and none is there twice: all at once, since every command opens one."""
-    return (
-        set(map(type, words)) == {str}
-        and all(words)
-        and len(set(words)) == len(words)
-        and not _SURROGATE.search("".join(words))
-    )
 
 
 def _refuse_broken(words: Sequence[Any], where: str) -> None:

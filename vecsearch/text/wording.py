@@ -15,6 +15,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from vecsearch.text.expressions import Expression
 from vecsearch.text.folding import SIGNS, folded
 
 LONGEST_FORM = 64
@@ -31,10 +32,10 @@ _UNSPACED = (
     "\u1780-\u17d3\u17d7\u17dc\u17dd\u1950-\u19cf"
     "\u1a20-\u1a7f\u1b00-\u1b4c\ua000-\ua48c\ua980-\ua9c0\uaa80-\uaadf"  # Khmer, and their like
 )
-_SPACED_OR_PAIR = re.compile(rf"[{_UNSPACED}]{{1,2}}|[^\s{_UNSPACED}]+")
+_SPACED_OR_PAIR = Expression(rf"[{_UNSPACED}]{{1,2}}|[^\s{_UNSPACED}]+", 0)
 _IS_SIGN = re.compile(f"[{SIGNS}]")
-_RUN = re.compile(f"[{_UNSPACED}]+")
-_RUN_OR_SIGN = re.compile(f"[{_UNSPACED}]+|[{SIGNS}]")
+_RUN = Expression(f"[{_UNSPACED}]+", 0)
+_RUN_OR_SIGN = Expression(f"[{_UNSPACED}]+|[{SIGNS}]", 0)
 _MARKS = "\u3099\u309a" + "".join(
     letter
     for first, last in ((0xE00, 0xF00), (0x1000, 0x10A0), (0x1780, 0x1800), (0x1950, 0x1C00), (0xA980, 0xAB00))
@@ -47,7 +48,7 @@ _UNIT = re.compile(f"[^{_MARKS}]?[{_MARKS}]*", re.DOTALL)
 _BEFORE = "\"'`([{<*_~,;:!?|\\/=>)]}"
 _BEHIND = _BEFORE + ".-"
 _BEGINS = re.compile(r"(?:\.|--?)[^\W_]")
-_DIVIDES = re.compile(f'[\x00-\x20\x7f"{_UNSPACED}]')
+_DIVIDES = Expression(f'[\x00-\x20\x7f"{_UNSPACED}]', 0)
 _PIECES = re.compile(r"[\x00-\x20\x7f\"'`()\[\]{}<>*~,;:!?|\\/=\-]+")
 """Between these a form may stand within a longer one: the C++ of C++/C# and of C++'s."""
 _MARKED = re.compile(
@@ -59,7 +60,7 @@ _MARKED = re.compile(
 Their lengths are bounded, so that a long text without spaces takes no longer than others.
 """
 _JOINTS = re.compile(r"(?<=\w)['-](?=\w)")
-_WORD = re.compile("[0-9A-Za-z\x80-\U0010ffff]+")
+_WORD = re.compile(r"[^\x00-/:-@\[-`{-\x7f]+")
 _LETTER = re.compile(rf"[0-9A-Za-z]|[^\x00-\x7f{SIGNS}]")
 _SIGN = re.compile(rf"[\x00-/:-@\[-`{{-\x7f{SIGNS}]")
 
@@ -76,7 +77,7 @@ _KINDS[[*b"+#$%&@*->", 0xC2, 0xE2]] = _ENDING
 
 def words(text: str) -> str:
     """The words of a folded text, for SQLite's tokenizer "ascii": runs without spaces are pairs, and their last character."""
-    return text if text.isascii() else _RUN_OR_SIGN.sub(_spread, text)
+    return text if text.isascii() else _RUN_OR_SIGN.of(text).sub(_spread, text)
 
 
 def _spread(match: re.Match[str]) -> str:
@@ -91,7 +92,7 @@ def single_words(text: str) -> list[str]:
 def word_spans(text: str) -> list[tuple[int, int]]:
     """Where each word of a text as it is written begins and ends, in characters, with what is written to it without a space;
     runs without spaces are divided into two characters each."""
-    return [match.span() for match in _SPACED_OR_PAIR.finditer(text)]
+    return [match.span() for match in _SPACED_OR_PAIR.of(text).finditer(text)]
 
 
 def pairs(run: str, *, last: bool) -> list[str]:
@@ -108,7 +109,7 @@ def _units(run: str) -> list[str]:
 def segments(text: str) -> list[tuple[str, bool]]:
     """A folded text in parts, each with whether it is a run without spaces; signs and spaces stay in the others."""
     found, end = [], 0
-    for match in _RUN.finditer(text):
+    for match in _RUN.of(text).finditer(text):
         found += [(text[end : match.start()], False), (match[0], True)]
         end = match.end()
     found.append((text[end:], False))
@@ -127,7 +128,7 @@ def has_sign(text: str) -> bool:
 
 def forms(texts: Sequence[str]) -> list[set[str]]:
     """What each of the folded texts has that is written with signs: c++, .net, e-mail, 9001:2015; and email for e-mail."""
-    parts = [(text if text.isascii() else _RUN.sub(" ", text)).encode() for text in texts]
+    parts = [(text if text.isascii() else _RUN.of(text).sub(" ", text)).encode() for text in texts]
     # Most words have no sign: numpy finds those that have one in a tenth of the time that Python takes to look at each.
     data = b"\n".join([b"", *parts, b""])
     codes = np.frombuffer(data, np.uint8)
@@ -180,7 +181,7 @@ def _is_form(text: str) -> bool:
         1 < len(text) <= LONGEST_FORM
         and _SIGN.search(text) is not None
         and _LETTER.search(text) is not None
-        and _DIVIDES.search(text) is None
+        and _DIVIDES.of(text).search(text) is None
     )
 
 
@@ -198,5 +199,5 @@ def joined(form: str) -> str | None:
 def compared(text: str) -> set[str]:
     """All that a text may share with what is asked: words, pairs, single characters of runs, forms."""
     text = folded(text)
-    runs = [match[0] for match in _RUN.finditer(text)]
+    runs = [match[0] for match in _RUN.of(text).finditer(text)]
     return {*single_words(text), *forms([text])[0], *(unit for run in runs for unit in _units(run))}

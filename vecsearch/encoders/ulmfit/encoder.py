@@ -31,7 +31,8 @@ class UlmfitEncoder(FromPath):
 
     `pooling`, `layers` (0 the embedding, 1… the LSTM layers, -1 the last; the states of several are added up) and `max_tokens`
     default to what the folder's config.json says. `dtype` is "float32", "bfloat16", or "auto" for the faster of the two on this
-    machine; a call of at most `states.FEW_TOKENS` tokens is answered in float32.
+    machine; a call of at most `states.FEW_TOKENS` tokens is answered in float32. `check=False` passes over the hashes of the
+    files, which are compared otherwise.
 
     Raises CheckpointError for a folder that cannot be used, UsageError for a layer that the model does not have and for layers
     of unequal size.
@@ -47,13 +48,14 @@ class UlmfitEncoder(FromPath):
         layers: Sequence[int] | None = None,
         max_tokens: int | None = None,
         dtype: str = "float32",
+        check: bool = True,
     ) -> None:
         folder, dtype = checks.path("folder", folder), checks.one_of("dtype", dtype, DTYPES)
         pooling = None if pooling is None else Pooling(pooling)
         layers = None if layers is None else _layers(layers)
         max_tokens = None if max_tokens is None else checks.count("max_tokens", max_tokens, least=None)
         self._made_from(folder, pooling=pooling, layers=layers, max_tokens=max_tokens, dtype=dtype)
-        opened = read_encoder(folder)
+        opened = read_encoder(folder, check=checks.flag("check", check))
         self._opened: EncoderFolder = opened
         self.pooling = Pooling(opened.config.pooling if pooling is None else pooling)
         self.layers = opened.config.layers if layers is None else layers

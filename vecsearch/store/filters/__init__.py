@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 
 import numpy as np
 
@@ -16,7 +18,7 @@ from vecsearch.store.filters.functions import CLUSTER_OF, FIELD, FUNCTIONS, OWN_
 from vecsearch.store.filters.grammar import Node, parse
 from vecsearch.store.filters.sql import Writer
 from vecsearch.store.filters.tokens import Refused
-from vecsearch.store.filters.values import ANY, BIG, NUMBER, TEXT, Origin, Value
+from vecsearch.store.filters.values import ANY, BIG, NUMBER, TEXT, Origin, Value, balanced
 from vecsearch.store.layout import Closed
 
 MOST_SECONDS = 30.0
@@ -39,6 +41,12 @@ _GATHERED = "group_concat"
 AT_ONCE = 1 << 22
 """Documents whose numbers are gathered in one text, which then has less than MOST_BYTES."""
 _CALLED = FUNCTIONS | OWN_FUNCTIONS | {"->", "->>", _GATHERED}
+FEW = 32
+"""An index is used where it leaves at the most one document of so many."""
+MOST_PARTS = 20
+"""Of a condition that are looked at for an index."""
+_LONGEST_PART = 100_000
+_COLUMN = re.compile(r"\bv\.c[0-9]+\b")
 _SHOWN = 20
 """Names of fields that a message lists."""
 
@@ -79,7 +87,18 @@ class Condition:
         columns, names = self._columns[part], []
         with self._refusing():
             sql = Writer(lambda node: self._found(node, columns, names)).condition(self._tree)
-            return self._ask(part, sql, names, clusters)
+            return self._ask(part, sql, names, clusters, self._narrowing(columns))
+
+    def _narrowing(self, columns: dict[str, Column]) -> list[tuple[str, str]]:
+        """What all documents that meet the condition have in a single column that has an index: the index, and the SQL."""
+        found = []
+        indexes = {f"v.c{column.place}": column.index for column in columns.values() if column.index}
+        for part in islice(_all_of(self._tree), MOST_PARTS if indexes else 0):
+            sql = Writer(lambda node: self._found(node, columns, [])).condition(part)
+            of = set(_COLUMN.findall(sql))
+            if len(of) == 1 and (index := indexes.get(of.pop())) and "d." not in sql and len(sql) <= _LONGEST_PART:
+                found.append((index, sql))
+        return found
 
     def passed_over(self, part: int) -> dict[tuple[str, str], np.ndarray]:
         """Numbers of a part's documents that have a text where the condition reads something else, by the field's name and by
@@ -140,19 +159,27 @@ class Condition:
 
     # -- SQLite ------------------------------------------------------------------------------------------------------
 
-    def _ask(self, part: int, sql: str, names: Sequence[str], clusters: np.ndarray | None) -> np.ndarray:
+    def _ask(
+        self,
+        part: int,
+        sql: str,
+        names: Sequence[str],
+        clusters: np.ndarray | None,
+        narrowing: Sequence[tuple[str, str]] = (),
+    ) -> np.ndarray:
         documents = self._parts[part]
-        tables, number = "documents AS d", "d.rowid"
-        if VALUES in documents.tables:
-            # The documents, which may be long, are only looked at where the condition does: a "d." in a literal does no harm.
-            also = " JOIN documents AS d ON d.rowid = v.number" if "d." in sql else ""
-            tables, number = f"{VALUES} AS v{also}", "v.number"
         # Within the lock, so that a condition that SQLite refuses is not taken for a damaged file.
         with documents.asking() as db, self._refusing():
             until = time.monotonic() + self._left
             try:
                 with _bounded(db, lambda: documents.closed or time.monotonic() > until):
                     define(db, names, clusters, earlier=FIELDS not in documents.tables)
+                    tables, number = "documents AS d", "d.rowid"
+                    if VALUES in documents.tables:
+                        # The documents, which may be long, are only looked at where the condition does: a "d." in a literal
+                        # does no harm.
+                        also = " JOIN documents AS d ON d.rowid = v.number" if "d." in sql else ""
+                        tables, number = f"{_values(db, narrowing, len(documents))}{also}", "v.number"
                     return _gathered(db, tables, number, sql, len(documents))
             except sqlite3.OperationalError:
                 if documents.closed:
@@ -203,6 +230,40 @@ def _column(field: str, column: Column | None, names: list[str]) -> Value:
     # Where SQLite computes with such integers, they are rounded as SQLite rounds any.
     rounded = f"(CASE typeof({own}) WHEN 'blob' THEN CAST(CAST({own} AS TEXT) AS REAL) ELSE {own} END)"
     return Value(rounded, column.kinds - {BIG} | {"real"}, exact=own, sources=sources)
+
+
+def _all_of(node: Node) -> Iterator[Node]:
+    """The conditions that a document has to meet, every one, to meet this one."""
+    for part in node.parts if node.kind == "and" else ():
+        yield from _all_of(part)
+    if node.kind != "and":
+        yield node
+
+
+def _values(db: sqlite3.Connection, narrowing: Sequence[tuple[str, str]], documents: int) -> str:
+    """The columns, to be read by the index that leaves few documents, or one row after another: a row that an index leads to
+    takes ten times as long as the next one, and SQLite does not know how many it will lead to."""
+    searched: dict[str, list[str]] = {}
+    for index, sql in narrowing:
+        if _is_found(db, f"{VALUES} AS v INDEXED BY {index} WHERE {sql}"):
+            searched.setdefault(index, []).append(sql)
+    for index, sqls in searched.items():
+        table = f"{VALUES} AS v INDEXED BY {index}"
+        most = f"LIMIT 1 OFFSET {documents // FEW}"
+        if not db.execute(f"SELECT 1 FROM {table} WHERE {balanced(sqls, 'AND')} {most}").fetchone():
+            return table
+    return f"{VALUES} AS v NOT INDEXED"
+
+
+def _is_found(db: sqlite3.Connection, source: str) -> bool:
+    """Whether an index leads to the rows of a source, and needs not be looked at from end to end."""
+    try:
+        plan = db.execute(f"EXPLAIN QUERY PLAN SELECT 1 FROM {source}").fetchall()
+    except sqlite3.OperationalError as error:
+        if "no query solution" in str(error):
+            return False
+        raise
+    return all(detail.startswith("SEARCH") for *_, detail in plan)
 
 
 def _gathered(db: sqlite3.Connection, tables: str, number: str, sql: str, documents: int) -> np.ndarray:
