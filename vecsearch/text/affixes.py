@@ -21,6 +21,7 @@ _PROBES = [letter + sign for letter in ascii_lowercase for sign in ("", "0", "A"
 _CLASS = r"\[\^?\]?(?:\\.|[^\]\\])*\]"
 _PART = re.compile(rf"\\.|{_CLASS}|[()|]|[^\\\[()|]", re.DOTALL)
 _CHARACTER = re.compile(rf"\\\W|{_CLASS}|[^\\\[\](){{}}^$.|?*+]", re.DOTALL)
+_OPTIONAL = (["?"], ["*"], ["{"])
 _ANY, _NOTHING = ".", "(?!)"
 _ASCII = [chr(code) for code in range(128)]
 
@@ -33,14 +34,54 @@ def leaves_words(pattern: re.Pattern[str]) -> bool:
     return not any(map(pattern.search, ascii_lowercase))
 
 
+def ends_of_words(prefix: re.Pattern[str], suffix: re.Pattern[str]) -> set[str]:
+    """The signs that are an affix by themselves after any word of plain letters, with which they make no other."""
+    begin = _one_of({_first(parts) for parts in _alternatives(prefix.pattern)}, prefix.flags)
+    if any(map(begin, ascii_lowercase)) or _begins_in_words(suffix):
+        return set()
+    ends = set()
+    for parts in _alternatives(suffix.pattern):
+        if parts[-1:] == ["$"] and _is_one(*parts[-2:-1]) and _follows_letters(parts[:-2], suffix.flags):
+            ends.update(filter(_one_of({parts[-2]}, suffix.flags), punctuation))
+    return ends
+
+
+def _follows_letters(behind: list[str], flags: int) -> bool:
+    """Whether an expression's beginning is none, or looks for one character behind it, which any plain letter is."""
+    looks = behind[:4] == ["(", "?", "<", "="] and len(behind) == 6
+    return not behind or (looks and all(map(_one_of({behind[4]}, flags), ascii_lowercase)))
+
+
+def _begins_in_words(pattern: re.Pattern[str]) -> bool:
+    """Whether an affix may begin with a plain letter behind another, as some in Greek do."""
+    return any(match and match.start() == 0 for match in map(pattern.search, _PROBES))
+
+
+def outside_words(pattern: re.Pattern[str]) -> re.Pattern[str]:
+    """An expression of infixes that is not tried where a plain letter is next, if none of its alternatives begins with one."""
+    begin = _one_of({first for parts in _alternatives(pattern.pattern) for first in _first_of(parts)}, pattern.flags)
+    if any(map(begin, ascii_lowercase)):
+        return pattern
+    return re.compile(f"(?![a-z])(?:{pattern.pattern})", pattern.flags)
+
+
 def prefix_length(pattern: re.Pattern[str]) -> Length:
-    """What an expression of prefixes takes: nothing where no alternative can begin with the first character."""
+    """What an expression of prefixes takes.
+
+    Most alternatives are a single character, which one look tells where no other alternative can begin with it.
+    """
+    alternatives = _alternatives(pattern.pattern)
+    single = [parts for parts in alternatives if parts[:1] == ["^"] and len(parts) == 2 and _is_one(parts[1])]
+    may_begin = _one_of({_first(parts) for parts in alternatives if parts not in single}, pattern.flags)
+    is_single = _one_of({parts[1] for parts in single}, pattern.flags)
+    sure = {character: int(is_single(character) is not None) for character in _ASCII if not may_begin(character)}
     searched = _length(pattern, PREFIX_WINDOW, suffix=False)
-    begin = _one_of({_first(parts) for parts in _alternatives(pattern.pattern)}, pattern.flags)
-    others = {character for character in _ASCII if not begin(character)}
 
     def length(string: str, start: int, end: int) -> int:
-        return 0 if start == end or string[start] in others else searched(string, start, end)
+        if start == end:
+            return 0
+        first = string[start]
+        return sure[first] if first in sure else searched(string, start, end)
 
     return length
 
@@ -58,7 +99,7 @@ def suffix_length(pattern: re.Pattern[str]) -> Length:
     may_end = _one_of({last for parts in others for last in _last(parts)}, pattern.flags)
     sure = {character: int(is_single(character) is not None) for character in _ASCII if not may_end(character)}
     rest = re.compile("|".join(map("".join, others)) or _NOTHING, pattern.flags)
-    if not any(match and match.start() == 0 for match in map(rest.search, _PROBES)):  # in Greek some begin within a word
+    if not _begins_in_words(rest):
         rest = re.compile(f"{_NOT_IN_A_WORD}(?:{rest.pattern})", rest.flags)
     searched = _length(rest, SUFFIX_WINDOW, suffix=True)
 
@@ -77,8 +118,23 @@ def _one_of(characters: set[str], flags: int) -> Callable[[str], re.Match[str] |
 
 def _first(parts: list[str]) -> str:
     """The characters, as an expression of one, that a prefix may begin with."""
-    anchored = parts[:1] == ["^"] and _is_one(*parts[1:2]) and parts[2:3] not in (["?"], ["*"], ["{"])
+    anchored = parts[:1] == ["^"] and _is_one(*parts[1:2]) and parts[2:3] not in _OPTIONAL
     return parts[1] if anchored else _ANY
+
+
+def _first_of(parts: list[str]) -> set[str]:
+    """The characters, as expressions of one, that an alternative may begin with, whatever it looks at before them."""
+    if parts[:1] != ["("]:
+        return {parts[0] if _is_one(*parts[:1]) and parts[1:2] not in _OPTIONAL else _ANY}
+    depth, end = 1, 1
+    while depth and end < len(parts):
+        depth += (parts[end] == "(") - (parts[end] == ")")
+        end += 1
+    if parts[1:4] in (["?", "<", "="], ["?", "<", "!"]):
+        return _first_of(parts[end:])
+    if parts[1:3] != ["?", ":"] or parts[end : end + 1] in _OPTIONAL:
+        return {_ANY}
+    return {first for inner in _alternatives("".join(parts[3 : end - 1])) for first in _first_of(inner)}
 
 
 def _last(parts: list[str]) -> set[str]:
