@@ -108,6 +108,12 @@ def test_a_vocabulary_of_decomposed_words_is_found(tiny_folder, tmp_path):
     assert encoder.encode(["piñata", word]).any(axis=1).all() and encoder.tally.unknown == 0
 
 
+def test_three_dots_are_known_as_they_were_before_fastai_made_them_one_sign(tiny_folder, tmp_path):
+    encoder = UlmfitEncoder(with_words(tiny_folder(), tmp_path, ["...", "the"]))
+    for text in ("the...", "the…", "é the..."):
+        assert encoder.tokens(text)[-2:] == ["the", "..."]
+
+
 @pytest.mark.parametrize("text", ["the ｋｉｎｇ saw a pin\u0303ata", "a ki\u00adng saw ﬁre & pin\u0303ata", "e\u0301 king"])
 def test_places_of_words_are_those_of_the_text_itself(encoder, tmp_path, text):
     with Index.build(tmp_path / "index", [Document("1", text)], encoder) as index:

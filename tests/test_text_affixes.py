@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vecsearch.errors import UsageError
-from vecsearch.text.affixes import leaves_words, prefix_length, suffix_length
+from vecsearch.text.affixes import ends_of_words, leaves_words, outside_words, prefix_length, suffix_length
 from vecsearch.text.expressions import Expression
 from vecsearch.text.splitting import SplitRules
 
@@ -48,6 +48,7 @@ def test_the_affixes_of_every_language_are_those_of_a_search(lang):
     prefix, suffix, infix = (pattern.expression(others) for pattern in (rules.prefix, rules.suffix, rules.infix))
     compared = [(prefix.whole, prefix_length(prefix)), (suffix.whole, suffix_length(suffix))]
     assert all(map(leaves_words, (prefix, suffix, infix)))
+    ends, within = sorted(ends_of_words(prefix, suffix)), outside_words(infix)
 
     @given(STRINGS, WORDS, st.sampled_from(["", "b", "a."]), st.sampled_from([5, 200]))
     @settings(max_examples=30)
@@ -58,8 +59,34 @@ def test_the_affixes_of_every_language_are_those_of_a_search(lang):
                 assert length(f"({whole}.", 1, 1 + len(whole)) == searched(pattern, whole)
                 for expression in (prefix, suffix, infix):
                     assert spans(expression.of(whole), whole) == spans(expression.whole, whole)
+        for whole in (string, word + string, string + word, f"{word}-{word}{string}"):
+            assert spans(within.of(whole), whole) == spans(infix.whole, whole)
+        for sign in ends if word else ():
+            assert (searched(prefix.whole, word + sign), searched(suffix.whole, word + sign)) == (0, 1)
 
     check()
+
+
+@pytest.mark.parametrize(
+    ("prefix", "suffix", "ends"),
+    [
+        ("^,", r",$|(?<=[a-z0-9])\.$|%s$", {",", "."}),
+        ("^,", r"(?<=[a-y])\.$|(?<=[0-9]);$|\.\.+$", set()),
+        ("^l'|^,", ",$", set()),
+        ("^,", r",$|[a-z]\.$", set()),
+    ],
+)
+def test_signs_that_end_any_word(prefix, suffix, ends):
+    assert ends_of_words(Expression(prefix, 0), Expression(suffix, 0)) == ends
+
+
+@pytest.mark.parametrize(
+    "pattern", ["-", r"(?<=[a-z])(?:-|--|~)(?=[a-z])", "(?<![0-9])[.,]", "[a-z]+-", "a?-", "(?:-|b)c", "", r"\w-", "(?:-)?x"]
+)
+@pytest.mark.parametrize("string", ["a-b", "ab--c", "bc", "1.a,b", "xyz", "", "a-bc-", "-bcx"])
+def test_infixes_are_found_outside_words(pattern, string):
+    infix = Expression(pattern, 0)
+    assert spans(outside_words(infix).of(string), string) == spans(infix.whole, string)
 
 
 @pytest.mark.parametrize("count", [1, 31, 32, 33, 63, 64, 65, 5000])

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from vecsearch.errors import UsageError
 from vecsearch.text.splitting import SplitRules, TokenSplitter
 from vecsearch.text.tokenizer import WordTokenizer
+from vecsearch.text.vocabulary import Vocabulary
 
 PIECES = [
     *"aAeizZ059 \n\t\r\x1c\x85\xa0\u2028.,;:!?'\"’“”()[]{}<>-–—…/\\#@&%$€£°*+=_^~|",
@@ -162,6 +163,27 @@ edges = st.lists(st.sampled_from(EDGES), max_size=6).map("".join)
 @settings(max_examples=300)
 def test_tokens_of_texts_that_are_cleaned_together(english, texts):
     english.check(texts)
+
+
+@given(st.lists(edges | nasty | emoticons, max_size=8), st.booleans())
+@settings(max_examples=200)
+def test_the_ids_of_texts_are_those_of_their_tokens(english, texts, pieces):
+    vocabulary = Vocabulary(
+        ["xxunk", "xxbos", "xxmaj", ".", "...", "a", ":)", "user", "##s", "s", "the", "n't", "中", "e\u0301", *"bcd:)"]
+    )
+    tokenizer = WordTokenizer(english.rules, pieces=pieces)
+    expected = [vocabulary.numericalise(next(tokenizer.tokens_for(vocabulary, [text]))) for text in texts]
+    number = tokenizer.numbering(vocabulary)
+    for _ in range(2):
+        assert [ids.tolist() for ids in number(texts)] == expected
+
+
+@given(
+    st.lists(st.sampled_from([":)", ")", ":", "(", "8", "b:)", "(a):", ";-)", "x", "\n", "Id.", "''The", "don't"]), max_size=30)
+)
+@settings(max_examples=300)
+def test_special_cases_that_meet_in_long_texts(english, chunks):
+    english.check([" ".join(chunks), " ".join(["some words"] * 50 + chunks + ["some words"] * 50)])
 
 
 @given(

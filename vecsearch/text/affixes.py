@@ -20,6 +20,7 @@ _GROWTH = 4
 _NOT_IN_A_WORD = "(?![a-z](?<![^a-z][a-z]))"
 """No plain letter is next, or it follows a character that is none, as in 10km."""
 _PROBES = [letter + sign for letter in ascii_lowercase for sign in ("", "0", "A", "’", "–", *punctuation)]
+_OPTIONAL = (["?"], ["*"], ["{"])
 _ANY, _NOTHING = ".", "(?!)"
 _ASCII = [chr(code) for code in range(128)]
 
@@ -32,14 +33,55 @@ def leaves_words(expression: Expression) -> bool:
     return not any(map(expression.narrow.search, ascii_lowercase))
 
 
+def ends_of_words(prefix: Expression, suffix: Expression) -> set[str]:
+    """The signs that are an affix by themselves after any word of plain letters, with which they make no other."""
+    begin = _one_of({_first(parts) for parts in _alternatives(prefix.pattern)}, prefix)
+    if any(map(begin.matches, ascii_lowercase)) or _begins_in_words(suffix):
+        return set()
+    ends = set()
+    for parts in _alternatives(suffix.pattern):
+        if parts[-1:] == ["$"] and is_character(*parts[-2:-1]) and _follows_letters(parts[:-2], suffix):
+            ends.update(filter(_one_of({parts[-2]}, suffix).matches, punctuation))
+    return ends
+
+
+def _follows_letters(behind: list[str], like: Expression) -> bool:
+    """Whether an expression's beginning is none, or looks for one character behind it, which any plain letter is."""
+    looks = behind[:4] == ["(", "?", "<", "="] and len(behind) == 6
+    return not behind or (looks and all(map(_one_of({behind[4]}, like).matches, ascii_lowercase)))
+
+
+def _begins_in_words(expression: Expression) -> bool:
+    """Whether an affix may begin with a plain letter behind another, as some in Greek do."""
+    found = (expression.of(probe).search(probe) for probe in _PROBES)
+    return any(match and match.start() == 0 for match in found)
+
+
+def outside_words(expression: Expression) -> Expression:
+    """An expression of infixes that is not tried where a plain letter is next, if none of its alternatives begins with one."""
+    begin = _one_of({first for parts in _alternatives(expression.pattern) for first in _first_of(parts)}, expression)
+    if any(map(begin.matches, ascii_lowercase)):
+        return expression
+    return Expression(f"(?![a-z])(?:{expression.pattern})", expression.flags, expression.others)
+
+
 def prefix_length(expression: Expression) -> Length:
-    """What an expression of prefixes takes: nothing where no alternative can begin with the first character."""
+    """What an expression of prefixes takes.
+
+    Most alternatives are a single character, which one look tells where no other alternative can begin with it.
+    """
+    alternatives = _alternatives(expression.pattern)
+    single = [parts for parts in alternatives if parts[:1] == ["^"] and len(parts) == 2 and is_character(parts[1])]
+    may_begin = _one_of({_first(parts) for parts in alternatives if parts not in single}, expression)
+    one = _one_of({parts[1] for parts in single}, expression)
+    sure = {character: int(one.matches(character)) for character in _ASCII if not may_begin.matches(character)}
     searched = _length(expression, PREFIX_WINDOW, suffix=False)
-    begin = _one_of({_first(parts) for parts in _alternatives(expression.pattern)}, expression)
-    others = {character for character in _ASCII if not begin.matches(character)}
 
     def length(string: str, start: int, end: int) -> int:
-        return 0 if start == end or string[start] in others else searched(string, start, end)
+        if start == end:
+            return 0
+        first = string[start]
+        return sure[first] if first in sure else searched(string, start, end)
 
     return length
 
@@ -57,8 +99,7 @@ def suffix_length(expression: Expression) -> Length:
     may_end = _one_of({last for parts in others for last in _last(parts)}, expression)
     sure = {character: int(one.matches(character)) for character in _ASCII if not may_end.matches(character)}
     rest = Expression("|".join(map("".join, others)) or _NOTHING, expression.flags, expression.others)
-    found = (rest.of(probe).search(probe) for probe in _PROBES)
-    if not any(match and match.start() == 0 for match in found):  # in Greek some begin within a word
+    if not _begins_in_words(rest):
         rest = Expression(f"{_NOT_IN_A_WORD}(?:{rest.pattern})", expression.flags, expression.others)
     searched = _length(rest, SUFFIX_WINDOW, suffix=True)
 
@@ -77,8 +118,23 @@ def _one_of(characters: set[str], like: Expression) -> Expression:
 
 def _first(parts: list[str]) -> str:
     """The characters, as an expression of one, that a prefix may begin with."""
-    anchored = parts[:1] == ["^"] and is_character(*parts[1:2]) and parts[2:3] not in (["?"], ["*"], ["{"])
+    anchored = parts[:1] == ["^"] and is_character(*parts[1:2]) and parts[2:3] not in _OPTIONAL
     return parts[1] if anchored else _ANY
+
+
+def _first_of(parts: list[str]) -> set[str]:
+    """The characters, as expressions of one, that an alternative may begin with, whatever it looks at before them."""
+    if parts[:1] != ["("]:
+        return {parts[0] if is_character(*parts[:1]) and parts[1:2] not in _OPTIONAL else _ANY}
+    depth, end = 1, 1
+    while depth and end < len(parts):
+        depth += (parts[end] == "(") - (parts[end] == ")")
+        end += 1
+    if parts[1:4] in (["?", "<", "="], ["?", "<", "!"]):
+        return _first_of(parts[end:])
+    if parts[1:3] != ["?", ":"] or parts[end : end + 1] in _OPTIONAL:
+        return {_ANY}
+    return {first for inner in _alternatives("".join(parts[3 : end - 1])) for first in _first_of(inner)}
 
 
 def _last(parts: list[str]) -> set[str]:

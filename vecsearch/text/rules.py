@@ -10,28 +10,33 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Sequence
+from itertools import compress, islice
+from operator import eq
 
 import numpy as np
 
 SPECIAL_TOKENS = ("xxunk", "xxpad", "xxbos", "xxeos", "xxfld", "xxrep", "xxwrep", "xxup", "xxmaj")
 """fastai's nine marks, in its order."""
 BOS = "xxbos"
+CASE_MARKS = ("xxup", "xxmaj")
+"""Those that stand before a word for its capitals."""
 
 _MENDS = (
-    ("#39;", "'"),
-    ("amp;", "&"),
-    ("#146;", "'"),
-    ("nbsp;", " "),
-    ("#36;", "$"),
-    ("\\n", "\n"),
-    ("quot;", "'"),
-    ("<br />", "\n"),
-    ('\\"', '"'),
-    ("<unk>", "xxunk"),
-    (" @.@ ", "."),
-    (" @-@ ", "-"),
-    ("...", " …"),
+    ("#", "#39;", "'"),
+    (";", "amp;", "&"),
+    ("#", "#146;", "'"),
+    (";", "nbsp;", " "),
+    ("#", "#36;", "$"),
+    ("\\", "\\n", "\n"),
+    (";", "quot;", "'"),
+    ("<", "<br />", "\n"),
+    ("\\", '\\"', '"'),
+    ("<", "<unk>", "xxunk"),
+    ("@", " @.@ ", "."),
+    ("@", " @-@ ", "-"),
+    (".", "...", " …"),
 )
+"""A sign that is found at once where there is one, what has it, and what takes its place."""
 # Beyond the last character either way; Python refuses to read a number of more than 4,300 digits, zeros before it included.
 _LONG_NUMBERS = ((re.compile("&#0{9,}"), "&#0"), (re.compile("&#0*[1-9][0-9]{8,}"), "&#999999999"))
 _REPEATED_WORD = re.compile(r"(?:\s|^)(\w+)\s+((?:\1\s+)+)\1(\s|\W|$)")
@@ -58,12 +63,10 @@ def clean(texts: Sequence[str]) -> list[str]:
     return _space_signs(_mark_repeats(_fix_html(joined))).split(_BETWEEN)
 
 
-def repeats_a_word(words: list[str]) -> bool:
-    """Whether a text of these words may be another with the rule of repeated words."""
-    return any(
-        first == second and third.startswith(first) and _WORD.fullmatch(first)
-        for first, second, third in zip(words, words[1:], words[2:], strict=False)
-    )
+def repeated_words(words: Sequence[str]) -> list[int]:
+    """Where words begin that may make a text another by the rule of repeated words."""
+    twice = compress(range(len(words) - 2), map(eq, words, islice(words, 1, None)))
+    return [i for i in twice if words[i + 2].startswith(words[i]) and _WORD.fullmatch(words[i])]
 
 
 def clean_with_repeated_words(text: str) -> str:
@@ -94,8 +97,9 @@ def mark_case(chunk: str) -> str:
 
 
 def _fix_html(text: str) -> str:
-    for old, new in _MENDS:
-        text = text.replace(old, new)
+    for sign, old, new in _MENDS:
+        if sign in text:
+            text = text.replace(old, new)
     if "&#" in text:
         for number, short in _LONG_NUMBERS:
             text = number.sub(short, text)

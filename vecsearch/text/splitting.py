@@ -6,7 +6,7 @@ Source: spaCy 3, `spacy/tokenizer.pyx` (`_tokenize_affixes`, `_split_affixes`, `
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import asdict, dataclass
 from itertools import chain, filterfalse, pairwise
@@ -14,12 +14,10 @@ from operator import add
 from typing import Any
 
 from vecsearch.errors import UsageError
-from vecsearch.text.affixes import leaves_words, prefix_length, suffix_length
+from vecsearch.text.affixes import ends_of_words, leaves_words, outside_words, prefix_length, suffix_length
 from vecsearch.text.expressions import Expression
 from vecsearch.text.rules import SPECIAL_TOKENS
 
-_PLAIN = re.compile("[a-z]+").fullmatch
-_NOT_PLAIN = re.compile("[^a-z]").search
 _RUN = re.compile(r"\S+|\s+")
 _LONGEST_KNOWN = 64
 _FLAGS = {int(re.UNICODE), int(re.UNICODE | re.IGNORECASE)}
@@ -115,8 +113,10 @@ class TokenSplitter:
         # Every special case is split at first.
         others = frozenset(filterfalse(str.isascii, chain.from_iterable(rules.special_cases)))
         prefix, suffix, infix = (pattern.expression(others) for pattern in (rules.prefix, rules.suffix, rules.infix))
-        self._prefix, self._suffix, self._infix = prefix_length(prefix), suffix_length(suffix), infix
-        self._plain = _PLAIN if all(map(leaves_words, (prefix, suffix, infix))) else _never
+        self._prefix, self._suffix, self._infix = prefix_length(prefix), suffix_length(suffix), outside_words(infix)
+        leaves = all(map(leaves_words, (prefix, suffix, self._infix)))
+        signs = "".join(map(re.escape, ends_of_words(prefix, suffix))) if leaves and not rules.token_match else ""
+        self._word = re.compile(f"([a-z]+)([{signs}])?" if signs else "([a-z]+)()" if leaves else "(?!)").fullmatch
         self._token_match = _linear(rules.token_match, others) if rules.token_match else _NEVER
         self._url_match = _linear(rules.url_match, others) if rules.url_match else _NEVER
         self._cases = {case: tuple(parts) for case, parts in rules.special_cases.items()}
@@ -146,25 +146,14 @@ class TokenSplitter:
 
     def split_chunk(self, chunk: str) -> tuple[str, ...]:
         """The tokens of one run of whitespace or of anything else, before special cases are looked for across them."""
-        if self._plain(chunk):
-            return self._cases.get(chunk) or (chunk,)
-        # Most chunks that are new are a known word before a sign: no need to look for what else may be around it.
-        if self._plain(chunk[:-1]) and self._strip_affixes(chunk, 0, len(chunk)) == (0, len(chunk) - 1):
-            return (*(self._cases.get(chunk[:-1]) or (chunk[:-1],)), chunk[-1])
+        if tokens := self._at_once(chunk):
+            return tokens
         prefixes: list[str] = []
         suffixes: list[str] = []
         # What is left is chunk[start:end]: copies of all of that would take quadratic time, and so would looking at it.
-        start, end, other = 0, len(chunk), -1
+        start, end = 0, len(chunk)
         middle: tuple[str, ...] = ()
-        while start < end:
-            if other < start and self._plain is not _never:
-                other = self._first_other(chunk, start, end)
-            if other >= end:
-                middle = self._cases.get(chunk[start:end], (chunk[start:end],))
-                break
-            if end - start <= _LONGEST_KNOWN and (known := self._known.get(chunk[start:end])) is not None:
-                middle = known
-                break
+        while start < end and not middle:
             first, last = self._strip_affixes(chunk, start, end)
             if (first, last) == (start, end):
                 middle = self._split_core(chunk[start:end])
@@ -175,22 +164,34 @@ class TokenSplitter:
             if last < end:
                 suffixes.append(chunk[last:end])
             start, end = first, last
+            if end - start <= _LONGEST_KNOWN:
+                middle = self._at_once(chunk[start:end])
         if end - start == len(chunk):
             return middle
         tokens = (*prefixes, *middle, *reversed(suffixes))
         self._remember(chunk, tokens)
         return tokens
 
-    def join_cases(self, tokens: tuple[str, ...]) -> tuple[str, ...]:
-        """The tokens of one chunk with the special cases found across them joined, as if no other chunk were near."""
-        if self._begun.isdisjoint(chain(tokens, pairwise(tokens))):
+    def _at_once(self, chunk: str) -> tuple[str, ...]:
+        """The tokens of a special case, of a word before a sign or none, as most new chunks are, of what is known; else ()."""
+        if tokens := self._cases.get(chunk):
             return tokens
-        return tuple(self._apply_cases(tokens, ("",) * len(tokens)))
+        if found := self._word(chunk):
+            word, sign = found.groups()
+            tokens = self._cases.get(word) or (word,)
+            return (*tokens, sign) if sign else tokens
+        return self._known.get(chunk, ())
 
-    def _first_other(self, chunk: str, start: int, end: int) -> int:
-        """Where the first character in chunk[start:end] is that is no plain letter, or its end."""
-        found = _NOT_PLAIN(chunk, start, end)
-        return found.start() if found else end
+    def has_cases(self, tokens: tuple[str, ...]) -> bool:
+        """Whether a special case may be found across some of these tokens: its first two are there, or its only one."""
+        return not self._begun.isdisjoint(tokens) or (len(tokens) > 1 and not self._begun.isdisjoint(pairwise(tokens)))
+
+    def join_cases(self, chunks: Iterable[tuple[str, ...]]) -> list[str]:
+        """The tokens of chunks with a space between two, with the special cases found across them joined."""
+        parts = list(chunks)
+        tokens = [*chain.from_iterable(parts)]
+        spaces = [space for part in parts for space in (*[""] * (len(part) - 1), " ")]
+        return self._apply_cases(tokens, spaces)
 
     def _strip_affixes(self, chunk: str, start: int, end: int) -> tuple[int, int]:
         """What is left of chunk[start:end] without its first prefix and its last suffix."""
@@ -276,10 +277,6 @@ class TokenSplitter:
                     yield start, end
                 node = node.get(tokens[end]) if end < len(tokens) else None
                 end += 1
-
-
-def _never(string: str) -> None:
-    """Stands for a pattern that a language does not have."""
 
 
 def _linear(pattern: SplitPattern, others: frozenset[str]) -> Expression:

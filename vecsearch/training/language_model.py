@@ -145,8 +145,7 @@ def _begun(
             note(f"{start} was trained for similarity and forgets some of it here: train what comes out for similarity again")
     else:
         model = _new_model(counts, plan)
-    tokenised = tokenizer.tokens_for(model.vocabulary, texts)
-    documents = [torch.tensor(model.vocabulary.numericalise(tokens), dtype=torch.int64) for tokens in tokenised]
+    documents = list(map(torch.tensor, tokenizer.numbering(model.vocabulary)(texts)))
     return model, documents, sum(map(len, documents))
 
 

@@ -78,8 +78,8 @@ def fit_postprocess(
 def _frequencies(encoder: EncoderFolder, texts: list[str]) -> np.ndarray:
     """How often each word of the vocabulary occurs in the texts, of all their tokens: (V,) float64."""
     counts = np.zeros(len(encoder.vocabulary))
-    for tokens in encoder.tokenizer.tokens_for(encoder.vocabulary, texts):
-        np.add.at(counts, encoder.vocabulary.numericalise(tokens), 1)
+    for ids in encoder.tokenizer.numbering(encoder.vocabulary)(texts):
+        np.add.at(counts, ids, 1)
     return counts / max(1, counts.sum())
 
 
