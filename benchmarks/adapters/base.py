@@ -25,6 +25,12 @@ class Adapter(ABC):
 
     def __init__(self, metric: Metric) -> None:
         self.metric = metric
+        self._setting: Any = None
+
+    def changes(self, setting: Any) -> bool:
+        """Whether a setting is another than that of the search before, so that who has one looked up by name looks once."""
+        changed, self._setting = setting != self._setting, setting
+        return changed
 
     def obstacle(self) -> str | None:
         """Why this adapter cannot run here, or None."""

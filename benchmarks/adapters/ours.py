@@ -50,10 +50,12 @@ class Vecsearch(Adapter):
         faiss.omp_set_num_threads(threads)
         if self._searcher is None:
             return ann.ExactSearcher(self._source.vectors, self._source.norms).search(queries, k, self.metric)[1]
-        # The candidates stay: they follow from the codes, the rest from where the search looks.
-        self._searcher.set_parameters(
-            {name: value if name == "candidates" else round(setting * value) for name, value in self._search_parameters.items()}
-        )
+        if self.changes(setting):
+            # The candidates stay: they follow from the codes, the rest from where the search looks.
+            parameters = self._search_parameters.items()
+            self._searcher.set_parameters(
+                {name: value if name == "candidates" else round(setting * value) for name, value in parameters}
+            )
         return self._searcher.search(queries, k)[1]
 
     def save(self, folder: Path) -> None:

@@ -39,7 +39,8 @@ class Faiss(Adapter):
         import faiss
 
         faiss.omp_set_num_threads(threads)
-        faiss.ParameterSpace().set_index_parameters(self.index, setting)
+        if self.changes(setting):
+            faiss.ParameterSpace().set_index_parameters(self.index, setting)
         return self.index.search(queries, k)[1]
 
     def save(self, folder: Path) -> None:
