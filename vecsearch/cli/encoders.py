@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from vecsearch.cli.opening import keeping_all
 from vecsearch.cli.progress import bars
 from vecsearch.errors import UsageError
 
@@ -85,11 +84,10 @@ _OPTIONS: dict[str, Callable[[str], Any]] = {
 
 def open_named(encoder: NamedEncoder | None, **options: Any) -> Encoder:
     """The encoder, by default the one that ships; `options` are those where its own are silent."""
-    with keeping_all():
-        from vecsearch.encoders import DEFAULT, open_encoder
+    from vecsearch.encoders import DEFAULT, open_encoder
 
-        named = encoder or parsed(DEFAULT)
-        opened = open_encoder(named.path, **options | named.options)
+    named = encoder or parsed(DEFAULT)
+    opened = open_encoder(named.path, **options | named.options)
     with bars() as progress:
         opened.prepare(progress)
     return opened

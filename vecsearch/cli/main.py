@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -94,6 +95,11 @@ def cli() -> None:
     """
 
 
+NEW_OBJECTS = 50_000
+"""Python looks for unreachable cycles whenever there are so many new objects: among what is imported and opened there are few
+such cycles, and to look again and again would be a tenth of what a cold query takes."""
+
+
 def main() -> None:
     """Run the command line; ends the process with the documented exit code."""
     for stream in (sys.stdout, sys.stderr):
@@ -106,6 +112,7 @@ def main() -> None:
     # So does OpenBLAS when numpy is imported: its threads would spin for 2^26 ticks of the clock before they sleep, which is
     # most of what that import takes.
     os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "20")
+    gc.set_threshold(NEW_OBJECTS)
     try:
         # Not cli.main: it would end with 1, our "no", when the reader of the output has gone.
         with cli.make_context("vecsearch", sys.argv[1:]) as context:
