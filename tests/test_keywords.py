@@ -2,7 +2,9 @@
 
 import math
 import re
+import sqlite3
 import tempfile
+import tracemalloc
 import unicodedata
 from collections import Counter
 from contextlib import contextmanager
@@ -23,6 +25,8 @@ from vecsearch.index.hits import best_by_ranks
 from vecsearch.index.index import Index
 from vecsearch.index.query_terms import terms
 from vecsearch.metric import Metric
+from vecsearch.store import postings
+from vecsearch.store.keywords_writer import write_keywords
 from vecsearch.text.analysis import analyser
 
 K1, B = 1.5, 0.75
@@ -408,3 +412,19 @@ def test_k_below_one_is_refused(letters):
     letters = letters[Metric.COSINE]
     with pytest.raises(UsageError, match="k is 0; ask for at least 1 hit"):
         letters.keywords(["XK-47"], 0)
+
+
+@pytest.mark.parametrize("text", ["", "!", "a"])
+def test_memory_does_not_grow_with_the_number_of_short_documents(monkeypatch, text):
+    monkeypatch.setattr(postings, "WORDS_AT_ONCE", 40_000)
+    peaks = []
+    for count in (20_000, 80_000):
+        with sqlite3.connect(":memory:") as db:
+            db.execute("CREATE TABLE documents (number INTEGER PRIMARY KEY, text)")
+            db.executemany("INSERT INTO documents VALUES (?, ?)", ((number, text) for number in range(count)))
+            tracemalloc.start()
+            write_keywords(db, "none")
+            peaks.append(tracemalloc.get_traced_memory()[1])
+            tracemalloc.stop()
+        db.close()
+    assert peaks[1] < 1.2 * peaks[0]

@@ -16,8 +16,9 @@ CREATE VIRTUAL TABLE terms USING fts5(text, content = '', tokenize = 'ascii');
 """
 _SORTED_BYTES = 1 << 25
 """How much FTS5 sorts before it writes; its megabyte takes nearly twice as long."""
-_BLOCK = 1 << 20
-"""Characters of the documents that are looked at together."""
+_BLOCK, _AT_LEAST = 1 << 20, 64
+"""Characters of the documents that are looked at together, where each counts as so many at the least: one without a text takes
+memory as well."""
 
 
 def write_keywords(db: sqlite3.Connection, language: str) -> None:
@@ -42,7 +43,7 @@ def _blocks(documents: Iterable[tuple[int, str]]) -> Iterator[list[tuple[int, st
     block, characters = [], 0
     for number, text in documents:
         block.append((number, text))
-        characters += len(text)
+        characters += max(_AT_LEAST, len(text))
         if characters >= _BLOCK:
             yield block
             block, characters = [], 0

@@ -20,6 +20,8 @@ MOST_COUNTED = 255
 """How often a document has a word, at the most: BM25 hardly tells more from this."""
 WORDS_AT_ONCE = 1 << 22
 """Words that are sorted in memory, about 100 MB."""
+DOCUMENT_WORDS = 8
+"""Words that take as much memory as a document does, be it without a word."""
 _ROW_BYTES = 900
 """Of a row, so that four of them fill a page: SQLite puts what is longer on pages of its own."""
 _SCHEMA = f"""
@@ -119,7 +121,7 @@ class PostingsWriter:
         self._found.append(np.array(ids, np.uint32))
         self._sizes.append(len(ids))
         self._lengths.append(length)
-        self._words += len(ids)
+        self._words += len(ids) + DOCUMENT_WORDS
         if self._words >= WORDS_AT_ONCE:
             self.flush()
 
