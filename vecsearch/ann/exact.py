@@ -65,10 +65,11 @@ class ExactSearcher:
         `among` are the rows that may be found, (n,) int64, rising; without it all may.
         """
         rows = len(self._vectors) if among is None else len(among)
-        rounded = self._by_bytes(len(queries), min(k, rows), metric, rows)
+        k = min(k, rows)
+        rounded = self._by_bytes(len(queries), k, metric, rows)
         if not rounded:
             return self._plain(queries, k, metric, among)
-        scores, found, certain = rounded.search(queries, min(k, rows), among)
+        scores, found, certain = rounded.search(queries, k, among)
         if not certain.all():
             scores[~certain], found[~certain] = self._plain(queries[~certain], k, metric, among)
         return scores, found
@@ -119,7 +120,9 @@ def nearest(
     """
     if metric is Metric.COSINE:
         queries = normalise(queries)
-    step = min(MANY_QUERIES, max(ENOUGH_QUERIES, -(-len(queries) // product_threads())))
+    step = MANY_QUERIES
+    if len(queries) > ENOUGH_QUERIES:
+        step = min(step, max(ENOUGH_QUERIES, -(-len(queries) // product_threads())))
     searches = [_Search(queries[start : start + step], k, rows) for start in range(0, len(queries), step)]
     first = 0
     with each_by_a_thread(len(searches)) as each:

@@ -90,8 +90,7 @@ def product_threads() -> int:
 def each_by_a_thread(count: int) -> Iterator[Callable[[Callable[[T], object], Sequence[T]], list[object]]]:
     """A function that calls another with each of up to `count` things, by as many threads as numpy's products use, each product
     by one."""
-    workers = min(count, product_threads())
-    if workers < 2:
+    if count < 2 or (workers := min(count, product_threads())) < 2:
         yield lambda function, things: [function(thing) for thing in things]
         return
     with ThreadPoolExecutor(workers) as pool:

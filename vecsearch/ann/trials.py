@@ -86,15 +86,20 @@ class Trials:
         trials = {number: self._try(number, self._small, sample) for number in chosen if fitting[number]}
         best = min((trial.ms for trial in trials.values() if trial.reached), default=math.inf)
         promising = [number for number, trial in trials.items() if trial.ms <= MUCH_SLOWER * best]
+        alone = len(promising) == 1 and trials[promising[0]].reached
         # Of one alone the index over all vectors will tell, unless its codes are short for want of memory.
-        if not roomy or [trials[number].reached for number in promising] != [True]:
-            sample, expected = self._sample(self._large), math.inf
-            for number in sorted(promising, key=lambda number: is_graph(trials[number].spec)):
-                if self._may_take(trials[number]) < WORTH_BUILDING * expected:
-                    trials[number] = trial = self._try(number, self._large, sample, trials[number])
-                    if trial.reached:
-                        expected = min(expected, trial.expected_ms)
+        if not (alone and roomy):
+            self._try_among_many(trials, promising)
         return sorted(trials.values(), key=lambda trial: (not trial.reached, trial.expected_ms))
+
+    def _try_among_many(self, trials: dict[int, Trial], promising: list[int]) -> None:
+        """Try the promising kinds again, graphs last, where there is hope for them still; `trials` then has what came of it."""
+        sample, expected = self._sample(self._large), math.inf
+        for number in sorted(promising, key=lambda number: is_graph(trials[number].spec)):
+            if self._may_take(trials[number]) < WORTH_BUILDING * expected:
+                trials[number] = trial = self._try(number, self._large, sample, trials[number])
+                if trial.reached:
+                    expected = min(expected, trial.expected_ms)
 
     def _may_take(self, first: Trial) -> float:
         """The fewest milliseconds over all vectors that a trial among few leaves to hope for."""

@@ -13,6 +13,9 @@ import click
 
 from vecsearch.errors import CorpusError, VecsearchError
 
+NEW_OBJECTS = 50_000
+"""Python looks for unreachable cycles whenever there are so many new objects: among what is imported and opened there are few
+such cycles, and to look again and again would be a tenth of what a cold query takes."""
 COMMANDS = {
     "add": "Add the documents of CORPUS to INDEX.",
     "adopt": "Have INDEX take in segments that were made elsewhere.",
@@ -93,11 +96,6 @@ def cli() -> None:
     Exit codes: 0 done, 1 no (a check failed), 2 usage, 3 bad input data, 4 damaged or unsupported index, 5 disk, memory or
     lock, 130 interrupted.
     """
-
-
-NEW_OBJECTS = 50_000
-"""Python looks for unreachable cycles whenever there are so many new objects: among what is imported and opened there are few
-such cycles, and to look again and again would be a tenth of what a cold query takes."""
 
 
 def main() -> None:

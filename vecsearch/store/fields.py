@@ -81,7 +81,9 @@ def write_fields(db: sqlite3.Connection) -> None:
     marks = ", ".join("?" * (1 + len(columns)))
     db.executemany(f"INSERT INTO {VALUES} VALUES ({marks})", _rows(db, columns))
     (documents,) = db.execute(f"SELECT count(*) FROM {VALUES}").fetchone()
-    for column in (f"c{place}" for place in range(len(columns)) if documents >= INDEXED_FROM):
+    if documents < INDEXED_FROM:
+        return
+    for column in (f"c{place}" for place in range(len(columns))):
         if _is_told_apart(db, column):
             # A document that lacks the field meets no comparison with a value.
             db.execute(f"CREATE INDEX {VALUES}_{column} ON {VALUES} ({column}) WHERE {column} IS NOT NULL")
