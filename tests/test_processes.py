@@ -16,6 +16,8 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from copy import deepcopy
 from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import faiss
 import numpy as np
@@ -26,6 +28,7 @@ from word_files import glove_text
 from vecsearch import ann, forks
 from vecsearch.ann.threads import threads
 from vecsearch.corpus.document import Document
+from vecsearch.corpus.readers import read_corpus
 from vecsearch.encoders import ConcatenatedEncoder, UlmfitEncoder, open_encoder
 from vecsearch.errors import UsageError
 from vecsearch.index.build import Options
@@ -33,6 +36,7 @@ from vecsearch.index.hits import Hit, Neighbors
 from vecsearch.index.index import Index
 from vecsearch.index.parts import Here as InProcess
 from vecsearch.index.view import View
+from vecsearch.store.duplicates import duplicates
 from vecsearch.store.snapshot import open_snapshot
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
@@ -348,6 +352,49 @@ def test_a_child_is_forked_while_other_threads_search(folders, kind):
             finally:
                 going = False
         assert all(future.result() is None for future in busy)
+
+
+def opens(folder):
+    Index.open(folder, check=False).close()
+
+
+def reads_documents(folder):
+    with Index.open(folder, check=False) as index:
+        index.documents(range(3))
+
+
+def reads_a_table(folder):
+    table = next((folder / "segments").glob("*/documents.sqlite"))
+    assert sum(1 for _ in read_corpus(f"sqlite:{table}?table=documents")) == ROWS
+
+
+def compares_ids(folder):
+    segments = [path.parent for path in (folder / "segments").glob("*/documents.sqlite")]
+    assert sum(1 for _ in duplicates(segments * 2)) == ROWS
+
+
+def builds(folder):
+    with TemporaryDirectory() as place:
+        small(Path(place) / "index").close()
+
+
+@pytest.mark.parametrize("busy", [opens, reads_documents, reads_a_table, compares_ids, builds])
+def test_a_child_is_forked_while_another_thread(folders, busy):
+    # SQLite has locks for all of its connections together, which are held for moments only: it takes many forks to see one.
+    folder, going = folders("exact"), True
+
+    def work():
+        while going:
+            busy(folder)
+
+    with ThreadPoolExecutor(2) as pool:
+        working = [pool.submit(work) for _ in range(2)]
+        try:
+            for _ in range(30):
+                assert in_child(reads_documents, folder) is None
+        finally:
+            going = False
+    assert all(future.result() is None for future in working)
 
 
 @pytest.mark.parametrize("encoder", [pytest.param("ulmfit", marks=pytest.mark.slow), "words"])

@@ -131,15 +131,19 @@ def test_file_size_limit_stops_a_build_that_can_be_resumed(tmp_path):
 
 def test_full_disk_inside_sqlite(tmp_path, monkeypatch):
     build(tmp_path, "old")
-    append = DocumentsWriter.append
+    append, connect = DocumentsWriter.append, sqlite3.connect
 
-    def full(self, *arguments):
-        pages = self._db.execute("PRAGMA page_count").fetchone()[0]
-        self._db.execute(f"PRAGMA max_page_count = {pages}")
-        append(self, [("x", "y" * 100_000, "{}")], *arguments[1:])
+    def small(*arguments, **settings):
+        database = connect(*arguments, **settings)
+        database.execute("PRAGMA max_page_count = 16")  # room for the tables, and not for the text
+        return database
+
+    def long(self, records, *arguments):
+        append(self, [("x", "y" * 100_000, "{}")], *arguments)
 
     with monkeypatch.context() as patch, pytest.raises(ResourceError, match=r"documents\.sqlite: .*full"):
-        patch.setattr(DocumentsWriter, "append", full)
+        patch.setattr(sqlite3, "connect", small)
+        patch.setattr(DocumentsWriter, "append", long)
         replace(tmp_path)
     assert held(tmp_path) == "old"
     # Nothing was stored, so nothing is left to resume.

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from vecsearch.corpus.source import CorpusSource, Records
 from vecsearch.errors import CorpusError, UsageError
+from vecsearch.sqlite import Database
 
 PREFIX = "sqlite:"
 _FORMS = "sqlite:PATH?table=NAME or sqlite:PATH?query=SELECT …"
@@ -31,15 +32,16 @@ def sqlite_records(address: str, source: CorpusSource) -> Records:
     path, query = _parts(address)
     uri = f"{Path(path).absolute().as_uri()}?mode=ro"
     try:
-        with closing(sqlite3.connect(uri, uri=True)) as db:
-            db.execute("PRAGMA trusted_schema = OFF")
-            # Whatever a query or a view asks for beside reading is refused: another file, a pragma, a change.
-            db.set_authorizer(lambda action, *_: sqlite3.SQLITE_OK if action in _READS else sqlite3.SQLITE_DENY)
-            cursor = db.execute(query)
+        with closing(Database(uri, uri=True)) as database:
+            with database.quiet() as db:
+                db.execute("PRAGMA trusted_schema = OFF")
+                # Whatever a query or a view asks for beside reading is refused: another file, a pragma, a change.
+                db.set_authorizer(lambda action, *_: sqlite3.SQLITE_OK if action in _READS else sqlite3.SQLITE_DENY)
+                cursor = db.execute(query)
             names = [name for name, *_ in cursor.description or ()]
             if twice := [name for name, count in Counter(names).items() if count > 1]:
                 raise CorpusError(f'{source.name}: the column "{twice[0]}" is there twice; give each its own name, with AS')
-            for number, row in enumerate(cursor, 1):
+            for number, (row,) in enumerate(database.batches(cursor, 1), 1):
                 yield number, dict(zip(names, row, strict=True))
     except (sqlite3.Error, sqlite3.Warning) as error:
         raise CorpusError(f"{source.name} cannot be read: {error}; check the file, and the table or the query") from error

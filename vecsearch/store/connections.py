@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Condition
 
 from vecsearch.errors import UsageError
-from vecsearch.forks import QuietLock, inherited, keep_for_ever
+from vecsearch.forks import inherited
+from vecsearch.sqlite import Database
 from vecsearch.store.layout import Closed
 from vecsearch.store.records import sound
 
@@ -17,20 +18,20 @@ from vecsearch.store.records import sound
 class Connection:
     """Reads a file, one thread at a time.
 
-    SQLite's connections are not made to be forked, because of the locks that they keep. These keep none, and are at rest when a
-    process is forked: the child goes on reading them, even where the file has been removed since.
+    It keeps no locks of the file, and is at rest when a process is forked: the child goes on reading, even where the file has
+    been removed since.
     """
 
     def __init__(self, path: Path) -> None:
-        self._path, self._lock, self._closed = path, QuietLock(), False
+        self._path = path
         # Immutable: no lock, no journal, so a read-only disk serves, and the file may be unlinked once it is open.
         with sound(path):
-            self._db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True, check_same_thread=False)
+            self._database = Database(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
 
     @property
     def broken(self) -> bool:
         """Whether it is of no use in this process, which was forked while another thread was reading."""
-        return self._lock.broken
+        return self._database.broken
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -38,29 +39,16 @@ class Connection:
 
         Raises: Closed: it was closed. UsageError: it is broken.
         """
-        with sound(self._path), self._lock:
+        with sound(self._path), self._database.quiet() as db:
             if self.broken:
                 raise forked(self._path)
-            if self._closed:
+            if self._database.closed:
                 raise Closed(self._path)
-            yield self._db
+            yield db
 
     def close(self) -> None:
         """Close it, as soon as no other thread reads."""
-        with self._lock:
-            self._closed = True
-            self._let_go()
-
-    def _let_go(self) -> None:
-        if self.broken:
-            keep_for_ever(self._db)
-        else:
-            self._db.close()
-
-    def __del__(self) -> None:
-        # A connection of Python's refers to itself: by itself it would keep the file until garbage is collected.
-        with suppress(AttributeError):  # it could not be opened
-            self._let_go()
+        self._database.close()
 
 
 class Pool:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from vecsearch.errors import writing
-from vecsearch.forks import QuietLock, inherited, keep_for_ever
+from vecsearch.forks import inherited, keep_for_ever
+from vecsearch.sqlite import Database
 from vecsearch.store.fields import write_fields
 from vecsearch.store.keywords_writer import write_keywords
 from vecsearch.store.records import Record, Span, numbers_of, sound
@@ -47,32 +47,30 @@ class Stored:
 
 
 class DocumentsWriter:
-    """Grows a documents file; each `append` is one transaction, so a crash leaves all of it or nothing.
-
-    SQLite has locks for all of its connections together: while this process is forked, none may be at work.
-    """
+    """Grows a documents file; each `append` is one transaction, so a crash leaves all of it or nothing."""
 
     def __init__(self, path: Path):
         """Raises: DamagedIndexError: the file at `path` is no documents file. ResourceError: it cannot be written."""
-        self._path, self._lock = path, QuietLock()
-        with sound(path), writing(path), self._lock:
-            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._path = path
+        with sound(path), writing(path):
+            self._database = Database(str(path), isolation_level=None)
             # A rollback journal: after the last commit one plain file is left, with nothing beside it.
             # What is freed while words are sorted is cut off at the end; to vacuum would write the whole file again.
             settings = "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = DELETE; PRAGMA synchronous = FULL;"
-            self._db.executescript(settings + _SCHEMA)
+            with self._database.quiet() as db:
+                db.executescript(settings + _SCHEMA)
         inherited(self)
 
     def progress(self) -> Stored:
         """How far the last committed transaction had come."""
-        with sound(self._path), self._lock:
-            found = self._db.execute("SELECT rows, (SELECT count(*) FROM documents), digest, counts FROM progress").fetchone()
+        with sound(self._path), self._database.quiet() as db:
+            found = db.execute("SELECT rows, (SELECT count(*) FROM documents), digest, counts FROM progress").fetchone()
             return Stored(*found[:3], json.loads(found[3])) if found else Stored()
 
     def known(self, ids: Iterable[str]) -> dict[str, int]:
         """Number of each of the ids that is stored already."""
-        with sound(self._path), self._lock:
-            return numbers_of(self._db, ids)
+        with sound(self._path), self._database.quiet() as db:
+            return numbers_of(db, ids)
 
     def append(self, records: Sequence[Record], spans: Sequence[Span] | None, before: Stored, progress: Stored) -> None:
         """Store the records behind those of `before`, together with the progress they make, durably.
@@ -82,26 +80,26 @@ class DocumentsWriter:
         Raises:
             ResourceError: no space left, or an I/O error; nothing of it is stored.
         """
-        with sound(self._path), writing(self._path), self._lock, self._db:
-            self._db.execute("BEGIN IMMEDIATE")
+        with sound(self._path), writing(self._path), self._database.quiet() as db, db:
+            db.execute("BEGIN IMMEDIATE")
             numbered = ((number, *record) for number, record in enumerate(records, before.documents))
-            self._db.executemany("INSERT INTO documents VALUES (?, ?, ?, ?)", numbered)
+            db.executemany("INSERT INTO documents VALUES (?, ?, ?, ?)", numbered)
             placed = (
                 (row, before.documents + document, start, stop)
                 for row, (document, start, stop) in enumerate(spans or (), before.rows)
             )
-            self._db.executemany("INSERT INTO passages VALUES (?, ?, ?, ?)", placed)
-            self._db.execute("DELETE FROM progress")
+            db.executemany("INSERT INTO passages VALUES (?, ?, ?, ?)", placed)
+            db.execute("DELETE FROM progress")
             values = progress.rows, progress.digest, json.dumps(progress.counts, sort_keys=True)
-            self._db.execute("INSERT INTO progress VALUES (?, ?, ?)", values)
+            db.execute("INSERT INTO progress VALUES (?, ?, ?)", values)
 
     def some_texts(self, count: int) -> list[str]:
         """The texts of `count` documents, evenly spaced, or of all there are."""
-        with sound(self._path), self._lock:
-            (total,) = self._db.execute("SELECT count(*) FROM documents").fetchone()
+        with sound(self._path), self._database.quiet() as db:
+            (total,) = db.execute("SELECT count(*) FROM documents").fetchone()
             numbers = sorted({total * place // count for place in range(count)})
             query = "SELECT text FROM documents WHERE number = ?"
-            return [text for number in numbers for (text,) in self._db.execute(query, (number,))]
+            return [text for number in numbers for (text,) in db.execute(query, (number,))]
 
     def finish(self, language: str = NONE) -> None:
         """Add what documents are found by: a column for each field, and the words of the texts, in their language.
@@ -109,17 +107,16 @@ class DocumentsWriter:
         Raises:
             ResourceError: no space left, or an I/O error; nothing of it is stored.
         """
-        with sound(self._path), writing(self._path), self._lock, self._db:
-            self._db.execute("BEGIN IMMEDIATE")
-            write_fields(self._db)
-            write_keywords(self._db, language)
-        with sound(self._path), writing(self._path), self._lock:
-            self._db.execute("PRAGMA incremental_vacuum").fetchall()
+        with sound(self._path), writing(self._path), self._database.quiet() as db, db:
+            db.execute("BEGIN IMMEDIATE")
+            write_fields(db)
+            write_keywords(db, language)
+        with sound(self._path), writing(self._path), self._database.quiet() as db:
+            db.execute("PRAGMA incremental_vacuum").fetchall()
 
     def close(self) -> None:
-        with self._lock:
-            self._db.close()
+        self._database.close()
 
     def in_child(self) -> None:
         """Leave the connection as it is: to close it would roll the parent's transaction back, in the parent's file."""
-        keep_for_ever(self._db)
+        keep_for_ever(self._database)

@@ -7,9 +7,9 @@ chance, so the ids themselves are compared in a second pass, over suspects alone
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryFile, gettempdir
 from typing import IO, NamedTuple
@@ -17,8 +17,8 @@ from typing import IO, NamedTuple
 import numpy as np
 
 from vecsearch.errors import writing
-from vecsearch.forks import QuietLock
 from vecsearch.progress import SILENT, Progress
+from vecsearch.sqlite import Database
 from vecsearch.store.layout import DOCUMENTS, reading
 from vecsearch.store.records import sound
 
@@ -60,8 +60,9 @@ def duplicates(folders: Sequence[Path], alive: Alive | None = None, *, progress:
         if not len(suspects):
             return
         # Without a name SQLite keeps it in memory while it is small, and then in a file that nobody else sees.
-        with closing(sqlite3.connect("", isolation_level=None)) as db:
-            db.executescript("CREATE TABLE found (id, part, number); BEGIN")
+        with closing(Database("", isolation_level=None)) as database:
+            with database.quiet() as db:
+                db.executescript("CREATE TABLE found (id, part, number); BEGIN")
             for part, (folder, counted) in enumerate(zip(folders, alive, strict=True)):
                 for ids, numbers in _ids(folder / DOCUMENTS, numbered=True):
                     hashes = hashed(ids)
@@ -70,8 +71,11 @@ def duplicates(folders: Sequence[Path], alive: Alive | None = None, *, progress:
                     if counted is not None:
                         same &= counted[numbers]
                     some = ((ids[i], part, int(numbers[i])) for i in np.flatnonzero(same).tolist())
-                    db.executemany("INSERT INTO found VALUES (?, ?, ?)", some)
-            yield from _pairs(db.execute("SELECT id, part, number FROM found ORDER BY id, part, number"))
+                    with database.quiet() as db:
+                        db.executemany("INSERT INTO found VALUES (?, ?, ?)", some)
+            with database.quiet() as db:
+                cursor = db.execute("SELECT id, part, number FROM found ORDER BY id, part, number")
+            yield from _pairs(chain.from_iterable(database.batches(cursor, _READ_IDS)))
 
 
 def _pairs(found: Iterable[tuple[bytes, int, int]]) -> Iterator[Duplicate]:
@@ -168,19 +172,12 @@ class _Hashes:
 
 def _ids(path: Path, *, numbered: bool) -> Iterator[tuple[list[bytes], np.ndarray]]:
     """The ids of a documents file in UTF-8, in the order of its index of them, many at a time; with the documents' numbers."""
-    lock = QuietLock()
     with reading(path):
         path.open("rb").close()
-    with sound(path):
-        with lock:
-            db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
+    with sound(path), closing(Database(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as database:
+        with database.quiet() as db:
             db.text_factory = bytes
-        with closing(db):
             # From SQLite's own index of the ids alone: the texts are not read.
             cursor = db.execute("SELECT id, rowid FROM documents" if numbered else "SELECT id FROM documents")
-            while True:
-                with lock:
-                    rows = cursor.fetchmany(_READ_IDS)
-                if not rows:
-                    return
-                yield [row[0] for row in rows], np.array([row[1] for row in rows] if numbered else (), _PART)
+        for rows in database.batches(cursor, _READ_IDS):
+            yield [row[0] for row in rows], np.array([row[1] for row in rows] if numbered else (), _PART)
