@@ -26,6 +26,7 @@ SPECS = {
     "HNSW16,SQ8": faiss.IndexHNSWSQ,
     "IVF16,Flat": faiss.IndexIVFFlat,
     "IVF16,PQ8x4fs": faiss.IndexIVFPQFastScan,
+    "IVF8x2,PQ16x4fsr": faiss.IndexIVFPQFastScan,
     "PCA8,HNSW16": faiss.IndexPreTransform,
 }
 
@@ -148,6 +149,18 @@ def test_a_spec_with_which_faiss_would_crash_is_refused(spec):
 def test_blocks_of_codes_that_faiss_cannot_search_are_refused(spec, block):
     with pytest.raises(UsageError, match=rf"blocks of {block}\b.*32, 64, 96, 128, 160"):
         ann.check_spec(spec.format(block), 64, Metric.COSINE)
+
+
+def test_residuals_that_an_earlier_version_compared_by_distance_are_searched(tmp_path):
+    vectors, spec = vectors_of(0, 2_000, 16), "IVF8,PQ8x4fsr"
+    index = faiss.index_factory(16, spec, faiss.METRIC_L2)
+    index.train(normalise(vectors))
+    index.add(normalise(vectors))
+    ann.write(index, tmp_path / "i")
+    searcher = ann.open_searcher(tmp_path / "i", spec, rows_of(vectors, Metric.COSINE), {"candidates": 40, "nprobe": 8})
+    assert (searcher.search(vectors, 1)[1][:, 0] == np.arange(2_000)).mean() > 0.99
+    with pytest.raises(UnsupportedIndexError, match="rebuild"):
+        ann.open_searcher(tmp_path / "i", spec, rows_of(vectors, Metric.INNER_PRODUCT), {"candidates": 40, "nprobe": 8})
 
 
 @pytest.mark.parametrize("block", [32, 64, 96, 128, 160])

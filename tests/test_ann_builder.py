@@ -18,7 +18,7 @@ from vecsearch.metric import Metric
 from vecsearch.progress import SILENT
 
 DIM = 16
-SPECS = ["HNSW32", "PCA8,HNSW32,SQ8", "IVF16,Flat", "PCA8,IVF16x2,PQ4x4fs_64", "SQ8"]
+SPECS = ["HNSW32", "PCA8,HNSW32,SQ8", "IVF16,Flat", "PCA8,IVF16x2,PQ4x4fsr_64", "SQ8"]
 
 
 @pytest.fixture(autouse=True)
@@ -224,7 +224,7 @@ def test_hard_vectors_give_right_answers_or_a_clear_refusal(quick, tmp_path, cap
     assert heard.out == heard.err == ""
 
 
-@pytest.mark.parametrize("spec", ["HNSW32", "IVF16,Flat", "PCA8,IVF16x2,PQ4x4fs_64"])
+@pytest.mark.parametrize("spec", ["HNSW32", "IVF16,Flat", "PCA8,IVF16x2,PQ4x4fsr_64"])
 def test_vectors_whose_products_are_beyond_float32_are_refused(tmp_path, spec):
     vectors = np.float32(1e30) * made_vectors("gaussian", 300, 8, 0)
     with pytest.raises(UsageError, match=r"length \d\.\d+e\+30 is too long.*compare by cosine, or use exact"):

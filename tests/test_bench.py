@@ -203,7 +203,7 @@ def test_an_index_with_another_kind(vecsearch, index):
         assert p["qps"] > 0 and p["single_queries"] == 50
 
 
-@pytest.mark.parametrize("spec", ["HNSW8", "IVF4x2,PQ4x4fs", "SQ8"])
+@pytest.mark.parametrize("spec", ["HNSW8", "IVF4x2,PQ4x4fsr", "SQ8"])
 def test_an_approximate_index_as_it_is(vecsearch, table, tmp_path, spec):
     folder = tmp_path / "index"
     assert vecsearch("build", "--vectors", table, "-o", folder, "--spec", spec, "--recall", 0.5).code == 0

@@ -27,8 +27,8 @@ from vecsearch.metric import Metric, norms
 from vecsearch.store.verify import Verification, verify
 
 DIM, ROWS, SHARD = 16, 1_500, 250
-SPECS = ["IVF16,Flat", "PCA8,IVF16x2,PQ4x4fs_64", "PCA8,HNSW8,SQ8"]
-OTHERS = ["PCA8,IVF16,PQ4x4fs_64", "HNSW8", "SQ8", "IVF16,SQ8", "IVF16_HNSW4,Flat"]
+SPECS = ["IVF16,Flat", "PCA8,IVF16x2,PQ4x4fsr_64", "PCA8,HNSW8,SQ8"]
+OTHERS = ["PCA8,IVF16,PQ4x4fs_64", "PCA8,IVF16x2,PQ4x4fs_64", "HNSW8", "SQ8", "IVF16,SQ8", "IVF16_HNSW4,Flat"]
 
 
 @cache
@@ -124,8 +124,9 @@ def test_shards_by_one_quantiser_have_the_recall_of_one_index(tmp_path, spec, me
         asked = made_vectors("clustered", 50, DIM, 1)
         every = range(ROWS)
         np.testing.assert_array_equal(one.vectors(every), many.vectors(every))
-        for mine, its in zip(one.search(asked, 10, exact=True), many.search(asked, 10, exact=True), strict=True):
-            np.testing.assert_array_equal(mine, its)
+        mine, its = one.search(asked, 10, exact=True), many.search(asked, 10, exact=True)
+        np.testing.assert_array_equal(mine.rows, its.rows)
+        np.testing.assert_allclose(mine.scores, its.scores, rtol=1e-6)  # the last bit depends on the shape of a product
         assert one.keywords(["text"], 5) == many.keywords(["text"], 5)
         truth = many.search(asked, 10, exact=True).scores
         found = [ann.Recall.of(np.isin(index.search(asked, 10).scores, truth).mean(axis=1), 10).mean for index in (one, many)]
@@ -194,7 +195,7 @@ def test_queries_of_your_own_prove_it(tmp_path):
 
 def test_processes_fill_what_one_does(tmp_path):
     """The same files, whoever fills them."""
-    options = Options(spec="PCA8,IVF16x2,PQ4x4fs_64", goal=Goal(0.8, memory=10_000_000))
+    options = Options(spec="PCA8,IVF16x2,PQ4x4fsr_64", goal=Goal(0.8, memory=10_000_000))
     one, many = both(tmp_path, options)
     with (
         one,

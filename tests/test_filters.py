@@ -30,7 +30,15 @@ from vecsearch.store.snapshot import open_snapshot
 ROWS, DIM, K = 2000, 16, 10
 COMPLETE = ("exact", "Flat", "SQ8", "PQ8np", "PQ8x4fs", "PCA12,SQ8")
 """Kinds that look at every row: what they find is as good as their candidates."""
-GUIDED = ("HNSW16", "PCA12,HNSW16,SQ8", "IVF32,Flat", "IVF32,PQ8x4fs", "PCA12,IVF32,PQ6x4fs", "IVF32x2,PQ8x4fs")
+GUIDED = (
+    "HNSW16",
+    "PCA12,HNSW16,SQ8",
+    "IVF32,Flat",
+    "IVF32,PQ8x4fs",
+    "PCA12,IVF32,PQ6x4fs",
+    "IVF32x2,PQ8x4fs",
+    "IVF32x2,PQ8x4fsr",
+)
 """Kinds that look where the query is."""
 SHARES = (1 / ROWS, 0.01, 0.1, 0.5, 0.9, 1.0)
 

@@ -29,7 +29,7 @@ from vecsearch.store.layout import VECTORS
 from vecsearch.store.snapshot import open_snapshot
 
 ROWS, DIM = 3_000, 24
-SPECS = ("PCA16,IVF16x2,PQ8x4fs_64", "PCA16,IVF16,SQ8", "PCA16,HNSW16,SQ8")
+SPECS = ("PCA16,IVF16x2,PQ8x4fsr_64", "PCA16,IVF16,SQ8", "PCA16,HNSW16,SQ8")
 LITTLE = ann.Goal(memory=10**9)
 
 
@@ -310,7 +310,7 @@ rows, dim = 300_000, 256
 rng = np.random.default_rng(0)
 blocks = (rng.standard_normal((10_000, dim), np.float32) for _ in range(rows // 10_000))
 with Index.build(sys.argv[1], (Document(str(row), "") for row in range(rows)), vectors=blocks,
-                 options=Options(spec="PCA32,IVF256,PQ16x4fs_64", goal=ann.Goal(memory=100 << 20))) as index:
+                 options=Options(spec="PCA32,IVF256,PQ16x4fsr_64", goal=ann.Goal(memory=100 << 20))) as index:
     index.search(rng.standard_normal((4_000, dim), np.float32), 10)
     assert index.manifest.rows == rows
 print(memory("VmHWM"))

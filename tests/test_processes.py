@@ -44,7 +44,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system doe
 SECONDS = 60
 """After so long a process hangs."""
 ROWS, DIM = 1200, 16
-KINDS = ("exact", "IVF16,Flat", "HNSW8", "IVF16,PQ4x4fs")
+KINDS = ("exact", "IVF16,Flat", "HNSW8", "IVF16x2,PQ4x4fsr")
 WORDS = ["the", "king", "queen", "bank", "river", "tomato", "film", "city"]
 FEW, MANY = ["the king sat on the bank of the river ."], ["the queen is in the city , he is on the bank ."] * 30
 """Texts of fewer tokens than numpy computes, and of more, which torch does."""

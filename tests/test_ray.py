@@ -127,7 +127,7 @@ def test_files_of_pairs_go_on_by_another_worker(local, tmp_path):
 
 def test_shards_are_indexed_on_ray_as_by_processes_of_one_machine(local, tmp_path):
     """To the bit: the same quantiser, and the same codes."""
-    options, made = Options(spec="PCA8,IVF16x2,PQ4x4fs_64", goal=Goal(0.8)), []
+    options, made = Options(spec="PCA8,IVF16x2,PQ4x4fsr_64", goal=Goal(0.8)), []
     with ann.threads(1):
         for engine in (local, Pool(2)):
             folder = tmp_path / str(len(made))

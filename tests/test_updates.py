@@ -201,7 +201,7 @@ def test_ready_vectors_are_replaced_whatever_they_are(tmp_path):
         assert len(index) == 3
 
 
-@pytest.mark.parametrize("spec", ["HNSW8", "IVF4,Flat", "IVF4x2,PQ4x4fs", "PCA6,HNSW8"])
+@pytest.mark.parametrize("spec", ["HNSW8", "IVF4,Flat", "IVF4x2,PQ4x4fsr", "PCA6,HNSW8"])
 def test_an_approximate_index_finds_what_is_there_and_nothing_else(tmp_path, spec, monkeypatch):
     # However few rows are left, FAISS is to find them.
     monkeypatch.setattr("vecsearch.index.segment_searcher.FEW_NUMBERS", 0)

@@ -13,7 +13,17 @@ import numpy as np
 from vecsearch.ann.recall import reaches
 from vecsearch.ann.selection import selection
 from vecsearch.ann.source import Rows
-from vecsearch.ann.spec import MOST_NODES, SearchParameters, copies, reason, row_numbers, set_parameters, setting, settings
+from vecsearch.ann.spec import (
+    MOST_NODES,
+    SearchParameters,
+    copies,
+    has_residuals,
+    reason,
+    row_numbers,
+    set_parameters,
+    setting,
+    settings,
+)
 from vecsearch.ann.threads import for_queries, threads
 from vecsearch.errors import DamagedIndexError, UnsupportedIndexError, UsageError
 from vecsearch.forks import library_code
@@ -46,7 +56,8 @@ def open_searcher(
         raise DamagedIndexError(f"{path} holds {index.ntotal:,} vectors, not {expected:,}; vecsearch rebuild makes it again")
     if source.metric is Metric.INNER_PRODUCT and index.metric_type == faiss.METRIC_INNER_PRODUCT:
         source = source.by_inner_product()  # as all of a larger index were, whose lengths differ where these may be equal
-    if index.metric_type != source.compared.faiss_metric:
+    euclidean = source.compared.euclidean
+    if (index.metric_type == faiss.METRIC_L2) != euclidean and not (euclidean and has_residuals(spec)):
         message = f"{path} was made by vecsearch before 0.2, which compared otherwise; vecsearch rebuild makes it again"
         raise UnsupportedIndexError(message)
     try:

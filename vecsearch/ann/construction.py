@@ -74,12 +74,38 @@ def _train(index: Any, source: Source, rows: Numbers) -> None:
             if not transform.is_trained:
                 sample = _spread(source, rows, TRAINING_ROWS, transforms)
                 # With its mirror image a sample has the mean 0: to move the origin would change inner products.
-                transform.train(sample if source.compared.euclidean else np.concatenate([sample, -sample]))
+                distances = inner.metric_type == faiss.METRIC_L2
+                transform.train(sample if distances else np.concatenate([sample, -sample]))
             transforms.append(transform)
     if not core.is_trained:
         lists = lists_of(core)
-        core.train(_spread(source, rows, max(TRAINING_ROWS, ROWS_PER_LIST * lists.nlist if lists else 0), transforms))
+        sample = _spread(source, rows, max(TRAINING_ROWS, ROWS_PER_LIST * lists.nlist if lists else 0), transforms)
+        with _lists_by_distance(core):
+            core.train(sample)
     inner.is_trained = index.is_trained = True
+
+
+@contextmanager
+def _lists_by_distance(index: Any) -> Iterator[None]:
+    """Have an inverted file of residuals that are compared by inner product make and choose lists by Euclidean distance: so
+    residuals are short, and their codes exact."""
+    import faiss
+
+    lists = lists_of(index)
+    residuals = isinstance(lists, faiss.IndexIVFPQFastScan) and lists.by_residual and lists.metric_type != faiss.METRIC_L2
+    if not residuals or not isinstance(faiss.downcast_index(lists.quantizer), faiss.IndexFlat):
+        yield
+        return
+    by_product = lists.quantizer
+    by_distance = faiss.IndexFlatL2(lists.d)
+    by_distance.add(by_product.reconstruct_n(0, by_product.ntotal))
+    lists.quantizer = by_distance
+    try:
+        yield
+    finally:
+        lists.quantizer = by_product
+        if not by_product.ntotal:
+            by_product.add(by_distance.reconstruct_n(0, by_distance.ntotal))
 
 
 def _spread(source: Source, rows: Numbers, count: int, transforms: list[Any]) -> np.ndarray:
@@ -112,7 +138,7 @@ def add(index: Any, times: int, source: Source, rows: Numbers, *, progress: Prog
     """Add the vectors at `rows` to a trained index, once or twice each."""
     added = 0
     for part, block in source.blocks(rows):
-        with library_code:
+        with library_code, _lists_by_distance(index):
             if times == 2:
                 add_twice(index, block, part)
             else:

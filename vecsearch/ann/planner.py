@@ -37,13 +37,13 @@ class IndexKind:
     build_s: float
 
 
-def kinds(rows: int, dim: int, reduced: int, *, euclidean: bool, indexes: int = 1) -> tuple[list[IndexKind], list[IndexKind]]:
+def kinds(rows: int, dim: int, reduced: int, *, indexes: int = 1) -> tuple[list[IndexKind], list[IndexKind]]:
     """The kinds worth trying over `rows` points of length `dim`, of which `reduced` dimensions tell neighbors apart: fast ones
-    that take little time to build first, and small ones for where those do not fit the memory. Lists find the longest vectors
-    badly, which inner product wants. The rows may be in several `indexes`, by the same training."""
-    fast = [lists(rows, dim, _parts(FAST_PARTS * reduced, dim), copies=2, indexes=indexes)] if euclidean else []
+    that take little time to build first, and small ones for where those do not fit the memory. The rows may be in several
+    `indexes`, by the same training."""
+    fast = lists(rows, dim, _parts(FAST_PARTS * reduced, dim), copies=2, indexes=indexes)
     sizes = dict.fromkeys(_parts(share * reduced, dim) for share in (1.0, 0.5, 0.25))
-    return [*fast, graph(rows, dim, reduced)], [lists(rows, dim, parts, copies=1, indexes=indexes) for parts in sizes]
+    return [fast, graph(rows, dim, reduced)], [lists(rows, dim, parts, copies=1, indexes=indexes) for parts in sizes]
 
 
 def _parts(wanted: float, dim: int) -> int:
@@ -76,7 +76,7 @@ def lists(rows: int, dim: int, parts: int, *, copies: int, indexes: int = 1) -> 
         # Each has all centroids, and lists of whole blocks; where these hold many rows, that hardly counts.
         filled = copies * rows / (indexes * count)
         memory += round(indexes * count * min(1.0, filled) * (BLOCK - min(filled, BLOCK / 2)) * parts / 2)
-    return IndexKind(f"PCA{reduced},IVF{count}{twice},PQ{parts}x4fs_{BLOCK}", memory, seconds)
+    return IndexKind(f"PCA{reduced},IVF{count}{twice},PQ{parts}x4fsr_{BLOCK}", memory, seconds)
 
 
 def list_count(rows: int, copies: int) -> int:

@@ -4,12 +4,10 @@ It does where all points are of one length: by cosine, and by inner product over
 FAISS is best at: PCA may move the origin, and lists and graphs rely on the triangle inequality. Inner product over vectors of
 unequal lengths stays what it is: a coordinate that makes them equal (Bachrach et al. 2014) was tried, and a graph walked by
 inner product itself (Morozov and Babenko 2018, Non-metric similarity graphs for maximum inner product search) took several
-times less.
+times less. Lists of residuals are compared by inner product in any case, see `spec.has_residuals`.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 
@@ -31,13 +29,6 @@ class Points:
         self.euclidean = equal if euclidean is None else euclidean
         """Whether FAISS compares them by Euclidean distance; else by inner product."""
         self._length = 1.0 if metric is Metric.COSINE else self.longest
-
-    @property
-    def faiss_metric(self) -> Any:
-        """FAISS's name of the comparison."""
-        import faiss
-
-        return faiss.METRIC_L2 if self.euclidean else faiss.METRIC_INNER_PRODUCT
 
     def of(self, vectors: np.ndarray, norms: np.ndarray) -> np.ndarray:
         """The points of stored vectors (r, d) float32 with their lengths (r,) float32: (r, d) float32."""

@@ -32,12 +32,19 @@ SearchParameters = Mapping[str, int]
 BLOCKS = (32, 64, 96, 128, 160)
 """Codes of half a byte that may lie in a block, by which they are compared."""
 _BLOCK = re.compile(r"x4fsr?_(\d+)")
-_TWICE = re.compile(r"(?<=IVF)(\d+)x2(?=,PQ\d+x4fs(?:_\d+)?$)")
+_TWICE = re.compile(r"(?<=IVF)(\d+)x2(?=,PQ\d+x4fsr?(?:_\d+)?$)")
+_RESIDUALS = re.compile(r"(?:^|,)IVF\d+(?:x2)?,PQ\d+x4fsr(?:_\d+)?$")
 
 
 def copies(spec: str) -> int:
     """How many times an index of this kind holds each vector."""
     return 2 if _TWICE.search(spec) else 1
+
+
+def has_residuals(spec: str) -> bool:
+    """Whether its codes are of residuals, what is left of points without their list's centroid, and compared by inner product:
+    one table of a query serves the codes of all lists, where distances would take a table for each."""
+    return bool(_RESIDUALS.search(spec))
 
 
 def is_graph(spec: str) -> bool:
@@ -77,8 +84,9 @@ def new_index(spec: str, dim: int, *, euclidean: bool) -> Any:
     if "NSG" in spec:
         # It crashes over equal vectors.
         raise UsageError(f"the spec {spec!r} asks for an NSG graph, which cannot be added to; try HNSW32")
+    metric = faiss.METRIC_L2 if euclidean and not has_residuals(spec) else faiss.METRIC_INNER_PRODUCT
     try:
-        index = faiss.index_factory(dim, _TWICE.sub(r"\1", spec), faiss.METRIC_L2 if euclidean else faiss.METRIC_INNER_PRODUCT)
+        index = faiss.index_factory(dim, _TWICE.sub(r"\1", spec), metric)
     except RuntimeError as error:
         raise UsageError(
             f"FAISS does not accept the spec {spec!r} for vectors of length {dim}: {reason(error)}. "
@@ -89,6 +97,8 @@ def new_index(spec: str, dim: int, *, euclidean: bool) -> Any:
         graph.hnsw.efConstruction = EF_CONSTRUCTION
     if lists:
         lists.cp.min_points_per_centroid = 1  # else FAISS warns on stderr; what few points cost shows in the measured recall
+        if has_residuals(spec):
+            lists.cp.spherical = False  # means, from which residuals are shorter than from points as far out as the others
     if pq := _pq_of(lists or graph or index):
         pq.cp.min_points_per_centroid = 1
         pq.cp.niter = PQ_ROUNDS

@@ -16,7 +16,7 @@ ORTHOGONALITY = 1.0
 
 
 def add_twice(index: Any, points: np.ndarray, rows: np.ndarray) -> None:
-    """Add points (n, d) float32 under the numbers `rows` (n,) int64 to a trained inverted file of codes without residuals."""
+    """Add points (n, d) float32 under the numbers `rows` (n,) int64 to a trained inverted file of codes."""
     import faiss
 
     lists = lists_of(index)
@@ -26,7 +26,7 @@ def add_twice(index: Any, points: np.ndarray, rows: np.ndarray) -> None:
     assigned = _two_lists(lists.quantizer, points)
     order = np.argsort(assigned, axis=None, kind="stable")
     chosen, ends = order // 2, np.cumsum(np.bincount(assigned.ravel(), minlength=lists.nlist))
-    quantizer, fixed = lists.quantizer, _Fixed(points.shape[1])
+    quantizer, fixed = lists.quantizer, _Fixed(lists.quantizer)
     try:
         lists.quantizer = fixed.index
         # A list gets a few points at a time: threads would wait for each other far longer than they work.
@@ -43,16 +43,15 @@ def add_twice(index: Any, points: np.ndarray, rows: np.ndarray) -> None:
 class _Fixed:
     """A quantiser that assigns everything to one list: FAISS's fast-scan lists take no assignment from outside."""
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, quantizer: Any) -> None:
         import faiss
 
-        self.index = faiss.IndexIDMap(faiss.IndexFlatL2(dim))
-        self.index.add_with_ids(np.zeros((1, dim), np.float32), np.zeros(1, np.int64))
+        self._centroids = quantizer.reconstruct_n(0, quantizer.ntotal)
+        self.index = faiss.IndexIDMap2(faiss.IndexFlatL2(quantizer.d))
 
     def answer(self, number: int) -> None:
-        import faiss
-
-        faiss.copy_array_to_vector(np.array([number], np.int64), self.index.id_map)
+        self.index.reset()
+        self.index.add_with_ids(self._centroids[number : number + 1], np.array([number], np.int64))
 
 
 def _two_lists(quantizer: Any, points: np.ndarray) -> np.ndarray:

@@ -75,7 +75,7 @@ class Trials:
         self._fast = len(fast)
 
     def _kinds(self, rows: int, indexes: int = 1) -> tuple[list[IndexKind], list[IndexKind]]:
-        return kinds(rows, self._dim, self._reduced, euclidean=self._source.compared.euclidean, indexes=indexes)
+        return kinds(rows, self._dim, self._reduced, indexes=indexes)
 
     def run(self, memory: int | None) -> list[Trial]:
         """Trials of the kinds that fit `memory` (bytes), the best first."""

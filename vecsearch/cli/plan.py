@@ -78,7 +78,7 @@ def _candidates(sample: Sample, goal: ann.Goal, metric: Metric) -> list[IndexKin
     points = source.points(np.flatnonzero(~asked))
     queries = source.compared.of_queries(sample.vectors[asked])
     reduced = reduced_dim(points, [queries], goal.k, goal.recall, euclidean=source.compared.euclidean)
-    return [exact, *chain(*kinds(sample.rows, points.shape[1], reduced, euclidean=source.compared.euclidean))]
+    return [exact, *chain(*kinds(sample.rows, points.shape[1], reduced))]
 
 
 def _ready(source: IndexInput) -> Sample:
