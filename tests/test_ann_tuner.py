@@ -32,6 +32,9 @@ class Known:
     def settings(self, k: int) -> tuple[int, int]:
         return 1, self._most
 
+    def gaps(self, queries: np.ndarray) -> None:
+        return None
+
     def set_parameters(self, search_parameters) -> None:
         self.search_parameters = dict(search_parameters)
 

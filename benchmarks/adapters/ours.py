@@ -11,6 +11,7 @@ import numpy as np
 
 from adapters.base import Adapter
 from vecsearch import ann
+from vecsearch.ann.probing import scaled
 from vecsearch.metric import norms
 from vecsearch.progress import Progress
 
@@ -52,10 +53,13 @@ class Vecsearch(Adapter):
             return ann.ExactSearcher(self._source.vectors, self._source.norms).search(queries, k, self.metric)[1]
         if self.changes(setting):
             # The candidates stay: they follow from the codes, the rest from where the search looks.
-            parameters = self._search_parameters.items()
-            self._searcher.set_parameters(
-                {name: value if name == "candidates" else round(setting * value) for name, value in parameters}
-            )
+            if self._searcher.setting == "nprobe":
+                self._searcher.set_parameters(scaled(self._search_parameters, setting, self._searcher.settings(k)[1]))
+            else:
+                parameters = self._search_parameters.items()
+                self._searcher.set_parameters(
+                    {name: value if name == "candidates" else round(setting * value) for name, value in parameters}
+                )
         return self._searcher.search(queries, k)[1]
 
     def save(self, folder: Path) -> None:

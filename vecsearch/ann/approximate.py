@@ -6,10 +6,11 @@ import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from vecsearch.ann.probing import Probing, scaled
 from vecsearch.ann.recall import reaches
 from vecsearch.ann.selection import selection
 from vecsearch.ann.source import Rows
@@ -66,6 +67,13 @@ def open_searcher(
         raise DamagedIndexError(f"{path} does not fit its manifest: {error}; vecsearch rebuild makes it again") from None
 
 
+class _Wanted(NamedTuple):
+    """FAISS's search parameters, None for those that are set, and the margin of the lists that are read."""
+
+    parameters: Any
+    margin: float
+
+
 class ApproximateSearcher:
     """A FAISS index over stored vectors, for the one metric that it was built for, which holds each once or twice."""
 
@@ -76,6 +84,7 @@ class ApproximateSearcher:
         self._compared = source.compared
         # The score of a zero vector is 0 already.
         self._divisors = np.where(self._norms > 0, self._norms, np.float32(1))
+        self._probing = Probing.of(index, self._metric)
         self.set_parameters(search_parameters)
 
     def __len__(self) -> int:
@@ -90,8 +99,12 @@ class ApproximateSearcher:
         """The least and the largest value of the setting that make sense for k hits."""
         return settings(self._index, self._index.ntotal, k)
 
+    def gaps(self, queries: np.ndarray) -> np.ndarray | None:
+        """As `Probing.gaps` has them; None for a kind that has no margin."""
+        return self._probing and self._probing.gaps(self._compared.of_queries(queries))
+
     @property
-    def search_parameters(self) -> dict[str, int]:
+    def search_parameters(self) -> dict[str, float]:
         """What it searches with."""
         return dict(self._search_parameters)
 
@@ -99,6 +112,7 @@ class ApproximateSearcher:
         """Search with these from now on. Raises UsageError for a setting that this kind of index does not have."""
         set_parameters(self._index, search_parameters)
         self._search_parameters = dict(search_parameters)
+        self._usual = _Wanted(None, search_parameters.get("margin", math.inf))
 
     def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Scores (q, k') float32, best first, and rows int64 for queries (q, d) float32; equal scores by row.
@@ -119,8 +133,7 @@ class ApproximateSearcher:
             times = self._rarity(queries, mask)
             for some in np.unique(times[np.isfinite(times)]):
                 here = np.flatnonzero(times == some)
-                parameters = selection(self._index, mask, self._harder(some))
-                scores[here], rows[here] = self._search(queries[here], shape[1], parameters)
+                scores[here], rows[here] = self._search(queries[here], shape[1], self._wanted(mask, self._harder(some)))
         except RuntimeError:
             return None  # FAISS has no selection for some kinds
         return scores, rows
@@ -141,7 +154,7 @@ class ApproximateSearcher:
         # Which rows exactly are the nearest does not matter.
         lists = self.setting == "nprobe"
         rough = {"nprobe": math.ceil(self._search_parameters["nprobe"] / 4)} if lists else {"efSearch": near}
-        roughly = selection(self._index, None, rough)
+        roughly = self._wanted(None, rough)
         left = [
             (mask[rows] & (rows >= 0)).sum(axis=1)
             for first in range(0, len(queries), BLOCK_QUERIES)
@@ -158,20 +171,25 @@ class ApproximateSearcher:
         """How much harder than without a condition a search may be: all lists can be read, not all of a graph."""
         return np.inf if self.setting == "nprobe" else MOST_NODES / self._search_parameters["efSearch"]
 
-    def _harder(self, times: float) -> dict[str, int]:
+    def _harder(self, times: float) -> SearchParameters:
         """Search parameters for the best of some of the rows: those of `times` as many of all have to be found."""
         if not (name := self.setting):
             return self.search_parameters
-        # They are spread over more lists, but not over as many times more.
-        scale = math.sqrt(times) if name == "nprobe" else times
-        return self.search_parameters | {name: min(self.settings(1)[1], math.ceil(self._search_parameters[name] * scale))}
+        most = self.settings(1)[1]
+        if name == "nprobe":  # they are spread over more lists, but not over as many times more
+            return scaled(self._search_parameters, math.sqrt(times), most)
+        return self.search_parameters | {name: min(most, math.ceil(self._search_parameters[name] * times))}
 
-    def _search(self, queries: np.ndarray, k: int, parameters: Any) -> tuple[np.ndarray, np.ndarray]:
+    def _wanted(self, mask: np.ndarray | None, parameters: SearchParameters) -> _Wanted:
+        index = self._probing.core if self._probing else self._index
+        return _Wanted(selection(index, mask, parameters), parameters.get("margin", math.inf))
+
+    def _search(self, queries: np.ndarray, k: int, wanted: _Wanted | None) -> tuple[np.ndarray, np.ndarray]:
         count = max(self._times * k, self._search_parameters["candidates"])
         if len(queries) == 1:
-            return _best_of_one(*self._candidates(queries, count, parameters), k, self._times)
+            return _best_of_one(*self._candidates(queries, count, wanted), k, self._times)
         found = [
-            _best(*self._candidates(queries[first : first + BLOCK_QUERIES], count, parameters), k, self._times)
+            _best(*self._candidates(queries[first : first + BLOCK_QUERIES], count, wanted), k, self._times)
             for first in range(0, len(queries), BLOCK_QUERIES)
         ]
         empty = (np.empty((0, k), np.float32), np.empty((0, k), np.int64))
@@ -188,10 +206,14 @@ class ApproximateSearcher:
             scores[_repeated(rows)] = -np.inf
         return scores, rows
 
-    def _candidates(self, queries: np.ndarray, count: int, parameters: Any = None) -> tuple[np.ndarray, np.ndarray]:
+    def _candidates(self, queries: np.ndarray, count: int, wanted: _Wanted | None = None) -> tuple[np.ndarray, np.ndarray]:
         points, cosine = self._compared.of_queries(queries), self._metric is Metric.COSINE
+        parameters, margin = wanted or self._usual
         with for_queries(len(points)), library_code:
-            _, rows = self._index.search(points, min(count, self._index.ntotal), params=parameters)
+            if self._probing:
+                rows = self._probing.search(points, min(count, self._index.ntotal), margin, parameters)
+            else:
+                _, rows = self._index.search(points, min(count, self._index.ntotal), params=parameters)
             scores = self._exact_scores(points if cosine else queries, rows)
         if cosine:
             scores /= self._divisors.take(rows)

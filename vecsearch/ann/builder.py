@@ -53,7 +53,7 @@ class Outcome:
     """
 
     spec: str
-    search_parameters: dict[str, int] = field(default_factory=dict)
+    search_parameters: dict[str, float] = field(default_factory=dict)
     recall: Recall | None = None
     reached: bool = True
     ms: float = nan

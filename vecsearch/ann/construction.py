@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from vecsearch.ann.source import BLOCK_ROWS, Numbers, Source
-from vecsearch.ann.spec import copies, lists_of, new_index, reason
+from vecsearch.ann.spec import compares_residuals, copies, lists_of, new_index, reason
 from vecsearch.ann.spill import add_twice
 from vecsearch.errors import ResourceError, UsageError
 from vecsearch.forks import library_code
@@ -91,11 +91,10 @@ def _lists_by_distance(index: Any) -> Iterator[None]:
     residuals are short, and their codes exact."""
     import faiss
 
-    lists = lists_of(index)
-    residuals = isinstance(lists, faiss.IndexIVFPQFastScan) and lists.by_residual and lists.metric_type != faiss.METRIC_L2
-    if not residuals or not isinstance(faiss.downcast_index(lists.quantizer), faiss.IndexFlat):
+    if not compares_residuals(index):
         yield
         return
+    lists = lists_of(index)
     by_product = lists.quantizer
     by_distance = faiss.IndexFlatL2(lists.d)
     by_distance.add(by_product.reconstruct_n(0, by_product.ntotal))

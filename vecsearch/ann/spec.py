@@ -24,9 +24,10 @@ PQ_ROUNDS = 10
 MOST_NODES = 4096
 """Nodes of a graph that a search keeps at the most: one that needs more takes longer than exact search."""
 
-SearchParameters = Mapping[str, int]
+SearchParameters = Mapping[str, float]
 """What trades time for recall: "efSearch" (nodes kept of a graph) or "nprobe" (lists read of an inverted file), and
-"candidates" (hits that are ranked again by their exact scores)."""
+"candidates" (hits that are ranked again by their exact scores). Of residuals also "margin": lists are not read whose centroid's
+product with a query of length 1 is smaller than the nearest's by more than that."""
 
 
 BLOCKS = (32, 64, 96, 128, 160)
@@ -151,6 +152,16 @@ def lists_of(index: Any) -> Any | None:
     return None
 
 
+def compares_residuals(index: Any) -> bool:
+    """Whether a FAISS index compares the codes of residuals by inner product, and makes lists by Euclidean distance."""
+    import faiss
+
+    lists = lists_of(index)
+    if not isinstance(lists, faiss.IndexIVFPQFastScan) or not lists.by_residual or lists.metric_type == faiss.METRIC_L2:
+        return False
+    return isinstance(faiss.downcast_index(lists.quantizer), faiss.IndexFlat)
+
+
 def row_numbers(index: Any) -> np.ndarray:
     """The numbers of all rows that a FAISS index holds, (n,) int64, in no order."""
     import faiss
@@ -179,9 +190,11 @@ def set_parameters(index: Any, parameters: SearchParameters) -> None:
     """Have the FAISS index search with `parameters`. Raises UsageError for a setting that its kind does not have."""
     name = setting(index)
     names = {name, "candidates"} if name else {"candidates"}
-    if parameters.keys() != names or min(parameters.values()) < 1:
-        known = " and ".join(sorted(names, reverse=True))
-        raise UsageError(f"the search parameters of this kind of index are {known}, not {dict(parameters)}")
+    known = names | {"margin"} if compares_residuals(index) else names
+    whole = [value for key, value in parameters.items() if key != "margin"]
+    if not names <= parameters.keys() <= known or min(whole) < 1 or parameters.get("margin", 0) < 0:
+        listed = " and ".join(sorted(names, reverse=True))
+        raise UsageError(f"the search parameters of this kind of index are {listed}, not {dict(parameters)}")
     if name == "efSearch":
         graph_of(index).hnsw.efSearch = parameters[name]
     if name == "nprobe":
@@ -202,4 +215,5 @@ def usual_parameters(index: Any, k: int) -> dict[str, int]:
 
 def parameters_text(parameters: SearchParameters) -> str:
     """Search parameters for people: "efSearch 64, candidates 20"."""
-    return ", ".join(f"{name} {parameters[name]}" for name in sorted(parameters, key=lambda name: name == "candidates"))
+    names = sorted(parameters, key=("efSearch", "nprobe", "margin", "candidates").index)
+    return ", ".join(f"{name} {parameters[name]}" for name in names)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import nan
 from typing import Protocol
 
 import numpy as np
 
+from vecsearch.ann.probing import reading
 from vecsearch.ann.questions import Questions, Sample
 from vecsearch.ann.recall import Recall, recalls
+from vecsearch.ann.spec import SearchParameters
 
 MOST_CANDIDATES, SHARE = 20, 100_000
 """Hits for each one asked for, ranked again by their exact scores, at the most: so many, or among many vectors one of so many.
@@ -36,7 +38,7 @@ Enough = Callable[[np.ndarray, int, float], bool]
 class Tuned:
     """Search parameters, what recall@k it gave on the tuning sample, and the seconds that one query took on one thread."""
 
-    search_parameters: dict[str, int]
+    search_parameters: dict[str, float]
     recall: Recall
     seconds: float
 
@@ -49,13 +51,15 @@ class Searcher(Protocol):
     def setting(self) -> str | None: ...
 
     @property
-    def search_parameters(self) -> dict[str, int]: ...
+    def search_parameters(self) -> dict[str, float]: ...
 
     def __len__(self) -> int: ...
 
     def settings(self, k: int) -> tuple[int, int]: ...
 
-    def set_parameters(self, search_parameters: Mapping[str, int]) -> None: ...
+    def gaps(self, queries: np.ndarray) -> np.ndarray | None: ...
+
+    def set_parameters(self, search_parameters: SearchParameters) -> None: ...
 
     def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]: ...
 
@@ -116,34 +120,48 @@ def tune(searcher: Searcher, sample: Sample, target: float, *, enough: Enough = 
 
     They have to be enough for each kind of queries. The searcher is left set to them.
     """
+    ladder = Ladder(searcher, sample.queries)
     if searcher.setting is None:
-        found = _Attempt(searcher, sample, None)
+        found = _Attempt(searcher, ladder, sample, None)
         reached = found.fewest(target, enough)
-        return _timed(searcher, sample, [(None, reached or found.most)]), reached is not None
+        return _timed(searcher, sample, [ladder.at(None, reached or found.most)]), reached is not None
     _, most = searcher.settings(sample.k)
-    least, reached = _least_setting(searcher, sample, target, enough)
+    least, reached = _least_setting(searcher, ladder, sample, target, enough)
     options = []
     # With more of one less of the other will do: which is cheaper depends on the vectors.
     for factor in (1.0, 1.15, 1.35, 1.7) if reached else (1.0,):
         value = min(most, round(least * factor))
-        trial = _Attempt(searcher, sample, value)
-        candidates = trial.fewest(target, enough) or trial.most
-        if (value, candidates) not in options:
-            options.append((value, candidates))
+        trial = _Attempt(searcher, ladder, sample, value)
+        option = ladder.at(value, trial.fewest(target, enough) or trial.most)
+        if option not in options:
+            options.append(option)
     return _timed(searcher, sample, options), reached
 
 
-def _least_setting(searcher: Searcher, sample: Sample, target: float, enough: Enough) -> tuple[int, bool]:
+class Ladder:
+    """The search parameters of a searcher, with its setting at any value, for queries (q, d) such as these."""
+
+    def __init__(self, searcher: Searcher, queries: np.ndarray) -> None:
+        self._setting, self._gaps = searcher.setting, searcher.gaps(queries)
+
+    def at(self, value: int | None, candidates: int) -> dict[str, float]:
+        """Those with the setting, where there is one, at `value`."""
+        if self._setting == "nprobe":
+            return {**reading(value, self._gaps), "candidates": candidates}
+        return ({} if self._setting is None else {self._setting: value}) | {"candidates": candidates}
+
+
+def _least_setting(searcher: Searcher, ladder: Ladder, sample: Sample, target: float, enough: Enough) -> tuple[int, bool]:
     """The lowest setting that reaches the target with as many candidates as it takes: doubled until it does, then halved in. Of
     many queries a few say first where to begin."""
 
     def reached(value: int) -> bool:
-        return _Attempt(searcher, sample, value).fewest(target, enough) is not None
+        return _Attempt(searcher, ladder, sample, value).fewest(target, enough) is not None
 
     value, most = searcher.settings(sample.k)
     below, factor = 0, 2.0
     if len(sample.queries) > len((few := sample.first(SCOUTS)).queries):
-        value, factor = _least_setting(searcher, few, target, on_average)[0], STRIDE
+        value, factor = _least_setting(searcher, ladder, few, target, on_average)[0], STRIDE
     while not reached(value):
         if value == most:
             return most, False
@@ -157,11 +175,11 @@ def _least_setting(searcher: Searcher, sample: Sample, target: float, enough: En
 class _Attempt:
     """What one setting finds, and how its recall grows with the number of candidates that are ranked again."""
 
-    def __init__(self, searcher: Searcher, sample: Sample, value: int | None) -> None:
+    def __init__(self, searcher: Searcher, ladder: Ladder, sample: Sample, value: int | None) -> None:
         self.most = sample.k * max(MOST_CANDIDATES, len(searcher) // SHARE)
         if searcher.setting == "efSearch":
             self.most = min(self.most, value)  # FAISS would look at more nodes for more hits
-        searcher.set_parameters(search_parameters(searcher, value, self.most))
+        searcher.set_parameters(ladder.at(value, self.most))
         self._k, self._kinds = sample.k, sample.kinds.values()
         self._hits = np.minimum(searcher.hits(sample.queries, sample.truth, self.most), sample.k)  # (q, candidates)
 
@@ -180,17 +198,12 @@ class _Attempt:
         return all(enough(per_query[which], self._k, target) for which in self._kinds)
 
 
-def search_parameters(searcher: Searcher, value: int | None, candidates: int) -> dict[str, int]:
-    """The search parameters of a searcher with its setting, where it has one, at `value`."""
-    return ({} if searcher.setting is None else {searcher.setting: value}) | {"candidates": candidates}
-
-
-def _timed(searcher: Searcher, sample: Sample, options: list[tuple[int | None, int]]) -> Tuned:
-    """The fastest of some settings with their candidates."""
+def _timed(searcher: Searcher, sample: Sample, options: list[dict[str, float]]) -> Tuned:
+    """The fastest of some search parameters."""
     timed = []
     for option in options:
-        searcher.set_parameters(search_parameters(searcher, *option))
+        searcher.set_parameters(option)
         timed.append((searcher.seconds(sample.queries[:TIMED_QUERIES], sample.k), option))
     seconds, option = min(timed, key=lambda pair: pair[0])
-    searcher.set_parameters(search_parameters(searcher, *option))
+    searcher.set_parameters(option)
     return Tuned(searcher.search_parameters, measure(searcher, sample), seconds)

@@ -18,6 +18,7 @@ from vecsearch import ann, checks
 from vecsearch.ann.recall import Recall, recalls
 from vecsearch.ann.spec import usual_parameters
 from vecsearch.ann.truth import leave_out
+from vecsearch.ann.tuner import Ladder
 from vecsearch.bench.opening import opening
 from vecsearch.bench.workload import Built, Workload
 
@@ -54,7 +55,7 @@ class Point:
     """
 
     kind: str
-    search_parameters: Mapping[str, int]
+    search_parameters: Mapping[str, float]
     stored: bool
     recall: float
     recall_low: float
@@ -120,25 +121,25 @@ def _measure_kind(workload: Workload, kind: Built, threads: int, *, build_s: flo
     searcher = ann.open_searcher(kind.path, kind.spec, workload.base, kind.search_parameters)
     if kind is workload.built:
         yield _point(workload, kind.spec, searcher.search, kind.search_parameters, threads, stored=True)
-    for rung in ladder(searcher, workload.k):
+    for rung in ladder(searcher, workload.queries, workload.k):
         searcher.set_parameters(rung)
         yield _point(workload, kind.spec, searcher.search, rung, threads, stored=False)
 
 
-def ladder(searcher: ann.ApproximateSearcher, k: int) -> list[dict[str, int]]:
-    """Search parameters for k hits that the searcher's kind of index can search with, from the cheapest to the dearest."""
+def ladder(searcher: ann.ApproximateSearcher, queries: np.ndarray, k: int) -> list[dict[str, float]]:
+    """Search parameters for k hits of queries (q, d) that the searcher's kind can search with, from the cheapest on."""
     name = searcher.setting
     if name is None:
         return [{"candidates": share * k} for share in (1, 2, 4, 10, 20)]
     least, most = searcher.settings(k)
-    values = [value for value in _STEPS if least <= value < most]
+    values, rungs = [value for value in _STEPS if least <= value < most], Ladder(searcher, queries)
     if name == "nprobe":
-        return [{name: value, "candidates": 20 * k} for value in [*values, most]]
+        return [rungs.at(value, 20 * k) for value in [*values, most]]
     # FAISS would look at more nodes for more hits.
-    return [{name: value, "candidates": min(value, 20 * k)} for value in values or [most]]
+    return [rungs.at(value, min(value, 20 * k)) for value in values or [most]]
 
 
-def _point(workload: Workload, kind: str, search: Search, setting: Mapping[str, int], threads: int, *, stored: bool) -> Point:
+def _point(workload: Workload, kind: str, search: Search, setting: Mapping[str, float], threads: int, *, stored: bool) -> Point:
     queries, k = workload.queries, workload.k
     with ann.threads(threads):
         found = search(queries, k + (workload.own_rows is not None))

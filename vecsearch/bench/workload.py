@@ -30,7 +30,7 @@ class Built:
 
     spec: str
     path: Path | None
-    search_parameters: Mapping[str, int]
+    search_parameters: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)

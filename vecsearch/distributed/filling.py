@@ -72,7 +72,7 @@ class Asked(NamedTuple):
     queries: Sent
     k: int
     spec: str = ""
-    search_parameters: Mapping[str, int] = {}
+    search_parameters: Mapping[str, float] = {}
     truth: np.ndarray | None = None
     """The k best exact scores of each query among all segments, (q, k) float32."""
     count: int = 0

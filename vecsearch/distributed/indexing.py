@@ -16,6 +16,7 @@ from vecsearch import ann
 from vecsearch.ann.construction import trained, write
 from vecsearch.ann.filling import Filling
 from vecsearch.ann.points import Points
+from vecsearch.ann.probing import Probing
 from vecsearch.ann.source import Kept, Numbers, Rows, Source
 from vecsearch.ann.spec import set_parameters, setting, settings, usual_parameters
 from vecsearch.distributed import filling
@@ -239,7 +240,7 @@ class Merged:
     """Searches the indexes of all shards with the same search parameters, and merges what they find, as an open index does."""
 
     def __init__(
-        self, source: AllShards, spec: str, trained: Any, parts: Sequence[Part], search_parameters: Mapping[str, int]
+        self, source: AllShards, spec: str, trained: Any, parts: Sequence[Part], search_parameters: Mapping[str, float]
     ) -> None:
         self._source, self._spec, self._trained, self._parts = source, spec, trained, parts
         self._most = max(len(part.kept) for part in parts)
@@ -256,11 +257,15 @@ class Merged:
     def settings(self, k: int) -> tuple[int, int]:
         return settings(self._trained, ann.copies(self._spec) * self._most, k)
 
+    def gaps(self, queries: np.ndarray) -> np.ndarray | None:
+        probing = Probing.of(self._trained, self._source.metric)
+        return probing and probing.gaps(self._source.compared.of_queries(queries))
+
     @property
-    def search_parameters(self) -> dict[str, int]:
+    def search_parameters(self) -> dict[str, float]:
         return dict(self._search_parameters)
 
-    def set_parameters(self, search_parameters: Mapping[str, int]) -> None:
+    def set_parameters(self, search_parameters: Mapping[str, float]) -> None:
         set_parameters(self._trained, search_parameters)
         self._search_parameters = dict(search_parameters)
 

@@ -64,7 +64,7 @@ class Manifest:
         return self.largest["spec"]
 
     @property
-    def search_parameters(self) -> dict[str, int]:
+    def search_parameters(self) -> dict[str, float]:
         """The search parameters of the largest segment, `effort` on disk."""
         return self.largest["effort"]
 
@@ -136,7 +136,7 @@ SEGMENT = {
     "rows": whole(),
     "documents": whole(),
     "spec": str,
-    "effort": {...: int},
+    "effort": {"margin?": number(0), ...: int},
     "recall": (None, _RECALL),
     "faiss": (None, _is_name),
 }

@@ -37,7 +37,7 @@ class SegmentRecord:
     """Of its documents, as `records.extend_digest` has it, in hex."""
     counts: dict[str, int]
     spec: str
-    effort: dict[str, int]
+    effort: dict[str, float]
     recall: dict[str, Any] | None
     faiss: str | None
     files: dict[str, dict[str, Any]]
