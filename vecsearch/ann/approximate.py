@@ -225,10 +225,10 @@ class ApproximateSearcher:
         return np.cumsum(reaches(truth, self.candidates(queries, count)[0]), axis=1)
 
     def seconds(self, queries: np.ndarray, k: int) -> float:
-        """What a query of a batch takes on one thread, as it is set: the best of three."""
+        """What a query of a batch takes on one thread, as it is set: the better of two."""
 
         def rounds() -> Iterator[float]:
-            for _ in range(3):
+            for _ in range(2):
                 started = time.perf_counter()
                 self.search(queries, k)
                 yield time.perf_counter() - started
