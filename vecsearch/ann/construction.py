@@ -73,9 +73,11 @@ def _train(index: Any, source: Source, rows: Numbers) -> None:
         for transform in map(inner.chain.at, range(inner.chain.size())):
             if not transform.is_trained:
                 sample = _spread(source, rows, TRAINING_ROWS, transforms)
-                # With its mirror image a sample has the mean 0: to move the origin would change inner products.
-                distances = inner.metric_type == faiss.METRIC_L2
-                transform.train(sample if distances else np.concatenate([sample, -sample]))
+                if inner.metric_type != faiss.METRIC_L2:
+                    # With its mirror image a sample has the mean 0: to move the origin would change inner products.
+                    sample = np.repeat(sample[::2], 2, axis=0)
+                    np.negative(sample[1::2], out=sample[1::2])
+                transform.train(sample)
             transforms.append(transform)
     if not core.is_trained:
         lists = lists_of(core)

@@ -1,7 +1,7 @@
 """Which lists of residuals a query reads: the nearest, and of these no list that is much farther than the first.
 
 A query that lies amid one list needs few others, one between many needs all of them: for the same recall a quarter to a third
-fewer codes are read than by the same number of lists for every query.
+fewer codes are read than by as many lists for every query.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ MOST = 1.5
 """Lists that may be read, for each that is read where their number is all that counts,"""
 READ = 0.72
 """and those that are read on average: at this share recall is the same, from 0.9 to 0.99."""
-PRODUCTS = 4 << 20
+PRODUCTS = 1 << 20
 """Products with centroids that are looked at, at the most, to find a margin."""
 
 
@@ -59,9 +59,12 @@ class Probing:
         """How far behind the nearest list the others are, from the nearest on, for some of the queries (q, d) float32: products
         with their centroids, of queries of length 1, (s, lists) float32."""
         centroids = self.core.quantizer.reconstruct_n(0, self.core.nlist)
-        some = queries[:: max(1, len(queries) * len(centroids) // PRODUCTS)]
-        products = np.sort(-(self._transformed(some) @ centroids.T), axis=1)
-        return (products - products[:, :1]) / self._margins(some, 1.0)
+        some = queries[:: max(1, -(-len(queries) * len(centroids) // PRODUCTS))]
+        behind = self._transformed(some) @ -centroids.T
+        behind.sort(axis=1)
+        behind -= behind[:, :1].copy()
+        behind /= self._margins(some, 1.0)
+        return behind
 
     def _transformed(self, queries: np.ndarray) -> np.ndarray:
         points = np.ascontiguousarray(queries)
