@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vecsearch import ann
-from vecsearch.ann.probing import MOST, READ, Probing, reading, scaled
+from vecsearch.ann.probing import MOST, READ, Probing, reading, without_margin
 from vecsearch.ann.questions import Sample
 from vecsearch.ann.spec import lists_of, set_parameters, usual_parameters
 from vecsearch.ann.tuner import on_average, tune
@@ -117,14 +117,11 @@ def test_a_margin_reads_its_share_of_the_lists(value, seed):
     assert read == pytest.approx(max(1.0, READ * value), rel=0.05)
 
 
-def test_to_read_more_lists_widens_the_margin():
-    before = {"nprobe": 12, "margin": 0.1, "candidates": 40}
-    assert scaled(before, 1.0, 512) == before
-    wider = scaled(before, 4.0, 512)
-    assert wider["nprobe"] == 48 and wider["margin"] > 0.1 and wider["candidates"] == 40
-    assert scaled(before, 0.5, 512)["margin"] < 0.1
-    assert scaled(before, 100.0, 512) == {"nprobe": 512, "candidates": 40}
-    assert scaled({"nprobe": 3, "candidates": 9}, 2.0, 512) == {"nprobe": 6, "candidates": 9}
+@given(st.integers(1, 28), st.integers(0, 99))
+def test_without_a_margin_as_many_lists_are_read_as_it_was_made_for(value, seed):
+    gaps = np.sort(np.random.default_rng(seed).exponential(size=(200, 60)), axis=1).astype(np.float32)
+    assert without_margin({**reading(value, gaps), "candidates": 9}) == {"nprobe": value, "candidates": 9}
+    assert without_margin({"nprobe": value, "candidates": 9}) == {"nprobe": value, "candidates": 9}
 
 
 @METRICS

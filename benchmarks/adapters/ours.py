@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from adapters.base import Adapter
 from vecsearch import ann
-from vecsearch.ann.probing import scaled
 from vecsearch.metric import norms
 from vecsearch.progress import Progress
 
@@ -53,13 +54,9 @@ class Vecsearch(Adapter):
             return ann.ExactSearcher(self._source.vectors, self._source.norms).search(queries, k, self.metric)[1]
         if self.changes(setting):
             # The candidates stay: they follow from the codes, the rest from where the search looks.
-            if self._searcher.setting == "nprobe":
-                self._searcher.set_parameters(scaled(self._search_parameters, setting, self._searcher.settings(k)[1]))
-            else:
-                parameters = self._search_parameters.items()
-                self._searcher.set_parameters(
-                    {name: value if name == "candidates" else round(setting * value) for name, value in parameters}
-                )
+            self._searcher.set_parameters(
+                {name: _scaled(name, self._search_parameters, setting) for name in self._search_parameters}
+            )
         return self._searcher.search(queries, k)[1]
 
     def save(self, folder: Path) -> None:
@@ -67,6 +64,14 @@ class Vecsearch(Adapter):
             np.save(folder / "vectors.npy", self._source.vectors)
         else:
             shutil.copy(self._path, folder)
+
+
+def _scaled(name: str, parameters: Mapping[str, float], setting: float) -> float:
+    if name == "candidates":
+        return parameters[name]
+    if name == "margin":  # the lists within it grow about exponentially with it
+        return parameters[name] * max(0.0, 1 + math.log(setting) / math.log(max(2, parameters["nprobe"])))
+    return max(1, round(setting * parameters[name]))
 
 
 class Vecsearch90(Vecsearch):

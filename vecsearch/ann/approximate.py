@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from vecsearch.ann.probing import Probing, scaled
+from vecsearch.ann.probing import Probing, without_margin
 from vecsearch.ann.recall import reaches
 from vecsearch.ann.selection import selection
 from vecsearch.ann.source import Rows
@@ -175,10 +175,9 @@ class ApproximateSearcher:
         """Search parameters for the best of some of the rows: those of `times` as many of all have to be found."""
         if not (name := self.setting):
             return self.search_parameters
-        most = self.settings(1)[1]
-        if name == "nprobe":  # they are spread over more lists, but not over as many times more
-            return scaled(self._search_parameters, math.sqrt(times), most)
-        return self.search_parameters | {name: min(most, math.ceil(self._search_parameters[name] * times))}
+        # They are spread over more lists, but not over as many times more. How far off they are a margin does not know.
+        parameters, scale = without_margin(self._search_parameters), math.sqrt(times) if name == "nprobe" else times
+        return parameters | {name: min(self.settings(1)[1], math.ceil(parameters[name] * scale))}
 
     def _wanted(self, mask: np.ndarray | None, parameters: SearchParameters) -> _Wanted:
         index = self._probing.core if self._probing else self._index

@@ -90,14 +90,9 @@ def reading(value: int, gaps: np.ndarray | None) -> dict[str, float]:
     return {"nprobe": most, "margin": float(f"{margin:.4g}")}
 
 
-def scaled(parameters: SearchParameters, times: float, lists: int) -> dict[str, float]:
-    """Search parameters that read so many times as many lists, of `lists` at the most. The number of lists within a margin is
-    taken to grow exponentially with it."""
-    nprobe = parameters["nprobe"]
-    harder = dict(parameters) | {"nprobe": max(1, min(lists, math.ceil(nprobe * times)))}
-    if "margin" in parameters:
-        if harder["nprobe"] == lists:
-            del harder["margin"]
-        else:
-            harder["margin"] *= max(0.0, 1 + math.log(times) / math.log(max(2, nprobe)))
-    return harder
+def without_margin(parameters: SearchParameters) -> dict[str, float]:
+    """Search parameters that find as much as these do by reading as many lists for every query; the other way of `reading`."""
+    if "margin" not in parameters:
+        return dict(parameters)
+    others = {name: value for name, value in parameters.items() if name != "margin"}
+    return others | {"nprobe": max(1, math.floor(parameters["nprobe"] / MOST))}
