@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vecsearch.ann.probing import Probing, without_margin
+from vecsearch.ann.ranking import best, best_of_one, exact_scores, repeated
 from vecsearch.ann.recall import reaches
 from vecsearch.ann.selection import selection
 from vecsearch.ann.source import Rows
@@ -153,7 +154,7 @@ class ApproximateSearcher:
         near = min(len(mask), MOST_NEAR, math.ceil(MATCHES * everywhere))
         # Which rows exactly are the nearest does not matter.
         lists = self.setting == "nprobe"
-        rough = {"nprobe": math.ceil(self._search_parameters["nprobe"] / 4)} if lists else {"efSearch": near}
+        rough = {"nprobe": math.ceil(without_margin(self._search_parameters)["nprobe"] / 4)} if lists else {"efSearch": near}
         roughly = self._wanted(None, rough)
         left = [
             (mask[rows] & (rows >= 0)).sum(axis=1)
@@ -186,9 +187,9 @@ class ApproximateSearcher:
     def _search(self, queries: np.ndarray, k: int, wanted: _Wanted | None) -> tuple[np.ndarray, np.ndarray]:
         count = max(self._times * k, self._search_parameters["candidates"])
         if len(queries) == 1:
-            return _best_of_one(*self._candidates(queries, count, wanted), k, self._times)
+            return best_of_one(*self._candidates(queries, count, wanted), k, self._times)
         found = [
-            _best(*self._candidates(queries[first : first + BLOCK_QUERIES], count, wanted), k, self._times)
+            best(*self._candidates(queries[first : first + BLOCK_QUERIES], count, wanted), k, self._times)
             for first in range(0, len(queries), BLOCK_QUERIES)
         ]
         empty = (np.empty((0, k), np.float32), np.empty((0, k), np.int64))
@@ -202,7 +203,7 @@ class ApproximateSearcher:
         """
         scores, rows = self._candidates(queries, count)
         if self._times > 1:
-            scores[_repeated(rows)] = -np.inf
+            scores[repeated(rows)] = -np.inf
         return scores, rows
 
     def _candidates(self, queries: np.ndarray, count: int, wanted: _Wanted | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -253,74 +254,3 @@ class ApproximateSearcher:
             places = np.where(rows[part] < 0, -1, places.reshape(rows[part].shape))
             scores[part] = exact_scores(queries[part], places, read(np.maximum(distinct, 0)))
         return scores
-
-
-def exact_scores(queries: np.ndarray, rows: np.ndarray, vectors: np.ndarray) -> np.ndarray:
-    """Inner products of each query (q, d) with the vectors (n, d) at its `rows` (q, c) int64: (q, c) float32, -inf for row -1,
-    which is how FAISS marks a missing hit. To be called within `library_code`."""
-    import faiss
-
-    queries = np.ascontiguousarray(queries)
-    scores = np.full(rows.shape, -np.inf, np.float32)
-    pointers = map(faiss.swig_ptr, (scores, queries, vectors, rows))
-    faiss.fvec_inner_products_by_idx(*pointers, vectors.shape[1], *rows.shape)
-    return scores
-
-
-def _best_of_one(scores: np.ndarray, rows: np.ndarray, k: int, times: int) -> tuple[np.ndarray, np.ndarray]:
-    """`_best` for a single query, (1, c) both: to sort all its hits takes less time than to find the best of them first."""
-    scores, rows = scores[0], rows[0]
-    order = np.lexsort((rows, -scores))
-    if times > 1:
-        ranked = rows[order]
-        first = np.empty(len(ranked), bool)
-        first[0] = True
-        np.not_equal(ranked[1:], ranked[:-1], out=first[1:])  # equal rows have equal scores: they are neighbors
-        order = order[first]
-    order = order[:k]
-    if len(order) < k:
-        return _padded(scores[order], rows[order], np.array([len(order)]), k)
-    return scores[order][None], rows[order][None]
-
-
-def _best(scores: np.ndarray, rows: np.ndarray, k: int, times: int) -> tuple[np.ndarray, np.ndarray]:
-    """The k best of each query's hits (q, c), best first, equal scores by row, each row once of the `times` it occurs."""
-    # Positions in the flattened arrays: numpy takes those several times faster than positions along an axis.
-    if (width := scores.shape[1]) > times * k:
-        best = np.argpartition(scores, width - times * k, axis=1)[:, width - times * k :] + _starts(scores)
-        scores, rows = scores.take(best), rows.take(best)
-    order = np.lexsort((rows, -scores), axis=1) + _starts(scores)
-    if times > 1:
-        ranked = rows.take(order)
-        first = np.empty(ranked.shape, bool)
-        first[:, 0] = True
-        np.not_equal(ranked[:, 1:], ranked[:, :-1], out=first[:, 1:])
-        first &= first.cumsum(axis=1) <= k
-        chosen = order[first]
-        if chosen.size < len(scores) * k:
-            return _padded(scores.take(chosen), rows.take(chosen), first.sum(axis=1), k)
-        order = chosen.reshape(len(scores), k)
-    order = order[:, :k]
-    return scores.take(order), rows.take(order)
-
-
-def _padded(scores: np.ndarray, rows: np.ndarray, counts: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Hits one query after the other, `counts` (q,) of each, as tables (q, k) that end in row -1 with score -inf."""
-    shape = (len(counts), k)
-    padded = np.full(shape, -np.inf, np.float32), np.full(shape, -1, np.int64)
-    here = np.arange(k) < counts[:, None]
-    padded[0][here], padded[1][here] = scores, rows
-    return padded
-
-
-def _repeated(rows: np.ndarray) -> np.ndarray:
-    """Which of the rows (q, c) stand in the same query before: (q, c) bool."""
-    order = np.argsort(rows, axis=1, kind="stable")
-    ascending = np.take_along_axis(rows, order, axis=1)
-    repeated = np.zeros(rows.shape, bool)
-    np.put_along_axis(repeated, order[:, 1:], ascending[:, 1:] == ascending[:, :-1], axis=1)
-    return repeated
-
-
-def _starts(table: np.ndarray) -> np.ndarray:
-    return np.arange(0, table.size, max(1, table.shape[1]))[:, None]
