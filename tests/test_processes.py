@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from copy import deepcopy
 from importlib.util import find_spec
 from pathlib import Path
@@ -395,6 +395,27 @@ def test_a_child_is_forked_while_another_thread(folders, busy):
         finally:
             going = False
     assert all(future.result() is None for future in working)
+
+
+def test_a_child_keeps_its_files_that_is_forked_while_another_thread_lets_go_of_the_lock(tmp_path, monkeypatch):
+    closed, close = threading.Event(), os.close
+
+    def closing_slowly(descriptor):
+        lock = os.readlink(f"/proc/self/fd/{descriptor}").endswith("index/LOCK")
+        close(descriptor)
+        if lock:
+            closed.set()
+            time.sleep(0.3)
+
+    monkeypatch.setattr(os, "close", closing_slowly)
+    with ThreadPoolExecutor(1) as pool:
+        built = pool.submit(small, tmp_path / "index")
+        assert closed.wait(SECONDS)
+        # These files have the number that the lock had; what the child answers comes through another.
+        with ExitStack() as files:
+            ours = [files.enter_context(open(__file__, "rb")) for _ in range(8)]
+            assert in_child(lambda: [file.read(2) for file in ours]) == [b'""'] * 8
+        built.result().close()
 
 
 @pytest.mark.parametrize("encoder", [pytest.param("ulmfit", marks=pytest.mark.slow), "words"])

@@ -13,7 +13,7 @@ from typing import Any
 
 from vecsearch.errors import LockedError, UsageError, writing
 from vecsearch.files import sha256, sync
-from vecsearch.forks import inherited
+from vecsearch.forks import QuietLock, inherited
 from vecsearch.store.layout import (
     BUILD,
     CURRENT,
@@ -198,6 +198,10 @@ def _refuse_copy(folder: Path) -> None:
         )
 
 
+_opening_or_closing = QuietLock()
+"""A number that is closed, and still kept here, would be closed again in a child, where it may be another file's by then."""
+
+
 class Lock:
     """Holds the right to write to an index while entered; the system gives it back when the process dies, however it dies.
 
@@ -213,7 +217,7 @@ class Lock:
         """Raises: LockedError: another process holds it. ResourceError: the folder cannot be written. UsageError: it is the
         cache's copy of what lies in an object store."""
         _refuse_copy(self._path.parent)
-        with ExitStack() as undo, writing(self._path):
+        with _opening_or_closing, ExitStack() as undo, writing(self._path):
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
             undo.callback(os.close, descriptor)
             try:
@@ -229,16 +233,17 @@ class Lock:
             os.ftruncate(descriptor, 0)
             write_all(descriptor, f"{os.getpid()}\n".encode(), 0)
             undo.pop_all()
-        self._descriptor = descriptor
+            self._descriptor = descriptor
         return self
 
     def __exit__(self, *_: object) -> None:
         # The file stays: who locks it next must not lock another of the same name than a third. What removes it, with a folder
         # that was to be made, does so while it is locked, and who opened it before is told.
-        if self._descriptor >= 0:
-            # Not by closing alone: a process that was forked without Python's knowledge has the file open as well.
-            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
-            self._close()
+        with _opening_or_closing:
+            if self._descriptor >= 0:
+                # Not by closing alone: a process that was forked without Python's knowledge has the file open as well.
+                fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+                self._close()
 
     def in_child(self) -> None:
         """Close the child's copy: the lock would be held for as long as the child lives."""
