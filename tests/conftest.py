@@ -161,6 +161,18 @@ class AxisEncoder(Encoder):
 
 
 @pytest.fixture
+def lstm_by(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Has every ULMFiT model compute all texts by "torch", by "numpy" one at a time, or by "numpy in batches"."""
+
+    def choose(engine: str) -> None:
+        states = "vecsearch.encoders.ulmfit.states"
+        monkeypatch.setattr(f"{states}.FEW_TOKENS", 1 << 40 if engine == "numpy" else 0)
+        monkeypatch.setattr(f"{states}.FEW_PRODUCTS", 0 if engine == "torch" else 1 << 60)
+
+    return choose
+
+
+@pytest.fixture
 def axis() -> AxisEncoder:
     return AxisEncoder()
 

@@ -27,17 +27,16 @@ from vecsearch.index.index import Index
 from vecsearch.text.vocabulary import Vocabulary
 
 POOLINGS = ("raw", "mean", "max", "last", "concat")
-DIRECTIONS = (("forward",), ("forward", "backward"))
+BOTH = ("forward", "backward")
+ENGINES = ("torch", "numpy", "numpy in batches")
 TEXTS = st.lists(st.sampled_from([*WORDS[9:], "Bank", "FILM", "zzyzx"]), max_size=40).map(" ".join)
-FEW_EXAMPLES = settings(max_examples=25)
 
 
 @pytest.fixture
 def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Windows and batches so small that short texts meet their edges, and torch from the first token on."""
+    """Windows and batches so small that short texts meet their edges."""
     monkeypatch.setattr(batches, "WINDOW", 5)
     monkeypatch.setattr(batches, "BATCH_TOKENS", 15)
-    monkeypatch.setattr("vecsearch.encoders.ulmfit.states.FEW_TOKENS", 0)
 
 
 def fastai_states(encoder: UlmfitEncoder, direction: str, ids: np.ndarray) -> np.ndarray:
@@ -67,9 +66,9 @@ FASTAI_DIMS = (6, 10, 10, 6)
 
 
 @pytest.mark.parametrize("direction", ["forward", "backward"])
-@pytest.mark.parametrize("few", [0, 10_000], ids=["torch", "numpy"])
-def test_vectors_are_the_pooled_states_of_fastais_model(tiny_folder, monkeypatch, direction, few):
-    monkeypatch.setattr("vecsearch.encoders.ulmfit.states.FEW_TOKENS", few)
+@pytest.mark.parametrize("engine", ENGINES)
+def test_vectors_are_the_pooled_states_of_fastais_model(tiny_folder, lstm_by, direction, engine):
+    lstm_by(engine)
     text = "he sat on the bank of the river , " * 20
     encoder = UlmfitEncoder(tiny_folder(("forward", "backward"), FASTAI_DIMS), pooling="concat")
     ids = np.array(encoder.vocabulary.numericalise(encoder.tokens(text)))
@@ -81,11 +80,12 @@ def test_vectors_are_the_pooled_states_of_fastais_model(tiny_folder, monkeypatch
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
-@pytest.mark.parametrize("directions", DIRECTIONS, ids=len)
+@pytest.mark.parametrize("engine", ["torch", "numpy in batches"])
 @given(texts=st.lists(TEXTS, min_size=1, max_size=12), data=st.data())
-@FEW_EXAMPLES
-def test_a_text_has_one_vector(tiny_folder, small_windows, pooling, directions, texts, data):
-    encoder = UlmfitEncoder(tiny_folder(directions), pooling=pooling)
+@settings(max_examples=8)
+def test_a_text_has_one_vector(tiny_folder, small_windows, lstm_by, pooling, engine, texts, data):
+    lstm_by(engine)
+    encoder = UlmfitEncoder(tiny_folder(BOTH), pooling=pooling)
     together = encoder.encode(texts)
     assert together.shape == (len(texts), encoder.dim) and together.dtype == np.float32
     order = data.draw(st.permutations(range(len(texts))))
@@ -105,10 +105,10 @@ def test_layer_chooses_whose_states_are_pooled(tiny_folder, layer):
     np.testing.assert_allclose(encoder.encode(["he sat on the bank"])[0], states.mean(axis=0), atol=1e-6)
 
 
-@pytest.mark.parametrize("few", [0, 10_000], ids=["torch", "numpy"])
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_states_of_several_layers_are_added_up(tiny_folder, monkeypatch, few, dtype):
-    monkeypatch.setattr("vecsearch.encoders.ulmfit.states.FEW_TOKENS", few)
+def test_states_of_several_layers_are_added_up(tiny_folder, lstm_by, engine, dtype):
+    lstm_by(engine)
     folder, text = tiny_folder(("forward", "backward"), (8, 10, 8)), "he sat on the bank of the river , " * 20
     both = UlmfitEncoder(folder, layers=[0, -1], dtype=dtype)
     parts = [UlmfitEncoder(folder, layers=[layer], dtype=dtype).encode([text]) for layer in (0, 2)]
@@ -219,7 +219,8 @@ def test_max_tokens_cuts_and_counts(tiny_folder):
 # -- precision and engines ---------------------------------------------------------------------------------------------
 
 
-def test_bfloat16_is_close_and_says_so(tiny_folder, small_windows):
+def test_bfloat16_is_close_and_says_so(tiny_folder, small_windows, lstm_by):
+    lstm_by("torch")
     exact, fast = (UlmfitEncoder(tiny_folder(), dtype=dtype) for dtype in ("float32", "bfloat16"))
     texts = ["he sat on the bank of the river", "a film"]
     a, b = exact.encode(texts), fast.encode(texts)
@@ -252,12 +253,18 @@ def test_both_engines_give_the_same_states(tiny_folder):
         np.testing.assert_allclose(a, b, atol=1e-6)
 
 
-def test_a_query_imports_neither_torch_nor_spacy():
+@pytest.mark.parametrize(
+    ("texts", "dtype", "imported"),
+    [(1, "float32", False), (1000, "float32", False), (1000, "auto", False), (1000, "bfloat16", True), (3000, "auto", True)],
+)
+def test_a_query_or_a_small_corpus_imports_neither_torch_nor_spacy(texts, dtype, imported):
     code = (
-        "import sys; from vecsearch.encoders import open_encoder; open_encoder().encode(['A heist in Las Vegas?']); "
+        "import sys; from vecsearch.encoders import open_encoder; "
+        f"open_encoder(dtype={dtype!r}).encode(['A heist in Las Vegas?'] * {texts}); "
         "print([name for name in ('torch', 'spacy', 'fastai') if name in sys.modules])"
     )
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ("['torch']" if imported else "[]")
 
 
 # -- batches, windows, pooling -----------------------------------------------------------------------------------------

@@ -138,8 +138,8 @@ def test_a_marked_query_explains_as_well(tmp_path, tiny):
             assert total(explain(index, index.encode([marked])[0], hit)) == pytest.approx(hit.score, abs=1e-5)
 
 
-def test_vectors_in_bfloat16_are_off_by_what_they_were_rounded(tmp_path, monkeypatch):
-    monkeypatch.setattr("vecsearch.encoders.ulmfit.states.FEW_TOKENS", 0)  # every text is torch's
+def test_vectors_in_bfloat16_are_off_by_what_they_were_rounded(tmp_path, lstm_by, monkeypatch):
+    lstm_by("torch")
     texts = ["An astronaut is left behind on Mars.", "A farm worker falls in love.", "Two robbers flee across the border."]
     with Index.build(tmp_path / "i", documents(*texts), open_encoder(dtype="bfloat16")) as index:
         monkeypatch.undo()

@@ -60,10 +60,10 @@ def test_directions_are_those_of_the_variance(keep, centre, remove, whiten, seed
     np.testing.assert_allclose(np.abs(found), np.abs(expected), atol=2e-2 * np.abs(expected).max())
 
 
-@pytest.mark.parametrize("few", [0, 10_000], ids=["torch", "numpy"])
+@pytest.mark.parametrize("engine", ["torch", "numpy", "numpy in batches"])
 @pytest.mark.parametrize("pooling", ["mean", "raw"])
-def test_words_are_weighed_by_their_frequency(made, texts, tiny_folder, tmp_path, monkeypatch, few, pooling):
-    monkeypatch.setattr("vecsearch.encoders.ulmfit.states.FEW_TOKENS", few)
+def test_words_are_weighed_by_their_frequency(made, texts, tiny_folder, tmp_path, lstm_by, engine, pooling):
+    lstm_by(engine)
     start = tmp_path / "start"
     start.mkdir()
     UlmfitEncoder(tiny_folder(("forward", "backward"), SIZES), pooling=pooling).save(start)

@@ -61,6 +61,10 @@ class Stack:
         """Size of the vectors at each depth: the embedding, then each layer."""
         return (self.embedding.dim, *(layer.dim for layer in self.layers))
 
+    def weights(self, layers: int) -> int:
+        """How many numbers the first of the LSTM layers multiply a token with."""
+        return sum(layer.weight_ih.size + layer.weight_hh.size for layer in self.layers[:layers])
+
     def check(self) -> None:
         """Raise ValueError for tensors whose sizes do not chain."""
         self.embedding.check()

@@ -16,7 +16,11 @@ from vecsearch.encoders.ulmfit.sequences import Reader, Sequences
 from vecsearch.forks import library_code, made_once
 
 FEW_TOKENS = 256
-"""Up to so many tokens numpy answers, one text at a time; beyond, torch's batches win back the cost of importing torch."""
+"""Up to so many tokens numpy answers, one text at a time; beyond, batches are faster."""
+FEW_TEXTS, FEW_PRODUCTS = 2048, 1 << 34
+"""Up to so many texts, and products of their tokens with weights, numpy encodes batches: that takes less time than torch's import.
+For the model that ships these are 32,000 tokens. Which texts these are depends on nothing but the texts: what is encoded in
+several processes, or again, has the same vectors."""
 RAW_TOKENS = 4096
 """Embedding rows that `raw` pooling gathers at a time: they stay in the cache, and a long text takes no more memory."""
 
@@ -63,13 +67,14 @@ class States:
 
     def _contextual(self, sequences: Sequences, direction: str) -> np.ndarray:
         lengths = np.array([len(ids) for ids in sequences.ids])
-        few = int(lengths.sum()) <= FEW_TOKENS
+        tokens = int(lengths.sum())
+        few = tokens <= FEW_TOKENS
         with library_code:
-            engine = self._engine(direction, few=few)
+            engine = self._engine(direction, few=few or self._are_few(direction, len(lengths), tokens))
         dim = self.stacks[direction].dims[self.depths[0]] * len(self.pooling.parts)
         vectors = np.empty((len(lengths), dim), np.float32)
         parts = list(np.arange(len(lengths))[:, None] if few else batches(lengths))
-        encoded = engine.each(lambda chosen: self._batch(engine, sequences[chosen], direction), parts)
+        encoded = (map if few else engine.each)(lambda chosen: self._batch(engine, sequences[chosen], direction), parts)
         for chosen, found in zip(parts, encoded, strict=True):
             vectors[chosen] = found
         return vectors
@@ -100,6 +105,11 @@ class States:
     def tables(self) -> dict[str, np.ndarray]:
         """The embeddings in float32: converting them once costs less than converting the rows of a thousand texts."""
         return {direction: stack.embedding.whole() for direction, stack in self.stacks.items()}
+
+    def _are_few(self, direction: str, texts: int, tokens: int) -> bool:
+        """Whether numpy has encoded so many texts before torch would have been imported. It knows no bfloat16."""
+        products = tokens * self.stacks[direction].weights(max(self.depths))
+        return texts <= FEW_TEXTS and products <= FEW_PRODUCTS and self.requested_dtype != "bfloat16"
 
     def _engine(self, direction: str, *, few: bool) -> Engine:
         stack = self.stacks[direction]
