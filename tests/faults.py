@@ -6,14 +6,18 @@ no more than the system's limit on the size of a file. `killed` and `limited` ne
 
 from __future__ import annotations
 
+import gc
 import os
+import random
 import resource
 import signal
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from typing import TypeVar
 from unittest import mock
 
+T = TypeVar("T")
 STEPS = ("open", "mkdir", "write", "pwrite", "ftruncate", "fsync", "link", "replace", "rename", "unlink", "rmdir")
 
 FULL = os.environ.get("FAULTS") == "full"
@@ -59,6 +63,14 @@ def moments(work: Callable[[], object]) -> list[tuple[int, bool]]:
     with stepping(note):
         work()
     return found
+
+
+def some(cases: Sequence[T], count: int) -> Sequence[T]:
+    """About so many of the cases, others each time, the first and the last three among them; all of them with FAULTS=full."""
+    if FULL or len(cases) <= count:
+        return cases
+    step = len(cases) // count
+    return [cases[0], *cases[1 + random.randrange(step) : -3 : step], *cases[-3:]]
 
 
 def trace(work: Callable[[], object]) -> list[tuple[str, str]]:
@@ -129,6 +141,7 @@ def start(work: Callable[[], object]) -> int:
     """Id of a child process that does `work`."""
     process = os.fork()
     if process == 0:
+        gc.freeze()  # what the parent holds is not looked through, and so not copied
         try:
             work()
             os._exit(0)

@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from faults import failing, killed, moments, start, trace, wait
+from faults import failing, killed, moments, some, start, trace, wait
 from store_builds import QUICK_DISK, build, held
 
 from vecsearch.errors import LockedError, ResourceError
@@ -42,7 +42,7 @@ def copies(tmp_path):
 
 def test_killed_at_every_step(copies):
     seen = set()
-    for at, half in moments(partial(replace, copies("traced"))):
+    for at, half in some(moments(partial(replace, copies("traced"))), 16):
         folder = copies(f"{at} {half}")
         assert killed(lambda folder=folder: replace(folder), at, half=half)
         assert verify(folder).problems == []
@@ -56,7 +56,7 @@ def test_killed_at_every_step(copies):
 
 def test_killed_at_every_step_of_the_first_build(tmp_path):
     committed = 0
-    for at, half in moments(lambda: build(tmp_path / "traced", "new")):
+    for at, half in some(moments(lambda: build(tmp_path / "traced", "new")), 16):
         folder = tmp_path / f"{at} {half}"
         assert killed(lambda folder=folder: build(folder, "new"), at, half=half)
         if (folder / "CURRENT").exists():

@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from faults import FULL, failing, killed, moments, trace
+from faults import failing, killed, moments, some, trace
 from store_builds import QUICK_DISK, assert_tidy
 from test_sync import Counting, build, contents
 
@@ -19,9 +19,6 @@ from vecsearch import Index
 from vecsearch.errors import ResourceError
 from vecsearch.index.update import collect
 from vecsearch.store.verify import verify
-
-SAMPLE = 4
-"""Without FAULTS=full every so many moments are tried."""
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +75,7 @@ def states(place):
 def test_killed_at_every_step(copy, states):
     found = moments(partial(work, copy()))
     outcomes = set()
-    for at, half in found if FULL else [*found[::SAMPLE], *found[-3:]]:
+    for at, half in some(found, 8):
         folder = copy()
         assert killed(partial(work, folder), at, half=half)
         outcomes.add(check(folder, *states))
@@ -89,7 +86,7 @@ def test_killed_at_every_step(copy, states):
 def test_refused_at_every_step(copy, states, error):
     steps = len(trace(partial(work, copy())))
     refused = 0
-    for at in range(0, steps, 1 if FULL else 2 * SAMPLE):
+    for at in some(range(steps), 6):
         folder = copy()
         try:
             with failing(error, at):

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 import faiss
 import pytest
-from faults import FULL, failing, killed, limited, moments, start, trace, wait
+from faults import FULL, failing, killed, limited, moments, some, start, trace, wait
 from store_builds import COMMANDS, HISTORY, QUICK_DISK, Letters, answers, assert_history, assert_tidy, live_index, next_change
 
 from vecsearch.errors import ResourceError, UsageError
@@ -94,7 +94,7 @@ class Survival:
 @commands
 def test_killed_at_every_step(copy, command):
     survival = Survival(command)
-    for at, half in moments(partial(survival.work, copy())):
+    for at, half in some(moments(partial(survival.work, copy())), 16):
         folder = copy()
         assert killed(partial(survival.work, folder), at, half=half)
         survival.check(folder)
@@ -116,7 +116,7 @@ def test_refused_at_every_step(copy, command):
     steps = len(trace(partial(work, copy())))
     cases = [(at, error) for at in range(steps) for error in ERRORS]
     refused = 0
-    for at, error in cases if FULL else cases[::11]:
+    for at, error in some(cases, 12):
         folder = copy()
         try:
             with failing(error, at):
