@@ -17,9 +17,9 @@ from vecsearch.forks import library_code, made_once
 
 FEW_TOKENS = 256
 """Up to so many tokens numpy answers, one text at a time; beyond, batches are faster."""
-FEW_TEXTS, FEW_PRODUCTS = 2048, 1 << 34
+FEW_TEXTS, FEW_PRODUCTS = 2048, 1 << 35
 """Up to so many texts, and products of their tokens with weights, numpy encodes batches: it has done so before torch would
-have been imported. For the model that ships these are 32,000 tokens. Which engine it is depends on the texts alone: encoded
+have been imported. For the model that ships these are 65,000 tokens. Which engine it is depends on the texts alone: encoded
 again, or by several processes, they have the same vectors."""
 RAW_TOKENS = 4096
 """Embedding rows that `raw` pooling gathers at a time: they stay in the cache, and a long text takes no more memory."""
