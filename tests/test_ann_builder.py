@@ -113,6 +113,14 @@ def test_a_graph_is_tried_among_many_where_it_may_be_worth_building(quick, monke
     assert (rows[True] == rows[False]) == large and rows[False] > 1_000
 
 
+@pytest.mark.parametrize(
+    ("rows", "indexes", "block"), [(100_000, 1, 64), (1_000_000, 1, 32), (1_000_000, 10, 64), (10_000_000, 10, 32)]
+)
+def test_codes_that_are_not_cached_are_compared_with_several_queries_at_a_time(rows, indexes, block):
+    (fast, _), _ = planner.kinds(rows, 256, 224, indexes=indexes)
+    assert fast.spec.endswith(f"x4fsr_{block}")
+
+
 def test_few_vectors_are_searched_exactly(tmp_path):
     source = rows_of(made_vectors("gaussian", 4_000, DIM, 0), Metric.COSINE)
     outcome = builder(source, ann.Goal(0.9)).build(tmp_path / "i")

@@ -27,11 +27,11 @@ METRICS = pytest.mark.parametrize("metric", list(Metric))
 def made():
     """An index over clustered vectors for each metric, with its source."""
 
-    def make(metric):
-        if metric not in found:
+    def make(metric, block=64):
+        if (metric, block) not in found:
             source = rows_of(made_vectors("clustered", N, DIM, 0), metric)
-            found[metric] = ann.construct(f"PCA8,IVF{LISTS}x2,PQ8x4fsr_64", source, np.arange(N)), source
-        return found[metric]
+            found[metric, block] = ann.construct(f"PCA8,IVF{LISTS}x2,PQ8x4fsr_{block}", source, np.arange(N)), source
+        return found[metric, block]
 
     found = {}
     return make
@@ -47,10 +47,11 @@ def within(index, points: np.ndarray, nprobe: int, margin: float) -> np.ndarray:
 
 
 @METRICS
+@pytest.mark.parametrize("block", [32, 64])
 @given(seed=st.integers(0, 99), nprobe=st.integers(1, LISTS), margin=st.floats(0, 3), length=st.sampled_from([1e-3, 1.0, 50.0]))
 @settings(max_examples=40)
-def test_a_query_reads_the_lists_within_the_margin_and_no_other(made, metric, seed, nprobe, margin, length):
-    index, source = made(metric)
+def test_a_query_reads_the_lists_within_the_margin_and_no_other(made, metric, block, seed, nprobe, margin, length):
+    index, source = made(metric, block)
     queries = made_vectors("clustered", 6, DIM, seed) * np.float32(length)
     points = source.compared.of_queries(queries)
     set_parameters(index, {"nprobe": nprobe, "margin": margin, "candidates": N})

@@ -22,8 +22,10 @@ more, more bytes are read: the one took 15 % longer over one encoder's vectors, 
 MANY_DIMENSIONS = 96
 """Dimensions from which on no more than a half-byte for two of them pays: of 80, as many half-bytes as dimensions took 15 %
 less time at a recall of 0.99, of 96 as much, of 256 a quarter more."""
-BLOCK = 64
-"""Rows that a list holds together: one of fewer takes as much."""
+CACHED, BLOCK, SHARED_BLOCK = 24 << 20, 64, 32
+"""Up to so many bytes of codes, which stay near to a processor, lists hold them in blocks of BLOCK rows. Of more, in blocks of
+SHARED_BLOCK, which FAISS compares with several queries of a batch at a time: they wait for memory less. A list of fewer rows
+takes as much as one block."""
 LOST_BY_REDUCTION = 0.25
 """Share of the recall that may be missing that the reduction may take; the rest is the search's."""
 
@@ -72,11 +74,12 @@ def lists(rows: int, dim: int, parts: int, *, copies: int, indexes: int = 1) -> 
     training = 10 * assigning * min(1.0, 128 * count / rows)
     seconds = assigning + training + copies * rows * parts * 1e-7 / _cores()
     memory = copies * rows * (parts // 2 + 8) + indexes * count * reduced * 4
+    block = BLOCK if copies * rows * parts / 2 <= CACHED * indexes else SHARED_BLOCK
     if indexes > 1:
         # Each has all centroids, and lists of whole blocks; where these hold many rows, that hardly counts.
         filled = copies * rows / (indexes * count)
-        memory += round(indexes * count * min(1.0, filled) * (BLOCK - min(filled, BLOCK / 2)) * parts / 2)
-    return IndexKind(f"PCA{reduced},IVF{count}{twice},PQ{parts}x4fsr_{BLOCK}", memory, seconds)
+        memory += round(indexes * count * min(1.0, filled) * (block - min(filled, block / 2)) * parts / 2)
+    return IndexKind(f"PCA{reduced},IVF{count}{twice},PQ{parts}x4fsr_{block}", memory, seconds)
 
 
 def list_count(rows: int, copies: int) -> int:
