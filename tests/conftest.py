@@ -168,6 +168,7 @@ def lstm_by(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
         states = "vecsearch.encoders.ulmfit.states"
         monkeypatch.setattr(f"{states}.FEW_TOKENS", 1 << 40 if engine == "numpy" else 0)
         monkeypatch.setattr(f"{states}.FEW_PRODUCTS", 0 if engine == "torch" else 1 << 60)
+        monkeypatch.setattr(f"{states}.has_cuda_driver", lambda: False)
 
     return choose
 

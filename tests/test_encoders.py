@@ -267,6 +267,14 @@ def test_a_query_or_a_small_corpus_imports_neither_torch_nor_spacy(texts, dtype,
     assert done.stdout.strip() == ("['torch']" if imported else "[]")
 
 
+def test_where_there_may_be_a_gpu_batches_are_torchs(tiny_folder, lstm_by, monkeypatch):
+    lstm_by("numpy in batches")
+    states = "vecsearch.encoders.ulmfit.states"
+    monkeypatch.setattr(f"{states}.has_cuda_driver", lambda: True)
+    monkeypatch.setattr(f"{states}.NumpyEngine", None)
+    assert UlmfitEncoder(tiny_folder()).encode(["the king", "a river bank"]).any(axis=1).all()
+
+
 # -- batches, windows, pooling -----------------------------------------------------------------------------------------
 
 

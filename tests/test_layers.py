@@ -22,7 +22,7 @@ LAYERS = (
     {"vectors"},
     {"corpus", "text"},
     {"sqlite"},
-    {"metric", "files", "resume", "schema", "forks", "progress", "drawing", "engine", "products"},
+    {"metric", "files", "resume", "schema", "forks", "progress", "drawing", "engine", "blas"},
     {"checks"},
     {"errors", "urls"},
 )
@@ -59,7 +59,7 @@ PLACES = {
     "h5py": {"corpus", "vectors"},
     "pyarrow": {"corpus"},
     "matplotlib": {"drawing.py", "bench/curves.py"},
-    "threadpoolctl": {"products.py", "clustering", "encoders/torch_settings.py", "matching"},
+    "threadpoolctl": {"blas.py", "encoders/torch_settings.py", "matching"},
     "scipy": {"clustering", "training", "evaluation", "matching"},
     "sklearn": {"clustering", "matching"},
     "skops": {"matching/classifiers.py"},

@@ -10,10 +10,10 @@ import numpy as np
 
 from vecsearch.ann.rounded import Rounded
 from vecsearch.ann.threads import CORES
+from vecsearch.blas import each_by_a_thread, one_thread, product_threads
 from vecsearch.files import memory_limit, release
 from vecsearch.forks import library_code
 from vecsearch.metric import Metric, normalise
-from vecsearch.products import each_by_a_thread, one_thread, product_threads
 
 BLOCK_BYTES = 64 << 20
 """Vectors, or scores, in memory at a time, whatever the size of the index."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vecsearch.blas import at_most
 from vecsearch.metric import normalise
 from vecsearch.progress import SILENT, Progress
 
@@ -178,9 +179,7 @@ def _first_centres(read: Read, order: np.ndarray, k: int, rng: np.random.Generat
 @contextmanager
 def _one_thread_each(threads: int | None) -> Iterator[ThreadPoolExecutor]:
     """A pool of threads, as many as there are cores for None; numpy's products take one thread each."""
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(1), ThreadPoolExecutor(threads or os.cpu_count()) as pool:
+    with at_most(1), ThreadPoolExecutor(threads or os.cpu_count()) as pool:
         try:
             yield pool
         except BaseException:

@@ -6,6 +6,7 @@ import importlib.util
 
 import numpy as np
 
+from vecsearch.blas import at_most
 from vecsearch.clustering.graph import neighbors
 from vecsearch.clustering.points import BLOCK_ROWS, Points
 from vecsearch.errors import UsageError
@@ -40,10 +41,8 @@ def usual_way() -> str:
 def placed(points: Points, numbers: np.ndarray, way: str, seed: int, *, progress: Progress = SILENT) -> np.ndarray:
     """Where the points `numbers` (p,) lie on a map, (p, 2) float32 from 0 to 1, y downwards: the same whatever the number of
     threads. Raises UsageError for t-SNE without openTSNE."""
-    from threadpoolctl import threadpool_limits
-
     # Products of matrices have other last bits on another number of threads, and t-SNE makes others maps of these.
-    with threadpool_limits(1):
+    with at_most(1):
         vectors = np.concatenate([normalise(block) for _, block in points.blocks(numbers)])
         places = _main_components(vectors)
     if way == "tsne" and len(numbers) >= FEWEST:

@@ -23,7 +23,7 @@ def fast_dtype() -> str:
 
     Without such instructions oneDNN converts to float32 and back, which is slower than float32 itself.
     """
-    if (flags := _processor_flags()) is not None and not _has_cuda_driver():
+    if (flags := _processor_flags()) is not None and not has_cuda_driver():
         # As torch would answer, in a thousandth of the time that its import takes.
         return "bfloat16" if "avx512_bf16" in flags else "float32"
     import torch
@@ -42,7 +42,7 @@ def _processor_flags() -> set[str] | None:
     return next((set(line.partition(":")[2].split()) for line in lines if line.startswith("flags")), None)
 
 
-def _has_cuda_driver() -> bool:
+def has_cuda_driver() -> bool:
     """Whether torch may find a card of NVIDIA's: without the driver's library there is none."""
     try:
         ctypes.CDLL("libcuda.so.1")

@@ -199,7 +199,7 @@ def _refuse_copy(folder: Path) -> None:
 
 
 _opening_or_closing = QuietLock()
-"""A number that is closed, and still kept here, would be closed again in a child, where it may be another file's by then."""
+"""A descriptor that is closed, and still kept in a Lock, would be closed again in a child: its number may be another file's."""
 
 
 class Lock:

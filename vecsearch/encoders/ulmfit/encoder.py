@@ -31,9 +31,9 @@ class UlmfitEncoder(FromPath):
 
     `pooling`, `layers` (0 the embedding, 1… the LSTM layers, -1 the last; the states of several are added up) and `max_tokens`
     default to what the folder's config.json says. `dtype` is "float32", "bfloat16", or "auto" for the faster of the two on this
-    machine; a call of at most `states.FEW_TOKENS` tokens is answered in float32, with "auto" also one of up to
-    `states.FEW_TEXTS` texts that numpy has answered before torch would have been imported. `check=False` passes over the hashes
-    of the files, which are compared otherwise.
+    machine; a call of at most `states.FEW_TOKENS` tokens is answered in float32. So is, with "auto", one of up to
+    `states.FEW_TEXTS` texts and `states.FEW_PRODUCTS` products, unless there is a GPU. `check=False` passes over the hashes of
+    the files, which are compared otherwise.
 
     Raises CheckpointError for a folder that cannot be used, UsageError for a layer that the model does not have and for layers
     of unequal size.

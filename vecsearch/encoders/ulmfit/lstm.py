@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 
+from vecsearch.blas import each_by_a_thread, one_thread
 from vecsearch.encoders.torch_settings import by_threads, one_thread_in_children
 from vecsearch.encoders.ulmfit.folder import Layer, Stack
-from vecsearch.products import each_by_a_thread, one_thread
 
 if TYPE_CHECKING:
     import torch

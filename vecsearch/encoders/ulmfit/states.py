@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vecsearch.encoders.torch_settings import fast_dtype
+from vecsearch.encoders.torch_settings import fast_dtype, has_cuda_driver
 from vecsearch.encoders.ulmfit.batches import batches, windows
 from vecsearch.encoders.ulmfit.folder import Stack
 from vecsearch.encoders.ulmfit.lstm import Engine, NumpyEngine, TorchEngine
@@ -107,9 +107,10 @@ class States:
         return {direction: stack.embedding.whole() for direction, stack in self.stacks.items()}
 
     def _are_few(self, direction: str, texts: int, tokens: int) -> bool:
-        """Whether numpy has encoded so many texts before torch would have been imported. It knows no bfloat16."""
+        """Whether numpy has encoded so many texts before torch would have been imported. It has no bfloat16 and no GPU."""
         products = tokens * self.stacks[direction].weights(max(self.depths))
-        return texts <= FEW_TEXTS and products <= FEW_PRODUCTS and self.requested_dtype != "bfloat16"
+        few = texts <= FEW_TEXTS and products <= FEW_PRODUCTS and self.requested_dtype != "bfloat16"
+        return few and not has_cuda_driver()
 
     def _engine(self, direction: str, *, few: bool) -> Engine:
         stack = self.stacks[direction]
